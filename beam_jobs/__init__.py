@@ -1,0 +1,1 @@
+"""The Beam job that turns a folder of image/mask pairs into a data set."""

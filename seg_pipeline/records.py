@@ -1,0 +1,261 @@
+"""The bytes of a data set: tf.train.Example messages in TFRecord files, written and read without TensorFlow.
+
+A TFRecord file is a sequence of records, each framed as (all integers little-endian)
+
+    uint64 length | uint32 masked CRC-32C of the length | the payload | uint32 masked CRC-32C of the payload
+
+where masked(crc) = rotate_right(crc, 15) + 0xa282ead8 (tensorflow/core/lib/hash/crc32c.h). The payload is a
+tf.train.Example (tensorflow/core/example/example.proto), written here with its features in alphabetical order, so that
+equal records are equal bytes in every process and with every protobuf library.
+"""
+
+import dataclasses
+import hashlib
+import struct
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import google_crc32c
+import numpy as np
+
+FRAME_BYTES = 16  # length, its checksum and the payload's: what a record takes beside its payload
+_LENGTH = struct.Struct('<Q')
+_CRC = struct.Struct('<I')
+_MASK_DELTA = 0xA282EAD8
+
+FeatureValue = bytes | int
+
+
+class DamagedRecordError(ValueError):
+    """A TFRecord file whose bytes contradict themselves; the message names file, record and byte offset."""
+
+    def __init__(self, path: str, index: int, offset: int, problem: str) -> None:
+        super().__init__(f'{path}: record {index} at byte {offset}: {problem}')
+        self.index = index
+        self.offset = offset
+
+
+@dataclasses.dataclass(frozen=True)
+class Payload:
+    """The bytes of one record and where they are: `index` in its file, `offset` of its frame in bytes."""
+
+    index: int
+    offset: int
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image and its mask.
+
+    Attributes:
+        index: place in the file, from 0.
+        offset: byte offset of the record in the file.
+        file_name: the image's path in the source folder.
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8 class ids.
+        original_size: (height, width) of the source in pixels.
+    """
+
+    index: int
+    offset: int
+    file_name: str
+    image: np.ndarray
+    mask: np.ndarray
+    original_size: tuple[int, int]
+
+
+def masked_crc(data: bytes) -> int:
+    """The masked CRC-32C that TFRecord files store: 32 bits, unsigned."""
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def frame(payload: bytes) -> bytes:
+    """One record of a TFRecord file."""
+    length = _LENGTH.pack(len(payload))
+    return b''.join((length, _CRC.pack(masked_crc(length)), payload, _CRC.pack(masked_crc(payload))))
+
+
+def serialize_example(features: Mapping[str, FeatureValue]) -> bytes:
+    """The bytes of a tf.train.Example whose features hold one value each.
+
+    Args:
+        features: bytes become a bytes_list, integers (64 bits, signed) an int64_list.
+    """
+    entries = []
+    for name in sorted(features):
+        value = features[name]
+        if isinstance(value, bytes):
+            feature = _message(1, _message(1, value))  # Feature.bytes_list (1) . BytesList.value (1)
+        else:
+            packed = _varint(value & 0xFFFFFFFFFFFFFFFF)  # negative numbers are two's complement of 64 bits
+            feature = _message(3, _message(1, packed))  # Feature.int64_list (3) . Int64List.value (1, packed)
+        entries.append(_message(1, _message(1, name.encode()) + _message(2, feature)))  # Features.feature: a map entry
+    return _message(1, b''.join(entries))  # Example.features (1)
+
+
+def _message(field: int, content: bytes) -> bytes:
+    """A length-delimited protobuf field (wire type 2)."""
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    result = bytearray()
+    while value > 0x7F:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    result.append(value)
+    return bytes(result)
+
+
+def parse_example(payload: bytes) -> dict[str, Any]:
+    """The features of a tf.train.Example, each a list of bytes, ints or floats.
+
+    Raises:
+        ValueError: if the bytes are no tf.train.Example.
+    """
+    # Imported here: a worker that only writes has no use for it.
+    from google.protobuf import message
+    from tensorflow_datasets.proto import tf_example_generated_pb2
+
+    try:
+        example = tf_example_generated_pb2.Example.FromString(payload)
+    except message.DecodeError as error:
+        raise ValueError(f'no tf.train.Example: {error}') from error
+    result = {}
+    for name, feature in example.features.feature.items():
+        kind = feature.WhichOneof('kind')
+        result[name] = list(getattr(feature, kind).value) if kind else []
+    return result
+
+
+class Writer:
+    """Appends records to a binary file and keeps account of them.
+
+    Attributes:
+        num_records: records written so far.
+        payload_bytes: their bytes without framing (what TFDS calls num_bytes).
+        num_bytes: their bytes with framing: the size of the file.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.num_records = 0
+        self.payload_bytes = 0
+
+    @property
+    def num_bytes(self) -> int:
+        return self.payload_bytes + FRAME_BYTES * self.num_records
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of everything written so far, in hex."""
+        return self._digest.hexdigest()
+
+    def write(self, payload: bytes) -> None:
+        """Appends one record."""
+        framed = frame(payload)
+        self._file.write(framed)
+        self._digest.update(framed)
+        self.num_records += 1
+        self.payload_bytes += len(payload)
+
+
+def read_payloads(path: str) -> Iterator[Payload]:
+    """Reads a TFRecord file record by record, checking both checksums of each.
+
+    Raises:
+        DamagedRecordError: at the first record that is cut off or whose checksum does not hold.
+        OSError: if the file cannot be read.
+    """
+    with open(path, 'rb') as file:
+        offset = index = 0
+        while (data := _read_frame(file, path, index, offset)) is not None:
+            yield Payload(index, offset, data)
+            offset += len(data) + FRAME_BYTES
+            index += 1
+
+
+def _read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | None:
+    """The payload of the record that begins where the file stands; None at the end of the file."""
+    header = file.read(12)
+    if not header:
+        return None
+    if len(header) < 12:
+        raise DamagedRecordError(path, index, offset, f'the file ends after {len(header)} of 12 header bytes')
+    _check_crc(header[:8], header[8:], 'length', path, index, offset)
+    length = _LENGTH.unpack(header[:8])[0]
+    body = file.read(length + 4)
+    if len(body) < length + 4:
+        raise DamagedRecordError(path, index, offset, f'the file ends after {len(body)} of {length + 4} bytes')
+    _check_crc(body[:length], body[length:], 'data', path, index, offset)
+    return body[:length]
+
+
+def _check_crc(data: bytes, stored: bytes, what: str, path: str, index: int, offset: int) -> None:
+    found, expected = masked_crc(data), _CRC.unpack(stored)[0]
+    if found != expected:
+        raise DamagedRecordError(path, index, offset, f'checksum of the {what} is {found:08x}, not {expected:08x}')
+
+
+def read(path: str) -> Iterator[Record]:
+    """Reads a shard as numpy arrays, without TensorFlow.
+
+    Raises:
+        DamagedRecordError: at the first record that is damaged or does not hold an image and a mask.
+        OSError: if the file cannot be read.
+    """
+    for payload in read_payloads(path):
+        try:
+            yield decode(payload)
+        except (ValueError, KeyError, IndexError) as error:
+            raise DamagedRecordError(path, payload.index, payload.offset, f'{type(error).__name__}: {error}') from error
+
+
+def decode(payload: Payload) -> Record:
+    """Decodes one record.
+
+    Raises:
+        ValueError, KeyError, IndexError: if the payload is not a record of this package.
+    """
+    from seg_pipeline import images
+
+    features = parse_example(payload.data)
+    return Record(
+        index=payload.index,
+        offset=payload.offset,
+        file_name=features['file_name'][0].decode(),
+        image=images.decode_image(features['image'][0], 'image'),
+        mask=images.decode_stored_mask(features['segmentation_mask'][0]),
+        original_size=(features['original_height'][0], features['original_width'][0]),
+    )
+
+
+def offsets(path: str) -> list[int]:
+    """The byte offset of every record: with it, `read_at` gets record k without reading those before it.
+
+    Raises:
+        DamagedRecordError: see `read_payloads`.
+    """
+    return [payload.offset for payload in read_payloads(path)]
+
+
+def read_at(path: str, index: int, offset: int) -> Record:
+    """Reads one record.
+
+    Args:
+        path: the shard.
+        index: the record's place in it, for `Record.index` and messages.
+        offset: its byte offset, from `offsets`.
+
+    Raises:
+        DamagedRecordError: if no whole record begins there.
+    """
+    with open(path, 'rb') as file:
+        file.seek(offset)
+        data = _read_frame(file, path, index, offset)
+    if data is None:
+        raise DamagedRecordError(path, index, offset, 'the file ends before it')
+    return decode(Payload(index, offset, data))

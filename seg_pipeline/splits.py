@@ -1,0 +1,129 @@
+"""Which split a pair belongs to: a function of its key (or its group) and the seed, exact in size."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from seg_pipeline import errors
+
+
+def parse(text: str, flag: str) -> dict[str, str]:
+    """Parses `train:0.8,validation:0.2` into an ordered mapping of split names to texts.
+
+    Args:
+        text: the flag's value.
+        flag: the flag's name, for messages.
+
+    Raises:
+        UserError: if a part has no colon, or a name is no identifier or stands twice.
+    """
+    result: dict[str, str] = {}
+    for part in text.split(','):
+        name, colon, value = part.strip().partition(':')
+        if not colon or not name.isidentifier() or not value:
+            raise errors.UserError(f'--{flag}={text}: {part!r} is not of the form name:value, as in train:0.8')
+        if name in result:
+            raise errors.UserError(f'--{flag}={text}: split {name!r} stands twice')
+        result[name] = value
+    return result
+
+
+def parse_fractions(text: str) -> dict[str, Fraction]:
+    """Parses `--splits`; the shares must be positive and add up to exactly 1.
+
+    Raises:
+        UserError: otherwise.
+    """
+    shares: dict[str, Fraction] = {}
+    for name, value in parse(text, 'splits').items():
+        try:
+            shares[name] = Fraction(value)
+        except (ValueError, ZeroDivisionError) as error:
+            raise errors.UserError(f'--splits={text}: {value!r} is not a number') from error
+        if shares[name] <= 0:
+            raise errors.UserError(f'--splits={text}: the share of {name} is {value}, and must be positive')
+    total = sum(shares.values())
+    if total != 1:
+        raise errors.UserError(f'--splits={text}: the shares add up to {float(total):g}, and must add up to 1')
+    return shares
+
+
+def sizes(total: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
+    """How many of `total` each split gets, by largest remainder: no size is off its share by 1 or more.
+
+    Every split gets at least one, taken from the largest, while there are as many pairs as splits.
+    """
+    result = {name: int(total * share) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: total * shares[name] - result[name], reverse=True)
+    for name in by_remainder[: total - sum(result.values())]:
+        result[name] += 1
+    for name in shares:
+        if result[name] == 0 and total >= len(shares):
+            largest = max(result, key=lambda other: result[other])
+            result[largest] -= 1
+            result[name] = 1
+    return result
+
+
+def order(keys: Iterable[str], seed: int, purpose: str) -> list[str]:
+    """Orders keys by a hash of (purpose, seed, key): random, the same everywhere, stable when others are added."""
+    return sorted(keys, key=lambda key: (hashlib.sha256(f'{purpose}/{seed}/{key}'.encode()).digest(), key))
+
+
+def assign(
+    keys: Iterable[str], shares: Mapping[str, Fraction], seed: int, groups: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Assigns each key to a split.
+
+    The groups are ordered by a hash of their name and the seed, and dealt out in that order until each split has its
+    size. Without groups (each key its own) the sizes are exact; with them, a split is exceeded by less than its last
+    group. A key's place depends on its own hash and on how many come before it, so that adding pairs moves few.
+
+    Args:
+        keys: the keys of all pairs.
+        shares: the share of each split, adding up to 1.
+        seed: another seed gives another assignment.
+        groups: the group of a key; keys of one group stay on one side. A key without an entry is its own group.
+
+    Returns:
+        The split of each key.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        members[(groups or {}).get(key, key)].append(key)
+    wanted = sizes(sum(map(len, members.values())), shares)
+    filled: Counter[str] = Counter()
+    result: dict[str, str] = {}
+    for group in order(members, seed, 'split'):
+        # The first split with room, else the one that is the least over its size.
+        split = next((s for s in wanted if filled[s] + len(members[group]) <= wanted[s]), None)
+        if split is None:
+            split = max(wanted, key=lambda name: wanted[name] - filled[name])
+        filled[split] += len(members[group])
+        result.update(dict.fromkeys(members[group], split))
+    return result
+
+
+def from_lists(keys: Iterable[str], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Assigns keys to splits by official lists.
+
+    Args:
+        keys: the keys of all pairs, or any other names that identify them.
+        lists: the names in each split.
+
+    Returns:
+        The split of each key that stands in a list; a key in no list is left out.
+
+    Raises:
+        UserError: if a name stands in two lists, or in one and is no key.
+    """
+    known = set(keys)
+    result: dict[str, str] = {}
+    for split, names in lists.items():
+        for name in names:
+            if name not in known:
+                raise errors.UserError(f'--split_files: {split} lists {name!r}, which no pair has as its key or file name')
+            if result.setdefault(name, split) != split:
+                raise errors.UserError(f'--split_files: {name!r} stands in {result[name]} and in {split}')
+    return result
