@@ -5,7 +5,7 @@ TFDS reads them with `tfds.builder_from_directory`, without any of this project'
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
@@ -23,19 +23,9 @@ _FILES = ('features.json', f'{MASK}.labels.txt', COMMIT_FILE)
 _LICENSE_FILE = 'LICENSE'
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitShards:
-    """The shards of one split.
-
-    Attributes:
-        name: the split.
-        shard_lengths: the number of records of each shard, in the order of the shards.
-        payload_bytes: all records together, without the 16 bytes of framing of each.
-    """
-
-    name: str
-    shard_lengths: tuple[int, ...]
-    payload_bytes: int
+# A split: its name, the number of records of each shard in their order, and the bytes of all records together without
+# the 16 bytes of framing of each.
+SplitShards = tuple[str, Sequence[int], int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +34,12 @@ class Card:
 
     Attributes:
         description: what it is.
-        config_description: what is special about this size and these classes.
         homepage: address of the source.
         citation: BibTeX entry.
         license: its terms; TFDS writes them to a file LICENSE too.
     """
 
     description: str
-    config_description: str = ''
     homepage: str = ''
     citation: str = ''
     license: str = ''
@@ -104,30 +92,28 @@ def features(
 def write(
     dataset_dir: str | os.PathLike[str],
     *,
-    dataset_name: str,
-    config_name: str,
+    name: str,
     version: str,
-    image_size: tuple[int | None, int | None],
+    image_size: tuple[int, int],
     label_map: LabelMap,
     image_encoding: str,
-    splits: Iterable[SplitShards],
-    card: Card,
+    shards: Iterable[SplitShards],
+    card: Card | None = None,
 ) -> tuple[str, ...]:
     """Writes the metadata files into a directory; equal arguments give equal bytes.
 
     Only the names of the shards follow from the arguments (`NAME-SPLIT.tfrecord-00000-of-00008`): the shards
-    themselves need not be there yet.
+    themselves need not be there yet. The TFDS config is `<height>x<width>`.
 
     Args:
         dataset_dir: an existing directory.
-        dataset_name: TFDS name, in snake case.
-        config_name: TFDS config.
+        name: TFDS name, in snake case.
         version: TFDS version, `1.0.0`.
         image_size: see `features`.
         label_map: see `features`.
         image_encoding: see `features`.
-        splits: the shards of each split, in the order in which TFDS lists them.
-        card: what TFDS tells about it.
+        shards: the splits in the order in which TFDS lists them, each (name, records of each shard, payload bytes).
+        card: what TFDS tells about it; otherwise the plain facts.
 
     Returns:
         The names of the files written, dataset_info.json last.
@@ -138,13 +124,13 @@ def write(
     """
     import tensorflow_datasets as tfds
 
+    card = card or _plain_card(image_size, label_map)
     identity = tfds.core.DatasetIdentity(
-        name=dataset_name,
+        name=name,
         version=tfds.core.Version(version),
         data_dir=os.fspath(dataset_dir),
         module_name='',
-        config_name=config_name,
-        config_description=card.config_description or None,
+        config_name=config_name(image_size),
     )
     info = tfds.core.DatasetInfo(
         builder=identity,
@@ -154,24 +140,34 @@ def write(
         homepage=card.homepage or None,
         citation=card.citation or None,
         license=card.license or None,
-        split_dict=tfds.core.splits.SplitDict([_split_info(dataset_dir, dataset_name, split) for split in splits]),
+        split_dict=tfds.core.splits.SplitDict([_split_info(dataset_dir, name, split) for split in shards]),
     )
     info.set_file_format('tfrecord')
     info.write_to_directory(dataset_dir)
     return (_LICENSE_FILE, *_FILES) if card.license else _FILES
 
 
-def _split_info(dataset_dir: str | os.PathLike[str], dataset_name: str, split: SplitShards) -> 'tfds.core.SplitInfo':
+def config_name(image_size: tuple[int, int]) -> str:
+    """The TFDS config of a size, `<height>x<width>`."""
+    return f'{image_size[0]}x{image_size[1]}'
+
+
+def _plain_card(image_size: tuple[int, int], label_map: LabelMap) -> Card:
+    return Card(
+        f'Photos and masks of {label_map.num_classes} classes for semantic segmentation, resized to '
+        f'{image_size[0]} x {image_size[1]} pixels (height x width). Masks hold class ids; {label_map.ignore_id} is ignored.'
+    )
+
+
+def _split_info(dataset_dir: str | os.PathLike[str], name: str, split: SplitShards) -> 'tfds.core.SplitInfo':
     import tensorflow_datasets as tfds
 
+    split_name, shard_lengths, payload_bytes = split
     template = tfds.core.ShardedFileTemplate(
-        dataset_name=dataset_name, data_dir=os.fspath(dataset_dir), split=split.name, filetype_suffix='tfrecord'
+        dataset_name=name, data_dir=os.fspath(dataset_dir), split=split_name, filetype_suffix='tfrecord'
     )
     return tfds.core.SplitInfo(
-        name=split.name,
-        shard_lengths=list(split.shard_lengths),
-        num_bytes=split.payload_bytes,
-        filename_template=template,
+        name=split_name, shard_lengths=list(shard_lengths), num_bytes=payload_bytes, filename_template=template
     )
 
 

@@ -15,17 +15,16 @@ _LABELS = label_map.LabelMap.default(('null', 'skin', 'coat'))
 _SIZE = (6, 4)
 
 
-def _write_metadata(directory: pathlib.Path, splits: list[SplitShards]) -> tuple[str, ...]:
+def _write_metadata(directory: pathlib.Path, shards: list[SplitShards]) -> tuple[str, ...]:
     return tfds_metadata.write(
         directory,
-        dataset_name='people',
-        config_name='6x4',
+        name='people',
         version='1.2.3',
         image_size=_SIZE,
         label_map=_LABELS,
         image_encoding='png',
-        splits=splits,
-        card=Card('Two people.', 'Small.', citation='@article{a}', license='MIT', homepage='https://example.org'),
+        shards=shards,
+        card=Card('Two people.', citation='@article{a}', license='MIT', homepage='https://example.org'),
     )
 
 
@@ -57,7 +56,7 @@ def _make(directory: pathlib.Path) -> None:
         _write_shard(directory / 'people-train.tfrecord-00001-of-00002', [2]),
     ]
     test = _write_shard(directory / 'people-test.tfrecord-00000-of-00001', [3])
-    _write_metadata(directory, [SplitShards('train', (2, 1), sum(train)), SplitShards('test', (1,), test)])
+    _write_metadata(directory, [('train', [2, 1], sum(train)), ('test', [1], test)])
 
 
 def test_tfds_reads_names_splits_and_pixels(tmp_path: pathlib.Path) -> None:
@@ -97,7 +96,7 @@ def test_the_files_are_the_same_in_every_process(tmp_path: pathlib.Path) -> None
 import pathlib, sys
 sys.path.insert(0, sys.argv[2])
 import tfds_metadata_test as test
-names = test._write_metadata(pathlib.Path(sys.argv[1]), [test.SplitShards('train', (2, 1), 77)])
+names = test._write_metadata(pathlib.Path(sys.argv[1]), [('train', [2, 1], 77)])
 assert 'tensorflow' not in sys.modules, 'writing metadata imported TensorFlow'
 assert {path.name for path in pathlib.Path(sys.argv[1]).iterdir()} == set(names), names
 """
