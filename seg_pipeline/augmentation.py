@@ -1,0 +1,263 @@
+"""Random changes of one photo and its mask, drawn for both at once.
+
+Every op is stateless: what it does is a pure function of the seed it is given, so the same pair comes out of eager
+code, of a parallel tf.data map and of a run that was stopped and resumed. An op that moves pixels samples the photo
+(bilinearly) and the mask (by nearest neighbour) at the same points, so a mask never holds a class that was not in it
+before; where the new frame shows something outside of the old one, the photo is black and the mask holds the ignored
+id.
+
+A policy is a tuple of ops, applied in order. Ops are frozen dataclasses, so logging a policy prints its whole
+configuration. A new op is a dataclass with such a `__call__`, and a line in `POLICIES` for the policy that uses it.
+"""
+
+import dataclasses
+import math
+from typing import Protocol
+
+import tensorflow as tf
+
+Pair = tuple[tf.Tensor, tf.Tensor]  # an image and its mask
+
+
+class Op(Protocol):
+    """One change of a pair.
+
+    Args of a call:
+        image: uint8 (height, width, 3), RGB.
+        mask: uint8 (height, width, 1), class ids.
+        seed: int (2,), all the randomness there is.
+        ignore_id: the id given to pixels that show nothing of the old frame.
+
+    A call returns the new image and mask, of the same shapes and dtypes.
+    """
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair: ...
+
+
+Policy = tuple[Op, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness:
+    """Adds one number, drawn from [-max_delta, max_delta], to every value of the image.
+
+    Attributes:
+        max_delta: fraction of the full range; the article adds 0.1, always.
+    """
+
+    max_delta: float = 0.1
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        delta = _uniform(seed, -self.max_delta, self.max_delta)
+        shifted = tf.cast(image, tf.int16) + tf.cast(tf.round(255.0 * delta), tf.int16)
+        return tf.cast(tf.clip_by_value(shifted, 0, 255), tf.uint8), mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Gamma:
+    """Raises every value of the image, seen as a fraction of 255, to one power.
+
+    The power's logarithm is uniform, so that darkening and brightening are equally likely around 1.
+
+    Attributes:
+        low, high: range of the power. The article uses 0.1, which leaves nearly every photo white.
+    """
+
+    low: float = 0.7
+    high: float = 1.4
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        gamma = tf.exp(_uniform(seed, math.log(self.low), math.log(self.high)))
+        # There are 256 inputs, so a table of 256 powers does for any number of pixels.
+        table = tf.round(255.0 * (tf.range(256, dtype=tf.float32) / 255.0) ** gamma)
+        return tf.gather(tf.cast(table, tf.uint8), tf.cast(image, tf.int32)), mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Hue:
+    """Turns the hue of every pixel by one share, drawn from [-max_delta, max_delta], of the colour circle.
+
+    Attributes:
+        max_delta: share of the full circle; the article turns by -0.1, always.
+    """
+
+    max_delta: float = 0.1
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        return tf.image.adjust_hue(image, _uniform(seed, -self.max_delta, self.max_delta)), mask
+
+
+@dataclasses.dataclass(frozen=True)
+class CentralCrop:
+    """Keeps the middle of the frame, a share drawn from [min_scale, max_scale] of each side, enlarged to the old size.
+
+    Attributes:
+        min_scale, max_scale: the share of the height and of the width that is kept, in (0, 1]; the article keeps 0.7.
+    """
+
+    min_scale: float = 0.7
+    max_scale: float = 1.0
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        margin = (1.0 - _uniform(seed, self.min_scale, self.max_scale)) / 2.0
+        box = tf.stack([margin, margin, 1.0 - margin, 1.0 - margin])
+        zoomed = tf.cast(tf.round(_sample(image, box, 'bilinear', fill=0)), tf.uint8)
+        return zoomed, tf.cast(_sample(mask, box, 'nearest', fill=ignore_id), mask.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipLeftRight:
+    """Mirrors the pair left to right.
+
+    Attributes:
+        probability: how often it does; the article's mirrored copy holds every pair, hence 1.
+    """
+
+    probability: float = 1.0
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        return _reverse_sometimes(image, mask, axis=1, probability=self.probability, seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipUpDown:
+    """Turns the pair upside down, as a mirror does.
+
+    Attributes:
+        probability: how often it does; the article's mirrored copy holds every pair, hence 1.
+    """
+
+    probability: float = 1.0
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        return _reverse_sometimes(image, mask, axis=0, probability=self.probability, seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rotate90:
+    """Rotates the pair about its middle by 90, 180 or 270 degrees, each as likely as the others.
+
+    The frame keeps its size. Where it is not square, a quarter turn lays a tall picture across a tall frame: what
+    sticks out at the sides is cut off and the bands that are left free are uncovered. No pixel is interpolated.
+
+    Attributes:
+        quarter_turns: the counter-clockwise quarter turns to choose from; the article turns by 1, always.
+    """
+
+    quarter_turns: tuple[int, ...] = (1, 2, 3)
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        turns = tf.gather(self.quarter_turns, _choice(seed, len(self.quarter_turns)))
+        return _turn(image, turns, fill=0), _turn(mask, turns, fill=ignore_id)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """Applies one of its ops, or none: each op, and leaving the pair as it is, is equally likely.
+
+    Attributes:
+        ops: the ops to choose from.
+    """
+
+    ops: Policy
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+        def branch(op: Op):
+            return lambda: op(image, mask, _child(seed, 1), ignore_id)
+
+        # Only the chosen branch runs: seven ops to choose from cost no more than their average.
+        branches = [branch(op) for op in self.ops] + [lambda: (image, mask)]
+        return tf.switch_case(_choice(_child(seed, 0), len(branches)), branches)
+
+
+NONE: Policy = ()
+
+# The article concatenates to its training set one copy of it for each of seven changes, so a pair is seen as it is or
+# changed in one way, never in two. Drawing one of these eight for each pair and pass shows the same mixture in the long
+# run, without eight copies of the data; and what the article sets to one number is drawn from a range here.
+ARTICLE: Policy = (
+    OneOf((Brightness(), Gamma(), Hue(), CentralCrop(), FlipLeftRight(), FlipUpDown(), Rotate90())),
+)  # fmt: skip
+
+POLICIES: dict[str, Policy] = {'none': NONE, 'article': ARTICLE}
+
+
+def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    """Applies the ops of a policy in order; the result is a pure function of the arguments.
+
+    Example:
+        image, mask = augmentation.apply(augmentation.ARTICLE, image, mask, seed=(0, 17), ignore_id=255)
+
+    Args:
+        policy: the ops; an empty one returns the pair unchanged.
+        image: uint8 (height, width, 3), RGB.
+        mask: uint8 (height, width, 1), class ids.
+        seed: int (2,); give every use of every pair its own.
+        ignore_id: the id for pixels of the new mask that show nothing of the old one.
+
+    Returns:
+        The new image and mask, of the same shapes and dtypes.
+
+    Raises:
+        ValueError: a shape or dtype is not the one above.
+    """
+    _check_pair(image, mask)
+    for position, op in enumerate(policy):
+        new_image, new_mask = op(image, mask, _child(seed, position), ignore_id)
+        image, mask = tf.ensure_shape(new_image, image.shape), tf.ensure_shape(new_mask, mask.shape)
+    return image, mask
+
+
+def _check_pair(image: tf.Tensor, mask: tf.Tensor) -> None:
+    """Refuses, while the graph is built, what the ops would silently treat as something else."""
+    for name, tensor, channels in (('image', image, 3), ('mask', mask, 1)):
+        if tensor.dtype != tf.uint8 or tensor.shape.rank != 3 or tensor.shape[-1] != channels:
+            raise ValueError(
+                f'the {name} is {tensor.dtype.name} {tuple(tensor.shape)}; uint8 (height, width, {channels}) is needed'
+            )
+    if not image.shape[:2].is_compatible_with(mask.shape[:2]):
+        raise ValueError(f'the image is {tuple(image.shape[:2])} and its mask {tuple(mask.shape[:2])}')
+
+
+def _child(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """Returns the seed of a part of what `seed` decides; parts with different numbers draw independently."""
+    return tf.random.experimental.stateless_fold_in(seed, number, alg='philox')
+
+
+def _uniform(seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Returns a float32 scalar from [low, high)."""
+    # Philox is named because the default may be another generator on another device.
+    return tf.random.stateless_uniform((), seed, low, high, alg='philox')
+
+
+def _choice(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns an int32 scalar from 0, ..., count - 1."""
+    return tf.random.stateless_uniform((), seed, 0, count, dtype=tf.int32, alg='philox')
+
+
+def _reverse_sometimes(image: tf.Tensor, mask: tf.Tensor, axis: int, probability: float, seed: tf.Tensor) -> Pair:
+    def reverse() -> Pair:
+        return tf.reverse(image, [axis]), tf.reverse(mask, [axis])
+
+    if probability == 1.0:
+        return reverse()
+    return tf.cond(_uniform(seed, 0.0, 1.0) < probability, reverse, lambda: (image, mask))
+
+
+def _sample(picture: tf.Tensor, box: tf.Tensor, method: str, fill: int) -> tf.Tensor:
+    """Returns `picture` sampled on a grid of its own size over `box` (top, left, bottom, right in 0..1), as float32."""
+    size = tf.shape(picture)[:2]
+    # A point of a box as large as the frame can lie outside by a rounding error; it takes the fill value.
+    return tf.image.crop_and_resize(picture[tf.newaxis], box[tf.newaxis], [0], size, method, fill)[0]
+
+
+def _turn(picture: tf.Tensor, turns: tf.Tensor, fill: int) -> tf.Tensor:
+    """Returns `picture` turned counter-clockwise about its middle in a frame of the same size."""
+    height, width, _ = picture.shape
+    turned = tf.image.rot90(picture, turns)
+    if height is not None and height == width:
+        return turned
+    # Shifting by the fill value makes it the zero that resize_with_crop_or_pad pads with; uint8 wraps around exactly.
+    shift = tf.constant(fill, picture.dtype)
+    size = tf.shape(picture)
+    return tf.image.resize_with_crop_or_pad(turned - shift, size[0], size[1]) + shift
