@@ -1,0 +1,27 @@
+"""The trainer: a U-Net on the data sets that beam_jobs prepares, on every device of the machine.
+
+Importing this package loads no TensorFlow. The commands (train, evaluate, predict, export) check what the user gave
+before they load it, so that a mistake is answered at once and on one line.
+"""
+
+import importlib.util
+import os
+
+from absl import logging
+
+from seg_pipeline import errors
+
+
+def start_tensorflow() -> None:
+    """Call this in a command before the first import that loads TensorFlow.
+
+    Sets its log to warnings, unless the environment or --verbosity says otherwise.
+
+    Raises:
+        UserError: TensorFlow is not installed; the message says how to get it.
+    """
+    if importlib.util.find_spec('tensorflow') is None:
+        raise errors.UserError('tensorflow is not installed, and the trainer needs it: pip install "seg-pipeline[train]"')
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    if logging.get_verbosity() == logging.INFO:  # Its default once flags are parsed.
+        logging.set_verbosity(logging.WARNING)

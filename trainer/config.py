@@ -1,0 +1,235 @@
+"""What a training run is: the recipe, the data it was made from, and the file in the run that holds both."""
+
+import dataclasses
+import itertools
+import json
+import os
+from typing import Any
+
+from seg_pipeline import durable_files, errors
+from seg_pipeline import label_map as label_map_lib
+from seg_pipeline import manifest as manifest_lib
+
+# What a run directory holds.
+CONFIG_FILE = 'config.json'
+LATEST_DIR = 'checkpoints'
+BEST_DIR = 'best'
+TENSORBOARD_DIR = 'tensorboard'
+EVALUATION_DIR = 'evaluation'
+
+TRAIN_SPLIT = 'train'
+VALIDATION_SPLIT = 'validation'
+SCHEMA_VERSION = 1
+OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
+STRATEGIES = ('auto', 'mirrored', 'one_device')
+
+# A finished run may be taken further with more epochs; any other difference would make it another experiment.
+_EXTENDABLE = ('epochs',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything besides the data that decides the weights. The defaults are the article's values.
+
+    Attributes:
+        encoder: a key of `encoders.ENCODERS`.
+        encoder_weights: 'imagenet', 'none', or the path of a weights file.
+        batch_size: images in one step, over all replicas together.
+        epochs: length of the whole run, the frozen epochs included.
+        frozen_epochs: leading epochs in which the encoder does not change; the rest fine-tune it.
+        steps_per_epoch: optimizer steps in an epoch; 0 stands for one pass over the training split.
+        seed: of the initial weights, the order of the data and the augmentation.
+        augmentation: a key of `augmentation.POLICIES`.
+        optimizer: one of `OPTIMIZERS`.
+        learning_rate: while the encoder is frozen.
+        fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
+        clip_norm: largest global norm of the gradient; 0 leaves it as it is.
+        mixed_precision: compute in bfloat16, keep variables and logits in float32.
+        cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
+            pass, and then drawn in another order, which is why this belongs to the recipe.
+    """
+
+    encoder: str = 'densenet121'
+    encoder_weights: str = 'imagenet'
+    batch_size: int = 64
+    epochs: int = 40
+    frozen_epochs: int = 20
+    steps_per_epoch: int = 12
+    seed: int = 0
+    augmentation: str = 'article'
+    optimizer: str = 'rmsprop'
+    learning_rate: float = 1e-3
+    fine_tune_learning_rate: float | None = None
+    clip_norm: float = 0.0
+    mixed_precision: bool = False
+    cache_budget_mb: int = 1024
+
+    @property
+    def cache_budget_bytes(self) -> int:
+        return self.cache_budget_mb * 2**20
+
+    def __post_init__(self) -> None:
+        if self.frozen_epochs > self.epochs:
+            raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How a run is carried out on this machine. None of it changes the weights beyond rounding.
+
+    Attributes:
+        strategy: one of `STRATEGIES`.
+        virtual_devices: split the CPU into this many logical devices and mirror over them; 0 leaves it whole.
+        checkpoint_every_steps: save within an epoch too, after every so many steps; 0 saves at the end of epochs alone.
+        keep_checkpoints: how many of the latest checkpoints stay.
+    """
+
+    strategy: str = 'auto'
+    virtual_devices: int = 0
+    checkpoint_every_steps: int = 0
+    keep_checkpoints: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The data set a run learns from, as far as the run depends on it."""
+
+    dataset_name: str
+    fingerprint: str
+    image_size: tuple[int, int]
+    label_map: label_map_lib.LabelMap
+
+    @classmethod
+    def from_manifest(cls, manifest: manifest_lib.Manifest) -> 'Data':
+        height, width = manifest.image_size
+        return cls(manifest.dataset_name, manifest.fingerprint, (height, width), manifest.label_map)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The content of RUN/config.json: enough to rebuild the model and to see whether a command continues this run."""
+
+    recipe: Recipe
+    data: Data
+
+    @property
+    def label_map(self) -> label_map_lib.LabelMap:
+        return self.data.label_map
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width, in pixels, of the images that the model takes."""
+        return self.data.image_size
+
+    def to_json(self) -> dict[str, Any]:
+        data = dataclasses.asdict(self.data) | {'label_map': self.data.label_map.to_json()}
+        return {'schema_version': SCHEMA_VERSION, 'recipe': dataclasses.asdict(self.recipe), 'data': data}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> 'RunConfig':
+        data = dict(content['data'])
+        data['image_size'] = tuple(data['image_size'])
+        data['label_map'] = label_map_lib.LabelMap.from_json(data['label_map'])
+        return cls(Recipe(**content['recipe']), Data(**data))
+
+
+def read(model_dir: str) -> RunConfig:
+    """Reads the configuration of a run.
+
+    Raises:
+        UserError: `model_dir` holds no run, or one that this version cannot read.
+    """
+    path = os.path.join(model_dir, CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise errors.UserError(f'{model_dir} is no run of trainer.train: it holds no {CONFIG_FILE}')
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+        if content['schema_version'] != SCHEMA_VERSION:
+            found = content['schema_version']
+            raise errors.UserError(f'{path} has schema_version {found}, this program reads {SCHEMA_VERSION}')
+        return RunConfig.from_json(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(f'{path} is damaged ({type(error).__name__}: {error})') from error
+
+
+def write(model_dir: str, config: RunConfig) -> None:
+    """Writes RUN/config.json, whole or not at all. Raises `UserError` where that is impossible."""
+    text = json.dumps(config.to_json(), indent=2, ensure_ascii=False) + '\n'
+    try:
+        durable_files.write(os.path.join(model_dir, CONFIG_FILE), text.encode())
+    except OSError as error:
+        raise errors.UserError(f'--model_dir={model_dir} cannot be written: {error.strerror}') from error
+
+
+def has_checkpoint(model_dir: str) -> bool:
+    """Tells whether a run has saved its state at least once."""
+    return os.path.isfile(os.path.join(model_dir, LATEST_DIR, 'checkpoint'))
+
+
+def check_continues(model_dir: str, wanted: RunConfig) -> bool:
+    """Tells whether `model_dir` holds a run that `wanted` would continue.
+
+    Returns:
+        True where it does, False where `model_dir` is absent or empty.
+
+    Raises:
+        UserError: it holds the run of another recipe or other data (named with both values), or files of no run.
+    """
+    if not os.path.exists(os.path.join(model_dir, CONFIG_FILE)):
+        if os.path.isdir(model_dir) and os.listdir(model_dir):
+            raise errors.UserError(f'--model_dir={model_dir} is not empty and holds no run; choose another directory')
+        if os.path.exists(model_dir) and not os.path.isdir(model_dir):
+            raise errors.UserError(f'--model_dir={model_dir} is a file; choose a directory')
+        return False
+    differences = _differences(read(model_dir), wanted)
+    if differences:
+        raise errors.UserError(
+            f'{model_dir} holds a run of another recipe: {"; ".join(differences)}. '
+            'Give the same options to resume it, or another --model_dir'
+        )
+    return True
+
+
+def check_data_fits(model_dir: str, run: RunConfig, data_dir: str, data: Data) -> None:
+    """Checks that a data set, not necessarily the one it was trained on, can be given to the model of a run.
+
+    Raises:
+        UserError: it has images of another size or other classes.
+    """
+    if data.image_size != run.image_size:
+        raise errors.UserError(
+            f'{data_dir} holds images of {_size(data.image_size)} pixels, {model_dir} was trained on {_size(run.image_size)}'
+        )
+    names, trained_names = data.label_map.names, run.label_map.names
+    if names != trained_names:
+        pairs = itertools.zip_longest(names, trained_names)
+        i = next(i for i, (name, trained_name) in enumerate(pairs) if name != trained_name)
+        raise errors.UserError(
+            f'{data_dir} has {len(names)} classes, {model_dir} was trained on {len(trained_names)}; '
+            f'class {i} is {_name(names, i)} there and {_name(trained_names, i)} here'
+        )
+
+
+def _size(image_size: tuple[int, int]) -> str:
+    return '{}x{}'.format(*image_size)
+
+
+def _name(names: tuple[str, ...], i: int) -> str:
+    return repr(names[i]) if i < len(names) else 'absent'
+
+
+def _differences(found: RunConfig, wanted: RunConfig) -> list[str]:
+    """Lists 'option: value there, value here' for all that must be equal and is not."""
+    pairs = [(f'--{field.name}', field.name, found.recipe, wanted.recipe) for field in dataclasses.fields(Recipe)]
+    pairs += [(f'data {field.name}', field.name, found.data, wanted.data) for field in dataclasses.fields(Data)]
+    return [
+        f'{label} is {_short(getattr(old, name))} there and {_short(getattr(new, name))} here'
+        for label, name, old, new in pairs
+        if name not in _EXTENDABLE and getattr(old, name) != getattr(new, name)
+    ]
+
+
+def _short(value: object) -> str:
+    text = f'a table of {value.num_classes} classes' if isinstance(value, label_map_lib.LabelMap) else str(value)
+    return text if len(text) <= 80 else text[:77] + '...'

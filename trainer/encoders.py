@@ -1,0 +1,242 @@
+"""Encoders: networks of keras.applications as feature extractors with five skip layers, and tiny ones for tests.
+
+The table can be read without TensorFlow, so that the commands know the names before they load it; only `build` needs it.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from seg_pipeline import errors
+
+if TYPE_CHECKING:
+    import keras
+
+STRIDES = (2, 4, 8, 16, 32)
+
+_KERAS_URL = 'https://storage.googleapis.com/tensorflow/keras-applications'
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsFile:
+    """Where Keras publishes the weights of an encoder without its classification top.
+
+    Attributes:
+        name: of the file in Keras's cache.
+        url: where it is downloaded from.
+        md5: its checksum, or None where Keras publishes none.
+    """
+
+    name: str
+    url: str
+    md5: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """One row of the table.
+
+    Attributes:
+        network: the name of a function of keras.applications, or a function called like those
+            (input_shape, include_top, weights) that returns a `keras.Model`.
+        preprocessing: the module of keras.applications whose `preprocess_input` the network was trained with.
+        skips: the layers whose outputs have the strides `STRIDES`: names, or indices into `network.layers` where Keras
+            numbers the names by what else the process has built.
+        padding: zero rows above and below (and columns left and right) of the preprocessed image.
+        weights: ImageNet weights, where there are any.
+    """
+
+    network: str | Callable[..., 'keras.Model']
+    preprocessing: str
+    skips: tuple[str | int, str | int, str | int, str | int, str | int]
+    padding: tuple[int, int] = (0, 0)
+    weights: WeightsFile | None = None
+
+
+def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model'], None] | None = None) -> 'keras.Model':
+    """Builds an encoder, its own preprocessing included.
+
+    Networks that convolve without padding (inception_v3 throughout, nasnet_mobile in its first layer) leave feature maps
+    that are smaller than the image divided by the stride. Their images are padded by so much that every map is at least
+    that large, and the maps are then cropped at their centres, which keeps the cells of all maps over the same pixels.
+
+    Args:
+        name: a key of `ENCODERS`.
+        image_size: height and width in pixels, multiples of 32.
+        load: given the bare network, puts weights into it; None leaves the initial ones.
+
+    Returns:
+        A model named 'encoder' from float images (batch, height, width, 3) with values 0..255 to five feature maps with
+        height / stride, width / stride for the strides 2, 4, 8, 16, 32.
+
+    Raises:
+        UserError: unknown name, or a size that the stride does not divide.
+    """
+    import keras
+
+    spec = check(name, image_size)
+    before, after = spec.padding
+    height, width = image_size
+    padded_shape = (height + before + after, width + before + after, 3)
+    network = _make_network(spec, padded_shape)
+    if load is not None:
+        load(network)
+    features = keras.Model(network.inputs, [network.get_layer(**_locate(skip)).output for skip in spec.skips])
+    images = keras.Input((height, width, 3), name='images')
+    x = getattr(keras.applications, spec.preprocessing).preprocess_input(images)
+    if before or after:
+        x = keras.layers.ZeroPadding2D((spec.padding, spec.padding))(x)
+    skips = [_crop_center(x, height // s, width // s) for x, s in zip(features(x), STRIDES, strict=True)]
+    encoder = keras.Model(images, skips, name='encoder')
+    _synchronize_batch_norm(encoder)
+    return encoder
+
+
+def check(name: str, image_size: tuple[int, int]) -> Encoder:
+    """Looks an encoder up and checks that it can take images of this size.
+
+    Raises:
+        UserError: unknown name, or a size that the stride does not divide.
+    """
+    if name not in ENCODERS:
+        raise errors.UserError(f'unknown --encoder={name}; known are {", ".join(ENCODERS)}')
+    height, width = image_size
+    if height % STRIDES[-1] or width % STRIDES[-1]:
+        raise errors.UserError(
+            f'the images are {height}x{width} pixels, but encoder {name} halves them five times: '
+            f'prepare the data with an --image_size of multiples of {STRIDES[-1]}'
+        )
+    return ENCODERS[name]
+
+
+def batch_norm_layers(model: 'keras.Model') -> list['keras.layers.Layer']:
+    """Lists the batch normalisation layers of a model, those of nested models included."""
+    import keras
+
+    layers = model._flatten_layers(include_self=False)  # The public `layers` stops at nested models.
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _synchronize_batch_norm(model: 'keras.Model') -> None:
+    """Makes replicas normalise by the statistics of the global batch, as a single device does."""
+    for layer in batch_norm_layers(model):
+        layer.synchronized = True
+
+
+def _make_network(spec: Encoder, input_shape: tuple[int, int, int]) -> 'keras.Model':
+    import keras
+
+    make = getattr(keras.applications, spec.network) if isinstance(spec.network, str) else spec.network
+    return make(input_shape=input_shape, include_top=False, weights=None)
+
+
+def _locate(skip: str | int) -> dict[str, Any]:
+    return {'index': skip} if isinstance(skip, int) else {'name': skip}
+
+
+def _crop_center(x: 'keras.KerasTensor', height: int, width: int) -> 'keras.KerasTensor':
+    extra_rows, extra_columns = x.shape[1] - height, x.shape[2] - width
+    if not extra_rows and not extra_columns:
+        return x
+    top, left = extra_rows // 2, extra_columns // 2
+    return x[:, top : top + height, left : left + width]
+
+
+def _tiny(input_shape: tuple[int, int, int], batch_norm: bool = False, **_: object) -> 'keras.Model':
+    """Five strided convolutions: a step takes milliseconds on a laptop's CPU."""
+    import keras
+
+    x = images = keras.Input(input_shape)
+    for i, filters in enumerate((8, 16, 24, 32, 48), start=1):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding='same', use_bias=not batch_norm, name=f'conv{i}')(x)
+        if batch_norm:
+            x = keras.layers.BatchNormalization(name=f'norm{i}')(x)
+        x = keras.layers.ReLU(name=f'relu{i}')(x)
+    return keras.Model(images, x)
+
+
+def _tiny_bn(input_shape: tuple[int, int, int], **_: object) -> 'keras.Model':
+    return _tiny(input_shape, batch_norm=True)
+
+
+_TINY_SKIPS = ('relu1', 'relu2', 'relu3', 'relu4', 'relu5')
+
+# Names, URLs and checksums as keras.applications has them; a test compares them with the installed Keras.
+ENCODERS: dict[str, Encoder] = {
+    'densenet121': Encoder(
+        network='DenseNet121',
+        preprocessing='densenet',
+        skips=('conv1_relu', 'pool2_relu', 'pool3_relu', 'pool4_relu', 'relu'),
+        weights=WeightsFile(
+            'densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5',
+            f'{_KERAS_URL}/densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5',
+            '30ee3e1110167f948a6b9946edeeb738',
+        ),
+    ),
+    'mobilenet_v2': Encoder(
+        network='MobileNetV2',
+        preprocessing='mobilenet_v2',
+        skips=(
+            'block_1_expand_relu',
+            'block_3_expand_relu',
+            'block_6_expand_relu',
+            'block_13_expand_relu',
+            'block_16_project_BN',
+        ),
+        weights=WeightsFile(
+            'mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5',
+            f'{_KERAS_URL}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5',
+            None,
+        ),
+    ),
+    'resnet50': Encoder(
+        network='ResNet50',
+        preprocessing='resnet50',
+        skips=('conv1_relu', 'conv2_block3_out', 'conv3_block4_out', 'conv4_block6_out', 'conv5_block3_out'),
+        weights=WeightsFile(
+            'resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5',
+            f'{_KERAS_URL}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5',
+            '4d473c1dd8becc155b73f8504c6f6626',
+        ),
+    ),
+    'nasnet_mobile': Encoder(
+        network='NASNetMobile',
+        preprocessing='nasnet',
+        skips=(3, 'reduction_concat_stem_1', 'normal_concat_3', 'normal_concat_8', 768),
+        padding=(0, 1),
+        weights=WeightsFile(
+            'nasnet_mobile_no_top.h5',
+            f'{_KERAS_URL}/nasnet/NASNet-mobile-no-top.h5',
+            '1ed92395b5b598bdda52abe5c0dbfd63',
+        ),
+    ),
+    'inception_v3': Encoder(
+        network='InceptionV3',
+        preprocessing='inception_v3',
+        skips=(9, 16, 'mixed2', 'mixed7', 'mixed10'),
+        padding=(21, 22),  # 32 n + 43 is the smallest side from which all its unpadded layers leave n cells of 32.
+        weights=WeightsFile(
+            'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5',
+            f'{_KERAS_URL}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5',
+            'bcbd6486424b2319ff4ef7d526e38f63',
+        ),
+    ),
+    'efficientnet_v2_b0': Encoder(
+        network='EfficientNetV2B0',
+        preprocessing='efficientnet_v2',  # Changes nothing: the network itself begins with its normalisation.
+        skips=(
+            'block1a_project_activation',
+            'block2b_add',
+            'block4a_expand_activation',
+            'block6a_expand_activation',
+            'top_activation',
+        ),
+        weights=WeightsFile(
+            'efficientnetv2-b0_notop.h5',
+            f'{_KERAS_URL}/efficientnet_v2/efficientnetv2-b0_notop.h5',
+            '893217f2bb855e2983157299931e43ff',
+        ),
+    ),
+    'tiny': Encoder(network=_tiny, preprocessing='mobilenet_v2', skips=_TINY_SKIPS),
+    'tiny_bn': Encoder(network=_tiny_bn, preprocessing='mobilenet_v2', skips=_TINY_SKIPS),
+}
