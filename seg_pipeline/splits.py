@@ -1,11 +1,13 @@
 """Which split a pair belongs to: a function of its key (or its group) and the seed, exact in size."""
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from seg_pipeline import errors
+from seg_pipeline.pairing import Pair
 
 
 def parse(text: str, flag: str) -> dict[str, str]:
@@ -105,25 +107,31 @@ def assign(
     return result
 
 
-def from_lists(keys: Iterable[str], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Assigns keys to splits by official lists.
+def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Assigns pairs to splits by official lists.
 
     Args:
-        keys: the keys of all pairs, or any other names that identify them.
-        lists: the names in each split.
+        pairs: all pairs.
+        lists: for each split, names of pairs: a key, the image's path, its file name, or that without suffix.
 
     Returns:
-        The split of each key that stands in a list; a key in no list is left out.
+        The split of each key that stands in a list; a pair in no list is left out.
 
     Raises:
-        UserError: if a name stands in two lists, or in one and is no key.
+        UserError: if a name fits no pair or several, or a pair stands in two lists.
     """
-    known = set(keys)
+    keys_by_name = defaultdict(set)
+    for pair in pairs:
+        file_name = os.path.basename(pair.image)
+        for name in (pair.key, pair.image, file_name, os.path.splitext(file_name)[0]):
+            keys_by_name[name].add(pair.key)
     result: dict[str, str] = {}
     for split, names in lists.items():
         for name in names:
-            if name not in known:
-                raise errors.UserError(f'--split_files: {split} lists {name!r}, which no pair has as its key or file name')
-            if result.setdefault(name, split) != split:
-                raise errors.UserError(f'--split_files: {name!r} stands in {result[name]} and in {split}')
+            keys = keys_by_name.get(name, ())
+            if len(keys) != 1:
+                raise errors.UserError(f'--split_files: {name!r} in the list of {split} fits {len(keys)} pairs, not one')
+            (key,) = keys
+            if result.setdefault(key, split) != split:
+                raise errors.UserError(f'--split_files: {name!r} stands in the lists of {result[key]} and of {split}')
     return result

@@ -1,0 +1,44 @@
+# Everything runs in .venv, which is made from requirements.lock; PYTHON chooses the interpreter it is made with.
+PYTHON ?= python3
+BIN := .venv/bin
+# Where the demo keeps everything; DATA is a folder with png_images, png_masks and labels.csv.
+OUT ?= demo_output
+DATA ?=
+
+.PHONY: help demo test lint format bench lock clean
+
+help:  ## Lists these targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+.venv/.installed: requirements.lock setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+demo: .venv/.installed  ## From pairs to pictures in one go; DATA=DIR takes your own data.
+	BIN=$(BIN) OUT=$(OUT) DATA=$(DATA) sh tools/demo.sh
+
+test: .venv/.installed lint  ## Linter, types and all tests.
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+
+lint: .venv/.installed  ## Linter and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed  ## Formats the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed  ## All benchmarks; DATA=DIR as for the demo.
+	BIN=$(BIN) DATA=$(DATA) sh tools/bench.sh
+
+lock:  ## Resolves requirements.lock anew from setup.py.
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra train --extra mat --extra test --extra bench \
+	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock setup.py
+
+clean:  ## Removes the environment and the demo's output.
+	rm -rf .venv $(OUT)

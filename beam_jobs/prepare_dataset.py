@@ -1,0 +1,202 @@
+"""Makes a data set of a folder of images and a folder of masks.
+
+    python -m beam_jobs.prepare_dataset --images=DIR --masks=DIR --labels=labels.csv --output_dir=OUT
+
+The last line printed is the directory of the data set. The same command again continues where an interrupted one
+stopped. Flags that are not listed here go to Beam (`--direct_num_workers=4`, `--runner=FlinkRunner`, ...).
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+import apache_beam as beam
+from absl import flags
+
+from beam_jobs import progress, runners, transforms
+from seg_pipeline import (
+    command_line,
+    errors,
+    images,
+    label_map,
+    manifest,
+    pairing,
+    preparation,
+    publication,
+    sharding,
+    splits,
+)
+from seg_pipeline.preparation import Preparation
+
+_DEFAULTS = Preparation  # a dataclass's defaults are attributes of its class
+
+_IMAGES = flags.DEFINE_string('images', None, 'Folder of the images; searched with its subfolders.', required=True)
+_MASKS = flags.DEFINE_string('masks', None, 'Folder of the masks; searched with its subfolders.', required=True)
+_LABELS = flags.DEFINE_string(
+    'labels', None, 'Label table: .csv (i,label_list or id,name[,color]), .json or .txt.', required=True
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    'output_dir', None, 'The data set appears in OUTPUT_DIR/DATASET_NAME/HEIGHTxWIDTH/VERSION.', required=True
+)
+_DATASET_NAME = flags.DEFINE_string('dataset_name', _DEFAULTS.dataset_name, 'TFDS name: lower case, digits and _.')
+_DATASET_VERSION = flags.DEFINE_string('dataset_version', _DEFAULTS.version, 'TFDS version: MAJOR.MINOR.PATCH.')
+_IMAGE_SIZE = flags.DEFINE_string(
+    'image_size', '{},{}'.format(*_DEFAULTS.image_size), 'HEIGHT,WIDTH of the records, in pixels.'
+)
+_IMAGE_ENCODING = flags.DEFINE_enum(
+    'image_encoding', _DEFAULTS.image_encoding, images.ENCODINGS, 'How images are stored; masks are always PNG.'
+)
+_MASK_FORMAT = flags.DEFINE_enum(
+    'mask_format',
+    _DEFAULTS.mask_format,
+    images.MASK_FORMATS,
+    'ids: grey values or palette indices; color: the colours of the label table; binary: 0 and 255 are the classes 0 '
+    'and 1; auto: colour images by colour, others by id.',
+)
+_IGNORE_ID = flags.DEFINE_integer('ignore_id', label_map.DEFAULT_IGNORE_ID, 'Id of the pixels that count for nothing.')
+_SPLITS = flags.DEFINE_string('splits', 'train:0.8,validation:0.2', 'Share of each split; they add up to 1.')
+_SPLIT_FILES = flags.DEFINE_string(
+    'split_files', None, 'Official lists instead of --splits, as train:FILE,validation:FILE; one name a line.'
+)
+_SEED = flags.DEFINE_integer('seed', 0, 'Decides, with the keys, splits and order.')
+_NUM_SHARDS = flags.DEFINE_string(
+    'num_shards', '', f'As train:8,validation:2; by default one for each {sharding.PAIRS_PER_SHARD} pairs.'
+)
+_IMAGE_KEY_REGEX = flags.DEFINE_string('image_key_regex', None, "Finds the key in an image's path: its first group.")
+_MASK_KEY_REGEX = flags.DEFINE_string('mask_key_regex', None, "Finds the key in a mask's path: its first group.")
+_MAX_PIXELS = flags.DEFINE_integer('max_pixels', _DEFAULTS.max_pixels, 'Images with more are rejected unread.')
+_ON_ERROR = flags.DEFINE_enum(
+    'on_error', 'fail', ('fail', 'reject'), 'What bad pairs do: end the job, or stay out of the data set.'
+)
+
+
+def main(argv: list[str]) -> None:
+    options = runners.parse_options(argv[1:])
+    job = _preparation()
+    pairs = _find_pairs()
+    plans = _plan(job, pairs.pairs)
+    _announce(plans)
+    if os.path.exists(job.dataset_dir):
+        return _already_there(job, plans)
+    names = tuple(plan.name for plan in plans)
+    work = publication.Publication(job, names, pairs.rejects, allow_rejects=_ON_ERROR.value == 'reject')
+    with progress.Progress(job, plans):
+        runners.run(
+            lambda pipeline: (
+                pipeline
+                | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
+                | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
+                | transforms.WriteShards(job)  # ShardSummary
+                | beam.CombineGlobally(beam.combiners.ToListCombineFn())  # list[ShardSummary]
+                | transforms.PublishDataset(work)  # the data set's directory
+            ),
+            options,
+        )
+    _conclude(work, plans)
+
+
+def _preparation() -> Preparation:
+    if not re.fullmatch(r'[a-z][a-z0-9_]*', _DATASET_NAME.value):
+        raise errors.UserError(f'--dataset_name={_DATASET_NAME.value}: TFDS wants lower case letters, digits and _')
+    if not re.fullmatch(r'\d+\.\d+\.\d+', _DATASET_VERSION.value):
+        raise errors.UserError(f'--dataset_version={_DATASET_VERSION.value}: wanted MAJOR.MINOR.PATCH, as 1.0.0')
+    return Preparation(
+        images=_IMAGES.value,
+        masks=_MASKS.value,
+        output_dir=_OUTPUT_DIR.value,
+        label_map=label_map.read(_LABELS.value, _IGNORE_ID.value),
+        dataset_name=_DATASET_NAME.value,
+        version=_DATASET_VERSION.value,
+        image_size=_parse_size(_IMAGE_SIZE.value),
+        image_encoding=_IMAGE_ENCODING.value,
+        mask_format=_MASK_FORMAT.value,
+        max_pixels=_MAX_PIXELS.value,
+        split_options=_split_options(),
+    )
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    parts = text.replace('x', ',').split(',')
+    if len(parts) != 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise errors.UserError(f'--image_size={text}: wanted HEIGHT,WIDTH in pixels, as 128,128')
+    return int(parts[0]), int(parts[1])
+
+
+def _split_options() -> dict[str, object]:
+    if _SPLIT_FILES.value:
+        return {'split_files': _read_split_files(), 'seed': _SEED.value}
+    shares = {name: str(share) for name, share in splits.parse_fractions(_SPLITS.value).items()}
+    return {'splits': shares, 'seed': _SEED.value}
+
+
+def _read_split_files() -> dict[str, list[str]]:
+    lists = {}
+    for split, path in splits.parse(_SPLIT_FILES.value, 'split_files').items():
+        try:
+            with open(path, encoding='utf-8') as file:
+                lists[split] = [line.strip() for line in file if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.UserError(f'--split_files: {path}: cannot be read: {error}') from error
+    return lists
+
+
+def _find_pairs() -> pairing.Pairing:
+    found = pairing.list_files(_IMAGES.value), pairing.list_files(_MASKS.value, pairing.MASK_SUFFIXES)
+    result = pairing.match_pairs(*found, _IMAGE_KEY_REGEX.value, _MASK_KEY_REGEX.value)
+    if not result.pairs:
+        examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in found]
+        raise errors.UserError(
+            f'no image has a mask: {_IMAGES.value} holds {examples[0]}, {_MASKS.value} holds {examples[1]}; '
+            'give --image_key_regex and --mask_key_regex'
+        )
+    return result
+
+
+def _plan(job: Preparation, pairs: Sequence[pairing.Pair]) -> list[sharding.ShardPlan]:
+    if _SPLIT_FILES.value:
+        split_of: Mapping[str, str] = splits.from_lists(pairs, job.split_options['split_files'])
+        split_names = list(job.split_options['split_files'])
+    else:
+        shares = splits.parse_fractions(_SPLITS.value)
+        split_of = splits.assign((pair.key for pair in pairs), shares, _SEED.value)
+        split_names = list(shares)
+    counts = sharding.parse_counts(_NUM_SHARDS.value, split_names)
+    plans = sharding.plan(pairs, split_of, counts, _SEED.value, job.dataset_name)
+    return preparation.with_fingerprints(job, plans)
+
+
+def _announce(plans: Sequence[sharding.ShardPlan]) -> None:
+    for split in dict.fromkeys(plan.split for plan in plans):
+        members = [plan for plan in plans if plan.split == split]
+        print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} shards')
+
+
+def _already_there(job: Preparation, plans: Sequence[sharding.ShardPlan]) -> None:
+    if found := publication.difference(job, plans):
+        raise errors.UserError(
+            f'{job.dataset_dir}: there is a data set made from something else: {found}; '
+            'remove it, or give another --dataset_version or --output_dir'
+        )
+    print('nothing to do: the data set is there, made from these very inputs')
+    print(job.dataset_dir)
+
+
+def _conclude(work: publication.Publication, plans: Sequence[sharding.ShardPlan]) -> None:
+    """Prints what came out, from what the workers left: the same on every engine."""
+    rejected = publication.read_rejects(work, plans)
+    for reject in rejected:
+        print(f'rejected {reject.reason}: {reject.message}', file=sys.stderr)
+    if rejected and not work.allow_rejects:
+        raise errors.UserError(
+            f'{len(rejected)} rejected, listed above; nothing was published. Mend them, or leave them out with '
+            '--on_error=reject; what was made is kept, and the same command continues'
+        )
+    built = manifest.read(work.job.dataset_dir)
+    counts = ', '.join(f'{built.num_records(split)} in {split}' for split in built.split_names)
+    print(f'{counts}, {len(rejected)} rejected; fingerprint {built.fingerprint[:12]}')
+    print(work.job.dataset_dir)
+
+
+if __name__ == '__main__':
+    command_line.run(main, known_only=True)

@@ -1,0 +1,73 @@
+"""Shows how far the job is, on every engine that shares a file system: finished shards leave a marker; count them."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TextIO
+
+from seg_pipeline import preparation
+from seg_pipeline.preparation import Preparation
+from seg_pipeline.sharding import ShardPlan
+
+_POLL_SECONDS = 0.5
+_LOG_SECONDS = 5.0  # between lines where the output is no terminal
+
+
+class Progress:
+    """Prints a progress line from a thread while the `with` block runs.
+
+    On a terminal the line is rewritten in place; elsewhere a new one is printed every few seconds.
+    """
+
+    def __init__(self, job: Preparation, plans: Sequence[ShardPlan], output: TextIO = sys.stderr) -> None:
+        self._pending = {preparation.marker_path(job, plan.fingerprint): len(plan.pairs) for plan in plans}
+        self._num_shards = len(self._pending)
+        self._num_pairs = sum(self._pending.values())
+        self._output = output
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name='progress', daemon=True)
+        self._poll()
+        self._found_made = self._num_pairs - sum(self._pending.values())
+
+    def __enter__(self) -> 'Progress':
+        if self._found_made:
+            made = self._num_shards - len(self._pending)
+            print(f'continuing: {made} of {self._num_shards} shards are already made', file=self._output)
+        self._start = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._output.isatty():
+            print(file=self._output)
+
+    def line(self, seconds: float) -> str:
+        """The progress line, `seconds` after the start."""
+        pairs = self._num_pairs - sum(self._pending.values())
+        shards = self._num_shards - len(self._pending)
+        rate = (pairs - self._found_made) / seconds if seconds > 0 else 0.0
+        left = f'{(self._num_pairs - pairs) / rate:.0f} s left' if rate else 'no shard finished yet'
+        return f'{shards}/{self._num_shards} shards, {pairs}/{self._num_pairs} pairs, {rate:.1f} pairs/s, {left}'
+
+    def _watch(self) -> None:
+        last_logged = self._start
+        while not self._stop.wait(_POLL_SECONDS):
+            self._poll()
+            now = time.monotonic()
+            if self._output.isatty():
+                print('\r\033[K' + self.line(now - self._start), end='', file=self._output, flush=True)
+            elif now - last_logged >= _LOG_SECONDS:
+                print(self.line(now - self._start), file=self._output, flush=True)
+                last_logged = now
+
+    def _poll(self) -> None:
+        # A marker that was there and has gone was published: once counted, a shard stays counted.
+        for path in [path for path in self._pending if os.path.exists(path)]:
+            del self._pending[path]

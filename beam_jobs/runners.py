@@ -1,0 +1,98 @@
+"""Which engine runs the job on this machine."""
+
+import argparse
+import logging
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms import environments
+
+from seg_pipeline import errors
+
+LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
+_USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|\\n|$)')
+
+
+def parse_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Parses Beam's options; on this machine's own runner, a flag that nobody knows is a mistake.
+
+    Without a word from the user, the local runner uses every core, in processes.
+
+    Raises:
+        UserError: if a flag is unknown.
+    """
+    try:
+        options = PipelineOptions(list(arguments))
+        given = options.get_all_options(drop_default=True)
+    except SystemExit as error:  # argparse has printed what is wrong
+        raise errors.UserError(f'Beam does not accept {" ".join(arguments)}') from error
+    if is_local(options):
+        _refuse_unknown(arguments)
+        direct = options.view_as(DirectOptions)
+        if 'direct_num_workers' not in given:
+            direct.direct_num_workers = os.cpu_count() or 1
+        if 'direct_running_mode' not in given:
+            direct.direct_running_mode = 'in_memory' if direct.direct_num_workers == 1 else 'multi_processing'
+    return options
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the job runs on this machine, by Beam's own runner."""
+    return (options.view_as(StandardOptions).runner or 'DirectRunner') in LOCAL_RUNNERS
+
+
+def _refuse_unknown(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for subclass in PipelineOptions.__subclasses__():
+        subclass._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        raise errors.UserError(f'unknown flag {unknown[0]}: neither this command nor Beam has it. See --help')
+
+
+def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:
+    """Builds a pipeline, runs it and waits for its end.
+
+    Raises:
+        UserError: if a worker met a mistake of the user.
+        RuntimeError: if the job failed otherwise.
+    """
+    try:
+        pipeline = beam.Pipeline(runner=_local_runner(options) if is_local(options) else None, options=options)
+        build(pipeline)
+        state = pipeline.run().wait_until_finish()
+    except Exception as error:
+        # Engines carry a worker's exception as text, with its traceback.
+        if found := _USER_ERROR.findall(str(error)):
+            raise errors.UserError(found[-1]) from error
+        raise
+    if state != 'DONE':
+        raise RuntimeError(f'the job ended as {state}')
+
+
+def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
+    """Beam's runner for one machine, as its DirectRunner starts it.
+
+    Without the detour that DirectRunner takes over Prism, a binary that it would download first; with the provision
+    info, without which workers get no options (log level, credentials); and with worker processes of our own module.
+    """
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
+    direct = options.view_as(DirectOptions)
+    environment = None
+    if direct.direct_running_mode == 'multi_processing':
+        command = shlex.join((sys.executable, '-m', 'beam_jobs.worker'))
+        environment = environments.SubprocessSDKEnvironment.from_command_string(command)
+        direct.direct_running_mode = 'in_memory'  # the one mode in which the runner keeps a given environment
+    if not options.view_as(WorkerOptions).default_sdk_harness_log_level:
+        # Everything that ends the job arrives as an exception too; what else Beam logs here is about Beam.
+        logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
+    return fn_runner.FnApiRunner(default_environment=environment, provision_info=provision)

@@ -1,0 +1,30 @@
+"""The steps of the pipeline. They wire; what is done stands in `seg_pipeline.preparation` and `.publication`."""
+
+import dataclasses
+
+import apache_beam as beam
+
+from seg_pipeline import preparation, publication
+from seg_pipeline.preparation import Preparation, ShardSummary
+from seg_pipeline.publication import Publication
+from seg_pipeline.sharding import ShardPlan
+
+
+@dataclasses.dataclass
+class WriteShards(beam.PTransform):
+    """ShardPlan -> ShardSummary: each shard is made, or found made, in the work directory."""
+
+    job: Preparation
+
+    def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection[ShardSummary]:
+        return plans | beam.Map(lambda plan, job: preparation.write_shard(job, plan), self.job)
+
+
+@dataclasses.dataclass
+class PublishDataset(beam.PTransform):
+    """list[ShardSummary] -> the directory of the data set, or None if rejects forbid it."""
+
+    publication: Publication
+
+    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[str | None]:
+        return summaries | beam.Map(lambda found, what: publication.publish(what, found), self.publication)

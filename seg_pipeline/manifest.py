@@ -1,0 +1,212 @@
+"""What was made from what: the file that lets anyone prove that a data set is whole.
+
+`manifest.json` names every other file of the data set with its size and SHA-256, and carries its own.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from seg_pipeline import errors
+from seg_pipeline.label_map import LabelMap
+
+FILE_NAME = 'manifest.json'
+RECORDS_FILE = 'records.jsonl'
+STATISTICS_FILE = 'statistics.json'
+REJECTED_FILE = 'rejected.jsonl'
+SCHEMA_VERSION = 1
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFRecord file.
+
+    Attributes:
+        name: its file name.
+        split: the split that it belongs to.
+        num_records: how many records it holds.
+        num_bytes: its size.
+        payload_bytes: its size without the framing of the records, as TFDS counts.
+        sha256: of the whole file, in hex.
+    """
+
+    name: str
+    split: str
+    num_records: int
+    num_bytes: int
+    payload_bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FileDigest:
+    """Size in bytes and SHA-256, in hex, of a file."""
+
+    num_bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The contents of `manifest.json`.
+
+    Attributes:
+        dataset_name: the TFDS name.
+        config_name: the TFDS config, `<height>x<width>`.
+        version: the TFDS version.
+        fingerprint: hex digest of the contents of all inputs and of every option that decides bytes.
+        options: those options.
+        library_versions: the versions of the libraries that decide bytes.
+        label_map: the classes of the masks as stored.
+        shards: all shards, ordered by name.
+        files: every other file, by its path relative to the data set.
+    """
+
+    dataset_name: str
+    config_name: str
+    version: str
+    fingerprint: str
+    options: dict[str, Any]
+    library_versions: dict[str, str]
+    label_map: LabelMap
+    shards: tuple[Shard, ...]
+    files: dict[str, FileDigest]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of every image and mask in the records."""
+        height, width = self.options['image_size']
+        return height, width
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits, in the order of their first shards."""
+        return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    def split_shards(self, split: str) -> tuple[Shard, ...]:
+        """The shards of a split, in order.
+
+        Raises:
+            UserError: if there is no such split.
+        """
+        shards = tuple(shard for shard in self.shards if shard.split == split)
+        if not shards:
+            raise errors.UserError(
+                f'no split {split!r} in data set {self.dataset_name}; its splits are {", ".join(self.split_names)}'
+            )
+        return shards
+
+    def num_records(self, split: str) -> int:
+        """How many records a split has. Raises `UserError` if there is no such split."""
+        return sum(shard.num_records for shard in self.split_shards(split))
+
+    def shard_paths(self, dataset_dir: str, split: str) -> list[str]:
+        """The paths of a split's shards, in order. Raises `UserError` if there is no such split."""
+        return [os.path.join(dataset_dir, shard.name) for shard in self.split_shards(split)]
+
+    def to_bytes(self) -> bytes:
+        """The one and only text of this manifest: sorted keys, its own digest among them."""
+        value = {**dataclasses.asdict(self), 'label_map': self.label_map.to_json(), 'schema_version': SCHEMA_VERSION}
+        value['manifest_sha256'] = hashlib.sha256(canonical_json(value)).hexdigest()
+        return canonical_json(value)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> 'Manifest':
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ValueError: if a single byte differs from what `to_bytes` writes.
+        """
+        value = json.loads(data)
+        if not isinstance(value, dict) or value.pop('schema_version', None) != SCHEMA_VERSION:
+            raise ValueError(f'not a manifest of schema version {SCHEMA_VERSION}')
+        value.pop('manifest_sha256', None)
+        result = cls(
+            **{
+                **value,
+                'label_map': LabelMap.from_json(value['label_map']),
+                'shards': tuple(Shard(**shard) for shard in value['shards']),
+                'files': {name: FileDigest(**digest) for name, digest in value['files'].items()},
+            }
+        )
+        if result.to_bytes() != data:
+            raise ValueError('the text contradicts its own checksum manifest_sha256')
+        return result
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON text that depends on the value alone: sorted keys, two spaces, a newline at the end, UTF-8."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + '\n').encode()
+
+
+def read(dataset_dir: str) -> Manifest:
+    """Reads the manifest of a data set.
+
+    Args:
+        dataset_dir: the directory that prepare_dataset printed last.
+
+    Raises:
+        UserError: if it is no data set, or its manifest was altered.
+    """
+    path = os.path.join(dataset_dir, FILE_NAME)
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+    except OSError as error:
+        raise errors.UserError(
+            f'{dataset_dir}: no data set: {FILE_NAME}: {error.strerror}; '
+            'give the directory that prepare_dataset printed last'
+        ) from error
+    try:
+        return Manifest.from_bytes(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
+
+
+def digest(path: str) -> FileDigest:
+    """Size and SHA-256 of a file, read in blocks of 1 MiB.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    result = hashlib.sha256()
+    num_bytes = 0
+    with open(path, 'rb') as file:
+        while block := file.read(_BLOCK_BYTES):
+            result.update(block)
+            num_bytes += len(block)
+    return FileDigest(num_bytes, result.hexdigest())
+
+
+def shard_problem(dataset_dir: str, shard: Shard) -> str | None:
+    """What is wrong with a shard file as a whole: one line with both values, None if nothing is."""
+    return file_problem(os.path.join(dataset_dir, shard.name), FileDigest(shard.num_bytes, shard.sha256))
+
+
+def file_problem(path: str, expected: FileDigest) -> str | None:
+    """What is wrong with a file as a whole: one line with both values, None if nothing is."""
+    try:
+        found = digest(path)
+    except OSError as error:
+        return f'{path}: {error.strerror}'
+    if found.num_bytes != expected.num_bytes:
+        return f'{path}: has {found.num_bytes} bytes, the manifest says {expected.num_bytes}'
+    if found.sha256 != expected.sha256:
+        return f'{path}: its SHA-256 is {found.sha256}, the manifest says {expected.sha256}'
+    return None
+
+
+def check_shards(dataset_dir: str, manifest: Manifest, splits: Iterable[str]) -> None:
+    """Compares the shards of some splits with the manifest, size and SHA-256.
+
+    Raises:
+        UserError: naming the first shard that differs, with both values.
+    """
+    for split in splits:
+        for shard in manifest.split_shards(split):
+            if problem := shard_problem(dataset_dir, shard):
+                raise errors.UserError(f'{problem}; `python -m seg_pipeline.verify {dataset_dir}` names the records')

@@ -1,0 +1,290 @@
+"""From one pair to one record, from one shard plan to one shard file: what every worker does.
+
+The work directory holds finished shards by their fingerprint: `<fingerprint>.tfrecord`, and beside it
+`<fingerprint>.json`, written last, with the summary. Whoever finds both does not make them again, whichever command
+made them; so an interrupted job continues, and two at once only share their work.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+
+from seg_pipeline import durable_files, errors, images, manifest, records, rejects
+from seg_pipeline.label_map import LabelMap
+from seg_pipeline.pairing import Pair
+from seg_pipeline.sharding import ShardPlan
+from seg_pipeline.statistics import SplitStatistics
+
+RECORD_FORMAT = 1  # part of every fingerprint: raise it when equal inputs no longer give equal bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """Where the pairs come from, what they become and where that goes.
+
+    Attributes:
+        images: root of the images.
+        masks: root of the masks.
+        output_dir: where data sets are kept (a TFDS data_dir).
+        label_map: the classes.
+        dataset_name: TFDS name.
+        version: TFDS version.
+        image_size: (height, width) of the records.
+        image_encoding: how images are stored, `png` or `jpeg`.
+        mask_format: see `images.MaskReader`.
+        max_pixels: larger sources are rejected unread.
+        split_options: what else decided the plan (shares, seed, lists); kept in the manifest.
+    """
+
+    images: str
+    masks: str
+    output_dir: str
+    label_map: LabelMap
+    dataset_name: str = 'clothing_parsing'
+    version: str = '1.0.0'
+    image_size: tuple[int, int] = (128, 128)
+    image_encoding: str = 'png'
+    mask_format: str = 'auto'
+    max_pixels: int = images.DEFAULT_MAX_PIXELS
+    split_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def config_name(self) -> str:
+        """`<height>x<width>`."""
+        return f'{self.image_size[0]}x{self.image_size[1]}'
+
+    @property
+    def dataset_dir(self) -> str:
+        """Where the finished data set goes."""
+        return os.path.join(self.output_dir, self.dataset_name, self.config_name, self.version)
+
+    @property
+    def work_dir(self) -> str:
+        """Where unfinished work is kept: beside the data set, on the same file system."""
+        return os.path.join(self.output_dir, self.dataset_name, self.config_name, '.work')
+
+    def record_options(self) -> dict[str, Any]:
+        """The options that decide the bytes of a record."""
+        return {
+            'image_size': list(self.image_size),
+            'image_encoding': self.image_encoding,
+            'mask_format': self.mask_format,
+            'max_pixels': self.max_pixels,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedPair:
+    """A pair as it goes into a record.
+
+    Attributes:
+        image: (height, width, 3) uint8 RGB.
+        mask: (height, width) uint8 ids.
+        original_size: (height, width) of the source.
+        image_sha256: of the image file, in hex.
+        mask_sha256: of the mask file, in hex.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    original_size: tuple[int, int]
+    image_sha256: str
+    mask_sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSummary:
+    """What came of one shard plan."""
+
+    shard: manifest.Shard
+    fingerprint: str
+    statistics: SplitStatistics
+    rejects: tuple[rejects.Reject, ...]
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries whose code decides the bytes of a record."""
+    return {'numpy': np.__version__, 'opencv': cv2.__version__, 'pillow': PIL.__version__}
+
+
+def fingerprint(job: Preparation, plan: ShardPlan) -> str:
+    """Hex digest of what decides a shard's bytes: options, libraries and each source's name, size and time."""
+    value = {
+        'format': RECORD_FORMAT,
+        'label_map': job.label_map.to_json(),
+        'libraries': library_versions(),
+        'options': job.record_options(),
+        'pairs': [
+            [pair.key, pair.image, pair.mask, _stamp(job.images, pair.image), _stamp(job.masks, pair.mask)]
+            for pair in plan.pairs
+        ],
+    }
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def with_fingerprints(job: Preparation, plans: Iterable[ShardPlan]) -> list[ShardPlan]:
+    """The same plans, each with its fingerprint."""
+    return [dataclasses.replace(plan, fingerprint=fingerprint(job, plan)) for plan in plans]
+
+
+def _stamp(root: str, path: str) -> list[int]:
+    try:
+        status = os.stat(os.path.join(root, path))
+    except OSError:
+        return []  # reading it gives the reject with the reason
+    return [status.st_size, status.st_mtime_ns]
+
+
+def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
+    """Reads, checks and resizes one pair.
+
+    Raises:
+        RejectError: with the reason why it cannot be part of the data set.
+    """
+    image_path, mask_path = os.path.join(job.images, pair.image), os.path.join(job.masks, pair.mask)
+    image_data, mask_data = images.read_bytes(image_path), images.read_bytes(mask_path)
+    image = images.decode_image(image_data, image_path, job.max_pixels)
+    if image_data == mask_data:
+        raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
+    mask = images.decode_mask(
+        mask_data, mask_path, images.MaskReader(job.label_map, job.mask_format), job.max_pixels
+    )
+    if image.shape[:2] != mask.shape:
+        sizes = f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'
+        raise rejects.RejectError(rejects.SIZE_MISMATCH, f'{sizes} (height x width)')
+    if (mask == job.label_map.ignore_id).all():
+        message = f'{mask_path}: all {mask.size} pixels have the ignored id {job.label_map.ignore_id}'
+        raise rejects.RejectError(rejects.ALL_IGNORED, message)
+    return PreparedPair(
+        images.resize_image(image, job.image_size),
+        images.resize_mask(mask, job.image_size),
+        (image.shape[0], image.shape[1]),
+        hashlib.sha256(image_data).hexdigest(),
+        hashlib.sha256(mask_data).hexdigest(),
+    )
+
+
+def serialize(job: Preparation, pair: Pair, prepared: PreparedPair) -> bytes:
+    """The tf.train.Example of one pair."""
+    return records.serialize_example(
+        {
+            'image': images.encode_image(prepared.image, job.image_encoding),
+            'segmentation_mask': images.encode_png(prepared.mask),
+            'file_name': pair.image.encode(),
+            'original_height': prepared.original_size[0],
+            'original_width': prepared.original_size[1],
+        }
+    )
+
+
+def write_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
+    """Makes one shard, one pair at a time, or finds it made; leaves it and its marker in the work directory.
+
+    Raises:
+        UserError: if the output cannot be written.
+    """
+    if (found := read_marker(job, plan)) and not found.rejects:
+        path = shard_path(job, plan.fingerprint)
+        if manifest.file_problem(path, manifest.FileDigest(found.shard.num_bytes, found.shard.sha256)) is None:
+            return found
+    try:
+        return _make_shard(job, plan)
+    except OSError as error:
+        raise errors.UserError(f'{error.filename or job.work_dir}: cannot be written: {error.strerror}') from error
+
+
+def _make_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
+    statistics = SplitStatistics()
+    rejected: list[rejects.Reject] = []
+    lines: list[dict[str, Any]] = []
+    with durable_files.replacing(shard_path(job, plan.fingerprint)) as file:
+        writer = records.Writer(file)
+        for pair in plan.pairs:
+            try:
+                prepared = read_pair(job, pair)
+            except rejects.RejectError as error:
+                rejected.append(rejects.Reject(pair.key, error.reason, str(error), pair.image, pair.mask))
+                continue
+            lines.append(_record_line(plan, pair, prepared, writer.num_records))
+            writer.write(serialize(job, pair, prepared))
+            statistics.add(prepared.image, prepared.mask, prepared.original_size)
+    shard = manifest.Shard(
+        plan.name, plan.split, writer.num_records, writer.num_bytes, writer.payload_bytes, writer.sha256
+    )
+    summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    _write_marker(job, summary, lines)
+    return summary
+
+
+def _record_line(plan: ShardPlan, pair: Pair, prepared: PreparedPair, index: int) -> dict[str, Any]:
+    """One line of `records.jsonl`: where a record is and what it was made from."""
+    return {
+        'key': pair.key,
+        'split': plan.split,
+        'shard': plan.name,
+        'index': index,
+        'image': pair.image,
+        'mask': pair.mask,
+        'image_sha256': prepared.image_sha256,
+        'mask_sha256': prepared.mask_sha256,
+        'original_height': prepared.original_size[0],
+        'original_width': prepared.original_size[1],
+    }
+
+
+def shard_path(job: Preparation, shard_fingerprint: str) -> str:
+    """Where a shard is kept until the data set is published."""
+    return os.path.join(job.work_dir, f'{shard_fingerprint}.tfrecord')
+
+
+def marker_path(job: Preparation, shard_fingerprint: str) -> str:
+    """The file whose presence says that a shard is finished."""
+    return os.path.join(job.work_dir, f'{shard_fingerprint}.json')
+
+
+def _write_marker(job: Preparation, summary: ShardSummary, lines: list[dict[str, Any]]) -> None:
+    value = {
+        'shard': dataclasses.asdict(summary.shard),
+        'statistics': summary.statistics.to_json(),
+        'rejects': [dataclasses.asdict(reject) for reject in summary.rejects],
+        'records': lines,
+    }
+    durable_files.write(marker_path(job, summary.fingerprint), json.dumps(value).encode())
+
+
+def read_marker(job: Preparation, plan: ShardPlan) -> ShardSummary | None:
+    """The summary of a finished shard, under the plan's name and split; None if it is not finished."""
+    value = _read_marker_json(job, plan.fingerprint)
+    if value is None:
+        return None
+    shard = dataclasses.replace(manifest.Shard(**value['shard']), name=plan.name, split=plan.split)
+    found = tuple(rejects.Reject(**reject) for reject in value['rejects'])
+    return ShardSummary(shard, plan.fingerprint, SplitStatistics.from_json(value['statistics']), found)
+
+
+def read_record_lines(job: Preparation, summary: ShardSummary) -> list[dict[str, Any]]:
+    """The lines of `records.jsonl` for one shard.
+
+    Raises:
+        FileNotFoundError: if somebody removed the marker, as a command does that published the same shards.
+    """
+    value = _read_marker_json(job, summary.fingerprint)
+    if value is None:
+        raise FileNotFoundError(errno.ENOENT, 'has gone; run the command again', marker_path(job, summary.fingerprint))
+    return [{**line, 'shard': summary.shard.name, 'split': summary.shard.split} for line in value['records']]
+
+
+def _read_marker_json(job: Preparation, shard_fingerprint: str) -> dict[str, Any] | None:
+    try:
+        with open(marker_path(job, shard_fingerprint), 'rb') as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,276 @@
+"""From finished shards to a data set: metadata, manifest, and the one rename that makes it visible."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Sequence
+from concurrent import futures
+from typing import Any
+
+from seg_pipeline import durable_files, errors, manifest, preparation, tfds_metadata
+from seg_pipeline import statistics as statistics_lib
+from seg_pipeline.pairing import Pair
+from seg_pipeline.preparation import Preparation, ShardSummary
+from seg_pipeline.rejects import Reject
+from seg_pipeline.sharding import ShardPlan
+
+
+
+@dataclasses.dataclass(frozen=True)
+class Publication:
+    """What the last step needs beside the shards.
+
+    Attributes:
+        job: the preparation.
+        shard_names: the names of all planned shards: nothing is published while one is missing.
+        rejects: what was rejected before anything was decoded.
+        allow_rejects: publish without the rejected pairs instead of not at all.
+    """
+
+    job: Preparation
+    shard_names: tuple[str, ...]
+    rejects: tuple[Reject, ...] = ()
+    allow_rejects: bool = False
+
+
+def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str | None:
+    """Puts the data set together in a hidden directory and moves it to its place by one rename.
+
+    Calling it twice, even at the same time, is harmless: equal inputs give equal bytes, and the first rename wins.
+
+    Returns:
+        The directory of the data set; None if it was not published because of rejects.
+
+    Raises:
+        UserError: if a shard is missing or another data set has taken the place.
+    """
+    job = publication.job
+    missing = set(publication.shard_names) - {summary.shard.name for summary in summaries}
+    if missing or len(summaries) != len(publication.shard_names):
+        raise errors.UserError(
+            f'{job.work_dir}: {len(summaries)} of {len(publication.shard_names)} shards were made; run the command again'
+        )
+    rejected = _sorted_rejects([*publication.rejects, *(r for summary in summaries for r in summary.rejects)])
+    if rejected and not publication.allow_rejects:
+        return None
+    staging = os.path.join(job.work_dir, f'publish-{uuid.uuid4().hex}')
+    try:
+        os.makedirs(staging)
+        built = _build(job, sorted(summaries, key=lambda summary: summary.shard.name), rejected, staging)
+        _move_into_place(staging, job.dataset_dir, built)
+    except OSError as error:
+        if not _is_published(job.dataset_dir, summaries):
+            raise errors.UserError(f'{error.filename or staging}: cannot be written: {error.strerror}') from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    _forget_work(job, summaries)
+    return job.dataset_dir
+
+
+def read_rejects(publication: Publication, plans: Sequence[ShardPlan]) -> list[Reject]:
+    """All rejects of a job that has ended: from the data set, or from the markers where none was published."""
+    job = publication.job
+    if os.path.exists(job.dataset_dir):
+        return [Reject(**line) for line in _read_lines(job, manifest.REJECTED_FILE)]
+    found = [preparation.read_marker(job, plan) for plan in plans]
+    return _sorted_rejects([*publication.rejects, *(r for summary in found if summary for r in summary.rejects)])
+
+
+def _sorted_rejects(rejected: Iterable[Reject]) -> list[Reject]:
+    """Rejects in the one order in which they are written and printed."""
+    return sorted(rejected, key=lambda reject: (reject.key, reject.reason, reject.message))
+
+
+def _build(
+    job: Preparation, summaries: Sequence[ShardSummary], rejected: Sequence[Reject], staging: str
+) -> manifest.Manifest:
+    """Writes every file of the data set into `staging`; the manifest comes last."""
+    for summary in summaries:
+        _link(preparation.shard_path(job, summary.fingerprint), os.path.join(staging, summary.shard.name))
+    shards = tuple(summary.shard for summary in summaries)
+    lines = [line for summary in summaries for line in preparation.read_record_lines(job, summary)]
+    records_text = ''.join(json.dumps(line, ensure_ascii=False, sort_keys=True) + '\n' for line in lines).encode()
+    _write(staging, manifest.RECORDS_FILE, records_text)
+    _write(staging, manifest.REJECTED_FILE, ''.join(f'{reject.to_json()}\n' for reject in rejected).encode())
+    _write(staging, manifest.STATISTICS_FILE, manifest.canonical_json(_statistics(job, summaries)))
+    tfds_metadata.write(
+        staging,
+        name=job.dataset_name,
+        version=job.version,
+        image_size=job.image_size,
+        label_map=job.label_map,
+        image_encoding=job.image_encoding,
+        shards=_split_shards(shards),
+        card=tfds_metadata.Card(description=_description(job, shards)),
+    )
+    result = _manifest(job, shards, staging, hashlib.sha256(records_text).hexdigest())
+    _write(staging, manifest.FILE_NAME, result.to_bytes())
+    return result
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # no hard links on this file system, or the source has gone: copying tells
+        shutil.copyfile(source, target)
+
+
+def _write(directory: str, name: str, data: bytes) -> None:
+    durable_files.write(os.path.join(directory, name), data)
+
+
+def _statistics(job: Preparation, summaries: Sequence[ShardSummary]) -> dict[str, Any]:
+    splits = dict.fromkeys(summary.shard.split for summary in summaries)
+    return {
+        split: statistics_lib.merged(s.statistics for s in summaries if s.shard.split == split).result(job.label_map)
+        for split in splits
+    }
+
+
+def _split_shards(shards: Sequence[manifest.Shard]) -> list[tuple[str, list[int], int]]:
+    """For each split its name, the records of each shard and the bytes of all payloads."""
+    return [
+        (
+            split,
+            [shard.num_records for shard in shards if shard.split == split],
+            sum(shard.payload_bytes for shard in shards if shard.split == split),
+        )
+        for split in dict.fromkeys(shard.split for shard in shards)
+    ]
+
+
+def _description(job: Preparation, shards: Sequence[manifest.Shard]) -> str:
+    height, width = job.image_size
+    return (
+        f'{sum(shard.num_records for shard in shards)} images with a mask of {job.label_map.num_classes} classes, '
+        f'resized to {height} x {width} pixels (height x width): images by area, masks by nearest.'
+    )
+
+
+def _manifest(
+    job: Preparation, shards: tuple[manifest.Shard, ...], staging: str, records_sha256: str
+) -> manifest.Manifest:
+    names = {shard.name for shard in shards}
+    files = {
+        name: manifest.digest(os.path.join(staging, name)) for name in sorted(os.listdir(staging)) if name not in names
+    }
+    options = {**job.record_options(), **job.split_options}
+    versions = preparation.library_versions()
+    decisive = [options, versions, job.label_map.to_json(), records_sha256]
+    return manifest.Manifest(
+        dataset_name=job.dataset_name,
+        config_name=job.config_name,
+        version=job.version,
+        fingerprint=hashlib.sha256(manifest.canonical_json(decisive)).hexdigest(),
+        options=options,
+        library_versions=versions,
+        label_map=job.label_map,
+        shards=shards,
+        files=files,
+    )
+
+
+def _move_into_place(staging: str, dataset_dir: str, built: manifest.Manifest) -> None:
+    """The commit: one rename of the directory, which fails if there is a directory with files already."""
+    durable_files.sync_directory(staging)
+    try:
+        os.rename(staging, dataset_dir)
+    except OSError:
+        if not os.path.isdir(dataset_dir):
+            raise
+        present = manifest.read(dataset_dir)
+        if present.fingerprint != built.fingerprint:
+            raise errors.UserError(
+                f'{dataset_dir}: holds a data set of fingerprint {present.fingerprint[:12]}, this one has '
+                f'{built.fingerprint[:12]}; remove it or give another --dataset_version'
+            ) from None
+    durable_files.sync_directory(os.path.dirname(dataset_dir))
+
+
+def _is_published(dataset_dir: str, summaries: Sequence[ShardSummary]) -> bool:
+    """Whether another command published the very same shards while this one was at work."""
+    try:
+        present = manifest.read(dataset_dir)
+    except errors.UserError:
+        return False
+    return set(present.shards) == {summary.shard for summary in summaries}
+
+
+def difference(job: Preparation, plans: Sequence[ShardPlan]) -> str | None:
+    """Compares a published data set with what the same command would make now.
+
+    Every source is read and hashed, nothing is decoded.
+
+    Returns:
+        One line that names the first difference with both values; None if there is none.
+
+    Raises:
+        UserError: if what is there is no data set or is damaged.
+    """
+    present = manifest.read(job.dataset_dir)
+    for name, there, here in (
+        ('options', present.options, {**job.record_options(), **job.split_options}),
+        ('label table', present.label_map.to_json(), job.label_map.to_json()),
+        ('libraries', present.library_versions, preparation.library_versions()),
+    ):
+        for key in sorted(there.keys() | here.keys()):
+            if there.get(key) != here.get(key):
+                return f'{name}: {key} is {there.get(key)!r} there and {here.get(key)!r} here'
+    manifest.check_shards(job.dataset_dir, present, present.split_names)
+    return _source_difference(job, plans)
+
+
+def _source_difference(job: Preparation, plans: Sequence[ShardPlan]) -> str | None:
+    lines = _read_lines(job, manifest.RECORDS_FILE)
+    there = {line['key']: line for line in lines}
+    rejected = {line['key'] for line in _read_lines(job, manifest.REJECTED_FILE)}
+    here = {pair.key: (plan, pair) for plan in plans for pair in plan.pairs}
+    for key in sorted(there.keys() - here.keys()):
+        return f'pair {key!r} is in it and has no files here'
+    for key in sorted(here.keys() - there.keys() - rejected):
+        return f'pair {key!r} is here and not in it'
+    if rejected & here.keys():
+        return f'pair {min(rejected & here.keys())!r} was rejected then'
+    with futures.ThreadPoolExecutor() as pool:
+        changes = pool.map(lambda line: _line_difference(job, line, *here[line['key']]), lines)
+        return next((change for change in changes if change), None)
+
+
+def _read_lines(job: Preparation, name: str) -> list[dict[str, Any]]:
+    path = os.path.join(job.dataset_dir, name)
+    try:
+        with open(path, encoding='utf-8') as file:
+            return [json.loads(line) for line in file]
+    except (OSError, ValueError) as error:
+        raise errors.UserError(f'{path}: damaged: {error}') from error
+
+
+def _line_difference(job: Preparation, line: dict[str, Any], plan: ShardPlan, pair: Pair) -> str | None:
+    if line['shard'] != plan.name:
+        return f'pair {pair.key!r} is in {line["shard"]} there and in {plan.name} here'
+    for root, path, there in (
+        (job.images, pair.image, line['image_sha256']),
+        (job.masks, pair.mask, line['mask_sha256']),
+    ):
+        found = manifest.digest(os.path.join(root, path)).sha256
+        if found != there:
+            return f'{os.path.join(root, path)} has SHA-256 {found[:12]} now and had {there[:12]} then'
+    return None
+
+
+def _forget_work(job: Preparation, summaries: Sequence[ShardSummary]) -> None:
+    """Removes what the data set now holds; work of other commands stays."""
+    for summary in summaries:
+        for path in (
+            preparation.marker_path(job, summary.fingerprint),  # first: a marker promises its shard
+            preparation.shard_path(job, summary.fingerprint),
+        ):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+    with contextlib.suppress(OSError):
+        durable_files.remove_abandoned(job.work_dir)
+        os.rmdir(job.work_dir)  # fails, rightly, while others have work there

@@ -1,0 +1,51 @@
+"""The distribution. What stands in install_requires is what a Beam worker needs; it holds no TensorFlow."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+TRAIN = ['tensorflow>=2.21,<2.22', 'keras>=3.15,<3.16', 'matplotlib>=3.9', 'tensorboard>=2.20', 'h5py>=3.11']
+MAT = ['scipy>=1.13']
+
+setup(
+    name='seg-pipeline',
+    version='0.1.0',
+    description='Image/mask pairs to verified TFRecords and a TFDS data set with Beam, and exact multi-GPU training on them.',
+    long_description=pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11,<3.14',
+    packages=find_packages(include=['seg_pipeline*', 'beam_jobs*', 'trainer*']),
+    package_data={
+        'seg_pipeline.clothing_parsing': ['*.csv', '*.md', '*.txt', '*.tsv', '*.bib', '*.json', '*.sha256'],
+        'trainer': ['recipes/*.flags'],
+    },
+    install_requires=[
+        'absl-py>=2.1',
+        'apache-beam>=2.77,<2.78',
+        'google-crc32c>=1.6',
+        'importlib-resources>=6',  # tensorflow-datasets 4.9.10 imports it for builder packages without declaring it
+        'numpy>=1.26',
+        'opencv-python-headless>=4.10',
+        'pillow>=10.4',
+        'tensorflow-datasets>=4.9.10,<4.10',
+    ],
+    extras_require={
+        'train': TRAIN,
+        'gpu': [*TRAIN, 'tensorflow[and-cuda]>=2.21,<2.22'],
+        'mat': MAT,
+        'gcp': ['apache-beam[gcp]'],
+        'aws': ['apache-beam[aws]'],
+        'test': [
+            *TRAIN,
+            *MAT,
+            'build>=1.2',
+            'hypothesis>=6.100',
+            'mypy>=1.11',
+            'pytest>=8',
+            'pytest-xdist>=3.6',
+            'ruff>=0.6',
+        ],
+        'bench': ['psutil>=6'],
+    },
+)

@@ -1,0 +1,94 @@
+"""Small data sets for the tests: pairs with a pattern that a network can learn, and the data set made of them."""
+
+import os
+import pathlib
+
+import cv2
+import numpy as np
+
+from seg_pipeline import label_map, manifest, pairing, preparation, publication, records, sharding
+from seg_pipeline import splits as splits_lib
+
+
+def draw_pair(number: int, size: tuple[int, int], num_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photo of coloured rectangles on noise, and its mask: the class of a rectangle decides its colour.
+
+    Returns:
+        (H, W, 3) uint8 RGB and (H, W) uint8.
+    """
+    random = np.random.default_rng((seed, number))
+    mask = np.zeros(size, np.uint8)
+    for class_id in range(1, num_classes):
+        top, left = random.integers(0, size[0] // 2), random.integers(0, size[1] // 2)
+        height, width = random.integers(2, max(3, size[0] // 2)), random.integers(2, max(3, size[1] // 2))
+        mask[top : top + height, left : left + width] = class_id
+    colors = np.stack([np.arange(256) * 97 % 200, np.arange(256) * 53 % 200, np.arange(256) * 31 % 200], axis=-1)
+    image = colors[mask] + random.integers(0, 40, (*size, 3))
+    return image.astype(np.uint8), mask
+
+
+def write_pairs(
+    directory: str | os.PathLike[str],
+    num_pairs: int = 9,
+    size: tuple[int, int] = (48, 40),
+    num_classes: int = 4,
+    seed: int = 0,
+) -> None:
+    """Writes images/img_0001.png, masks/seg_0001.png, ... and labels.csv."""
+    root = pathlib.Path(directory)
+    (root / 'images').mkdir(parents=True)
+    (root / 'masks').mkdir()
+    for number in range(1, num_pairs + 1):
+        image, mask = draw_pair(number, size, num_classes, seed)
+        cv2.imwrite(str(root / 'images' / f'img_{number:04d}.png'), image[..., ::-1])
+        cv2.imwrite(str(root / 'masks' / f'seg_{number:04d}.png'), mask)
+    rows = [f'{i},{"background" if i == 0 else f"class {i}"}\n' for i in range(num_classes)]
+    (root / 'labels.csv').write_text('i,label_list\n' + ''.join(rows))
+
+
+def make_dataset(
+    output_dir: str | os.PathLike[str],
+    num_pairs: int = 9,
+    image_size: tuple[int, int] = (32, 32),
+    num_classes: int = 4,
+    splits: str = 'train:0.8,validation:0.2',
+    seed: int = 0,
+    num_shards: str = '',
+    source_size: tuple[int, int] = (48, 40),
+    image_encoding: str = 'png',
+) -> str:
+    """Prepares a data set with the functions of the Beam job, without Beam, and returns its directory."""
+    source = pathlib.Path(output_dir) / 'source'
+    write_pairs(source, num_pairs, source_size, num_classes, seed)
+    shares = splits_lib.parse_fractions(splits)
+    job = preparation.Preparation(
+        images=str(source / 'images'),
+        masks=str(source / 'masks'),
+        output_dir=str(output_dir),
+        label_map=label_map.read(str(source / 'labels.csv')),
+        image_size=image_size,
+        image_encoding=image_encoding,
+        split_options={'splits': {name: str(share) for name, share in shares.items()}, 'seed': seed},
+    )
+    return prepare(job, sharding.parse_counts(num_shards, shares))
+
+
+def prepare(job: preparation.Preparation, shard_counts: dict[str, int] | None = None) -> str:
+    """Runs a preparation in this process and returns the directory of the data set."""
+    pairs = pairing.match_pairs(
+        pairing.list_files(job.images), pairing.list_files(job.masks, pairing.MASK_SUFFIXES)
+    ).pairs
+    shares = splits_lib.parse_fractions(','.join(f'{name}:{share}' for name, share in job.split_options['splits'].items()))
+    seed = job.split_options['seed']
+    split_of = splits_lib.assign((pair.key for pair in pairs), shares, seed)
+    plans = sharding.plan(pairs, split_of, shard_counts or {}, seed, job.dataset_name)
+    summaries = [preparation.write_shard(job, plan) for plan in preparation.with_fingerprints(job, plans)]
+    published = publication.publish(publication.Publication(job, tuple(plan.name for plan in plans)), summaries)
+    assert published is not None, [reject for summary in summaries for reject in summary.rejects]
+    return published
+
+
+def read_split(dataset_dir: str, split: str) -> list[records.Record]:
+    """All records of a split, as numpy."""
+    found = manifest.read(dataset_dir)
+    return [record for path in found.shard_paths(dataset_dir, split) for record in records.read(path)]
