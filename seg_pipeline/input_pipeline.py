@@ -12,7 +12,6 @@ does not, every pass streams the shards. The two draw different orders, so a run
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -204,8 +203,8 @@ def naming_damaged_shards(dataset_dir: str, manifest: Manifest, *splits: str) ->
         *splits: names of the splits that are read.
 
     Raises:
-        UserError: reading failed and a shard is missing, cannot be read, or has another number of records than the
-            manifest says. Where all shards are fine the original error goes on.
+        UserError: reading failed and a shard is missing or damaged, or has records of another size or number than
+            the manifest says. Where all shards are fine the original error goes on.
     """
     try:
         yield
@@ -216,18 +215,21 @@ def naming_damaged_shards(dataset_dir: str, manifest: Manifest, *splits: str) ->
 
 
 def _check_records(dataset_dir: str, manifest: Manifest, split: str) -> None:
-    """Raises UserError for the first shard of a split that cannot be read to its end."""
-    expected = {shard.name: shard.num_records for shard in manifest.shards}
-    for path in manifest.shard_paths(dataset_dir, split):
+    """Raises UserError for the first shard of a split whose records are not those of the manifest."""
+    again = 'prepare the data set again'
+    for shard, path in zip(manifest.split_shards(split), manifest.shard_paths(dataset_dir, split), strict=True):
+        found = 0
         try:
-            found = sum(1 for _ in records.read(path))
-        except (OSError, ValueError) as error:
-            raise errors.UserError(f'{error}; prepare the data set again') from error
-        if found != expected[os.path.basename(path)]:
-            raise errors.UserError(
-                f'{path} holds {found} records, its manifest says {expected[os.path.basename(path)]}; '
-                'prepare the data set again'
-            )
+            for found, record in enumerate(records.read(path), start=1):
+                if not record.image.shape[:2] == record.mask.shape == manifest.image_size:
+                    sizes = f'image {record.image.shape[:2]}, mask {record.mask.shape}'
+                    raise errors.UserError(
+                        f'{path}: record {record.index}: {sizes}, the manifest says {manifest.image_size}; {again}'
+                    )
+        except (OSError, records.DamagedRecordError) as error:
+            raise errors.UserError(f'{error}; {again}') from error
+        if found != shard.num_records:
+            raise errors.UserError(f'{path}: {found} records, the manifest says {shard.num_records}; {again}')
 
 
 def _num_examples(dataset_dir: str, manifest: Manifest, split: str) -> int:
