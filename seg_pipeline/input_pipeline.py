@@ -84,11 +84,8 @@ def train_batches(
     num_examples = _num_examples(dataset_dir, manifest, split)
     first = start_step * global_batch_size
     if decoded_bytes(manifest, split) <= cache_budget_bytes:
-        images, masks = load_split(dataset_dir, manifest, split)
         elements = _indices(num_examples, seed, first)
-
-        def fetch(index: tf.Tensor) -> augmentation.Pair:
-            return tf.gather(images, index), tf.gather(masks, index)
+        fetch = _gatherer(*load_split(dataset_dir, manifest, split))
     else:
         elements = _serialized(manifest.shard_paths(dataset_dir, split), num_examples, seed, first, shuffle_buffer)
         fetch = _decoder(manifest)
@@ -220,7 +217,8 @@ def _check_records(dataset_dir: str, manifest: Manifest, split: str) -> None:
     for shard, path in zip(manifest.split_shards(split), manifest.shard_paths(dataset_dir, split), strict=True):
         found = 0
         try:
-            for found, record in enumerate(records.read(path), start=1):
+            for record in records.read(path):
+                found += 1
                 if not record.image.shape[:2] == record.mask.shape == manifest.image_size:
                     sizes = f'image {record.image.shape[:2]}, mask {record.mask.shape}'
                     raise errors.UserError(
@@ -322,6 +320,11 @@ def _padding(manifest: Manifest) -> tf.data.Dataset:
     black = tf.zeros((*manifest.image_size, 3), tf.uint8)
     ignored = tf.fill((*manifest.image_size, 1), tf.constant(manifest.label_map.ignore_id, tf.uint8))
     return tf.data.Dataset.from_tensors((black, ignored)).repeat()
+
+
+def _gatherer(images: tf.Tensor, masks: tf.Tensor) -> _Fetch:
+    """Returns the function from an index to the pair at that place."""
+    return lambda index: (tf.gather(images, index), tf.gather(masks, index))
 
 
 def _decoder(manifest: Manifest) -> _Fetch:

@@ -55,10 +55,10 @@ def serialized(number, encoding, size=SIZE) -> bytes:
 
 
 def train_batches(dataset, **options) -> tf.data.Dataset:
-    defaults = dict(
-        batch_size=BATCH, global_batch_size=BATCH, seed=7, start_step=0, policy=augmentation.NONE,
-        cache_budget_bytes=IN_MEMORY, shuffle_buffer=4,
-    )  # fmt: skip
+    defaults = {
+        'batch_size': BATCH, 'global_batch_size': BATCH, 'seed': 7, 'start_step': 0, 'policy': augmentation.NONE,
+        'cache_budget_bytes': IN_MEMORY, 'shuffle_buffer': 4,
+    }  # fmt: skip
     return input_pipeline.train_batches(*dataset, 'train', **{**defaults, **options})
 
 
@@ -87,7 +87,7 @@ def test_batches_are_full_and_image_and_mask_belong_together(dataset, budget):
 
 @both_paths
 def test_starting_at_a_step_gives_the_batches_of_a_run_that_came_there(dataset, budget):
-    options = dict(cache_budget_bytes=budget, policy=TWO_OPS)
+    options = {'cache_budget_bytes': budget, 'policy': TWO_OPS}
     whole = list(train_batches(dataset, **options).take(9).as_numpy_iterator())
 
     for start_step in (1, 3, 6):
@@ -110,7 +110,7 @@ def test_small_batches_follow_each_other_as_the_global_batch_has_them(dataset, b
 def test_workers_share_every_step(dataset, budget):
     whole = np.reshape(ids(train_batches(dataset, cache_budget_bytes=budget).take(5)), (5, 2, 2))
     for worker in (0, 1):
-        options = dict(cache_budget_bytes=budget, batch_size=2, num_workers=2, worker=worker)
+        options = {'cache_budget_bytes': budget, 'batch_size': 2, 'num_workers': 2, 'worker': worker}
         assert ids(train_batches(dataset, **options).take(5)) == whole[:, worker].ravel().tolist()
 
 
@@ -145,7 +145,7 @@ def test_load_split_keeps_the_order_of_the_files(dataset):
     assert 'CPU' in found.device
 
 
-@pytest.mark.parametrize('batch_size, num_replicas, num_batches', [(4, 1, 3), (4, 2, 4), (5, 1, 2), (3, 8, 8)])
+@pytest.mark.parametrize(('batch_size', 'num_replicas', 'num_batches'), [(4, 1, 3), (4, 2, 4), (5, 1, 2), (3, 8, 8)])
 @pytest.mark.parametrize('budget', [IN_MEMORY, STREAMED])
 def test_eval_batches_hold_the_split_in_order_and_padding_that_counts_for_nothing(
     dataset, batch_size, num_replicas, num_batches, budget
@@ -181,9 +181,9 @@ def test_a_damaged_shard_is_named_when_the_split_is_loaded(dataset, damage):
 def test_a_damaged_shard_is_named_when_it_is_streamed(dataset, damage):
     path = damage_second_shard(dataset, damage)
 
-    with pytest.raises(errors.UserError, match=os.path.basename(path)):
-        with input_pipeline.naming_damaged_shards(*dataset, 'train'):
-            list(train_batches(dataset, cache_budget_bytes=STREAMED).take(5))
+    named = pytest.raises(errors.UserError, match=os.path.basename(path))
+    with named, input_pipeline.naming_damaged_shards(*dataset, 'train'):
+        list(train_batches(dataset, cache_budget_bytes=STREAMED).take(5))
 
 
 def damage_second_shard(dataset, damage) -> str:
@@ -227,5 +227,5 @@ def test_an_unknown_split_is_named(dataset):
 
 
 def test_batch_sizes_must_divide(dataset):
-    with pytest.raises(ValueError, match='global_batch_size 6 .* batch_size 4'):
+    with pytest.raises(ValueError, match=r'global_batch_size 6 .* batch_size 4'):
         train_batches(dataset, global_batch_size=6)
