@@ -12,6 +12,7 @@ configuration. A new op is a dataclass with such a `__call__`, and a line in `PO
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import tensorflow as tf
@@ -162,7 +163,7 @@ class OneOf:
     ops: Policy
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
-        def branch(op: Op):
+        def branch(op: Op) -> Callable[[], Pair]:
             return lambda: op(image, mask, _child(seed, 1), ignore_id)
 
         # Only the chosen branch runs: seven ops to choose from cost no more than their average.
