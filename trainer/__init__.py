@@ -21,7 +21,9 @@ def start_tensorflow() -> None:
         UserError: TensorFlow is not installed; the message says how to get it.
     """
     if importlib.util.find_spec('tensorflow') is None:
-        raise errors.UserError('tensorflow is not installed, and the trainer needs it: pip install "seg-pipeline[train]"')
+        raise errors.UserError(
+            'the trainer needs tensorflow, which is not installed: pip install "seg-pipeline[train]"'
+        )
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     if logging.get_verbosity() == logging.INFO:  # Its default once flags are parsed.
         logging.set_verbosity(logging.WARNING)

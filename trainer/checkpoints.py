@@ -29,35 +29,36 @@ class State(tf.Module):
         super().__init__()
         self.model = network
         self.optimizers = optimizers
-        with tf.device('CPU:0'):
-            self.step = tf.Variable(0, dtype=tf.int64, name='step')
-            self.epoch = tf.Variable(0, dtype=tf.int64, name='epoch')
-            self.best_mean_iou = tf.Variable(-1.0, dtype=tf.float64, name='best_mean_iou')
+        self.step = steps.host_variable(tf.constant(0, tf.int64))
+        self.epoch = steps.host_variable(tf.constant(0, tf.int64))
+        self.best_mean_iou = steps.host_variable(tf.constant(-1.0, tf.float64))
         self.totals = steps.TrainTotals()
         weights = {id(variable) for variable in network.weights}
         self.seed_states = [variable for variable in network.variables if id(variable) not in weights]
 
 
-def create_state(run: config.RunConfig, load_encoder: model.Loader | None) -> State:
-    """Makes the state of a run at step 0. Call it in the scope of the strategy.
+def create_state(run: config.RunConfig, devices: tf.distribute.Strategy, load_encoder: model.Loader | None) -> State:
+    """Makes the state of a run at step 0.
 
     Args:
         run: its configuration.
+        devices: the strategy that trains it.
         load_encoder: puts pretrained weights into the encoder, see `model.build`.
     """
     keras.utils.set_random_seed(run.recipe.seed)
-    network = model.build(
-        run.recipe.encoder,
-        run.image_size,
-        run.label_map.num_classes,
-        load_encoder=load_encoder,
-        mixed_precision=run.recipe.mixed_precision,
-    )
-    optimizers = {}
-    for phase in schedules.phases(run.recipe):
-        optimizers[phase.name] = _OPTIMIZERS[run.recipe.optimizer](learning_rate=phase.learning_rate)
-        set_phase(network, run.recipe, phase)
-        optimizers[phase.name].build(network.trainable_variables)
+    with devices.scope():
+        network = model.build(
+            run.recipe.encoder,
+            run.image_size,
+            run.label_map.num_classes,
+            load_encoder=load_encoder,
+            mixed_precision=run.recipe.mixed_precision,
+        )
+        optimizers = {}
+        for phase in schedules.phases(run.recipe):
+            optimizers[phase.name] = _OPTIMIZERS[run.recipe.optimizer](learning_rate=phase.learning_rate)
+            set_phase(network, run.recipe, phase)
+            optimizers[phase.name].build(network.trainable_variables)
     return State(network, optimizers)
 
 
@@ -79,11 +80,11 @@ class Store:
     """The checkpoints of one run: the latest of the whole state, and the model as it was at its best."""
 
     def __init__(self, model_dir: str, state: State, keep: int) -> None:
-        checkpoint = tf.train.Checkpoint(state=state)
+        latest_dir, best_dir = (os.path.join(model_dir, name) for name in (config.LATEST_DIR, config.BEST_DIR))
+        latest, best = tf.train.Checkpoint(state=state), tf.train.Checkpoint(model=state.model)
         self._state = state
-        self._latest = tf.train.CheckpointManager(checkpoint, os.path.join(model_dir, config.LATEST_DIR), max_to_keep=keep)
-        best = tf.train.Checkpoint(model=state.model)
-        self._best = tf.train.CheckpointManager(best, os.path.join(model_dir, config.BEST_DIR), max_to_keep=1)
+        self._latest = tf.train.CheckpointManager(latest, latest_dir, max_to_keep=keep)
+        self._best = tf.train.CheckpointManager(best, best_dir, max_to_keep=1)
 
     def save(self) -> None:
         """Saves the whole state under the number of its step."""

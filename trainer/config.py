@@ -199,7 +199,8 @@ def check_data_fits(model_dir: str, run: RunConfig, data_dir: str, data: Data) -
     """
     if data.image_size != run.image_size:
         raise errors.UserError(
-            f'{data_dir} holds images of {_size(data.image_size)} pixels, {model_dir} was trained on {_size(run.image_size)}'
+            f'{data_dir} holds images of {_size(data.image_size)} pixels, '
+            f'{model_dir} was trained on {_size(run.image_size)}'
         )
     names, trained_names = data.label_map.names, run.label_map.names
     if names != trained_names:
@@ -221,13 +222,11 @@ def _name(names: tuple[str, ...], i: int) -> str:
 
 def _differences(found: RunConfig, wanted: RunConfig) -> list[str]:
     """Lists 'option: value there, value here' for all that must be equal and is not."""
-    pairs = [(f'--{field.name}', field.name, found.recipe, wanted.recipe) for field in dataclasses.fields(Recipe)]
-    pairs += [(f'data {field.name}', field.name, found.data, wanted.data) for field in dataclasses.fields(Data)]
-    return [
-        f'{label} is {_short(getattr(old, name))} there and {_short(getattr(new, name))} here'
-        for label, name, old, new in pairs
-        if name not in _EXTENDABLE and getattr(old, name) != getattr(new, name)
-    ]
+    options = [(f'--{field.name}', field.name) for field in dataclasses.fields(Recipe) if field.name not in _EXTENDABLE]
+    of_data = [(f'data {field.name}', field.name) for field in dataclasses.fields(Data)]
+    values = [(label, getattr(found.recipe, name), getattr(wanted.recipe, name)) for label, name in options]
+    values += [(label, getattr(found.data, name), getattr(wanted.data, name)) for label, name in of_data]
+    return [f'{label} is {_short(old)} there and {_short(new)} here' for label, old, new in values if old != new]
 
 
 def _short(value: object) -> str:

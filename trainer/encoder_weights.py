@@ -91,7 +91,7 @@ def load(network: 'keras.Model', path: str) -> None:
     """
     try:
         network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise OSError, KeyError, ValueError and more for a file they cannot use.
+    except Exception as error:  # For a wrong file h5py and Keras raise OSError, KeyError, ValueError and more.
         reason = ' '.join(str(error).split())[:300]
         raise errors.UserError(
             f'{path} does not hold the weights of {network.name} without its classification top: {reason}'

@@ -1,6 +1,6 @@
 """Encoders: networks of keras.applications as feature extractors with five skip layers, and tiny ones for tests.
 
-The table can be read without TensorFlow, so that the commands know the names before they load it; only `build` needs it.
+The table can be read without TensorFlow, so that the commands know the names before they load it.
 """
 
 import dataclasses
@@ -56,9 +56,9 @@ class Encoder:
 def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model'], None] | None = None) -> 'keras.Model':
     """Builds an encoder, its own preprocessing included.
 
-    Networks that convolve without padding (inception_v3 throughout, nasnet_mobile in its first layer) leave feature maps
-    that are smaller than the image divided by the stride. Their images are padded by so much that every map is at least
-    that large, and the maps are then cropped at their centres, which keeps the cells of all maps over the same pixels.
+    Networks that convolve without padding (inception_v3 throughout, nasnet_mobile in its first layer) leave feature
+    maps that are smaller than the image divided by the stride. Their images are padded by so much that every map is at
+    least that large, and the maps are then cropped at their centres, which keeps their cells over the same pixels.
 
     Args:
         name: a key of `ENCODERS`.

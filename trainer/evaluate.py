@@ -17,7 +17,9 @@ from trainer import config
 
 _EXECUTION = config.Execution()
 
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Data set: the directory that prepare_dataset printed.', required=True)
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
+)
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
 _SPLIT = flags.DEFINE_string('split', config.VALIDATION_SPLIT, 'Split to evaluate on.')
 _CHECKPOINT = flags.DEFINE_enum(

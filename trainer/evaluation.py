@@ -98,16 +98,17 @@ def table(figures: metrics.Figures, label_map: label_map_lib.LabelMap) -> str:
     lines = [f'{"id":>3}  {"class":<{width}}  {"IoU":>7}  {"Dice":>7}  {"recall":>7}  {"support":>12}']
     for i in sorted(range(label_map.num_classes), key=lambda i: (-figures.support[i], i)):
         if figures.present[i]:
-            values = f'{figures.iou[i]:7.4f}  {figures.dice[i]:7.4f}  {figures.recall[i]:7.4f}  {figures.support[i]:>12}'
+            values = '  '.join(f'{column[i]:7.4f}' for column in (figures.iou, figures.dice, figures.recall))
+            values += f'  {figures.support[i]:>12}'
         else:
             values = f'absent, predicted for {figures.predicted[i]} pixels'
         lines.append(f'{i:>3}  {label_map.names[i]:<{width}}  {values}')
-    present = int(figures.present.sum())
+    present = f'{figures.present.sum()} of {label_map.num_classes} classes present'
     lines += [
         '',
-        f'pixel accuracy             {figures.pixel_accuracy:.4f}   (background everywhere: '
-        f'{figures.background_accuracy:.4f})',
-        f'mean IoU                   {figures.mean_iou:.4f}   over {present} of {label_map.num_classes} classes present',
+        f'pixel accuracy             {figures.pixel_accuracy:.4f}',
+        f'  of background everywhere {figures.background_accuracy:.4f}',
+        f'mean IoU                   {figures.mean_iou:.4f}   over {present}',
         f'  without background       {figures.mean_iou_without_background:.4f}',
         f'mean recall                {figures.mean_recall:.4f}',
     ]

@@ -46,12 +46,13 @@ class Loop:
         data_dir: directory of the data set.
         manifest: its manifest.
         model_dir: directory of the run, config.json included.
-        devices: the strategy; `state` was made in its scope.
+        devices: the strategy that `state` was made for.
         state: of the run, at its start.
     """
 
     def __init__(
         self,
+        *,
         run: config.RunConfig,
         execution: config.Execution,
         data_dir: str,
@@ -175,7 +176,7 @@ class Loop:
         return loss, figures.pixel_accuracy, figures.mean_iou
 
     def _train_batches(self, start_step: int) -> Any:
-        """Returns the distributed batches from a step on: each replica takes the next equal part of the global batch."""
+        """Returns the distributed batches from a step on; each replica takes the next part of the global batch."""
         recipe = self._run.recipe
         per_replica = strategy.check_batch_size(recipe.batch_size, self._devices)
 

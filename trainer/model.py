@@ -52,9 +52,7 @@ def _build(
     for filters, skip in zip(UPSAMPLING_FILTERS, reversed(skips), strict=True):
         x = _upsample(x, filters)
         x = keras.layers.Concatenate(name=f'concatenate_{filters}')([x, skip])
-    logits = keras.layers.Conv2DTranspose(
-        num_classes, 3, strides=2, padding='same', dtype='float32', name='logits'
-    )(x)
+    logits = keras.layers.Conv2DTranspose(num_classes, 3, strides=2, padding='same', dtype='float32', name='logits')(x)
     return keras.Model(images, logits, name='unet')
 
 

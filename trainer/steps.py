@@ -15,15 +15,20 @@ from trainer import losses, metrics
 Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values of a distributed dataset.
 
 
+def host_variable(initial_value: tf.Tensor) -> tf.Variable:
+    """Makes a variable in the memory of the host, to be changed outside of replicas. Not within a strategy's scope."""
+    with tf.device('CPU:0'):
+        return tf.Variable(initial_value, trainable=False)
+
+
 class TrainTotals(tf.Module):
-    """Sums over the steps of an epoch so far. They are part of a checkpoint, as an epoch can be resumed in its middle."""
+    """Sums over the steps of an epoch so far; part of a checkpoint, as a run may stop within an epoch."""
 
     def __init__(self) -> None:
         super().__init__()
-        with tf.device('CPU:0'):
-            self.loss = tf.Variable(0.0, dtype=tf.float64, name='loss')
-            self.correct = tf.Variable(0.0, dtype=tf.float64, name='correct')
-            self.valid = tf.Variable(0.0, dtype=tf.float64, name='valid')
+        self.loss = host_variable(tf.constant(0.0, tf.float64))
+        self.correct = host_variable(tf.constant(0.0, tf.float64))
+        self.valid = host_variable(tf.constant(0.0, tf.float64))
 
     def add(self, loss: tf.Tensor, correct: tf.Tensor, valid: tf.Tensor) -> None:
         for variable, value in ((self.loss, loss), (self.correct, correct), (self.valid, valid)):
@@ -75,7 +80,7 @@ def make_train_step(
         global_valid = context.all_reduce(tf.distribute.ReduceOp.SUM, valid)
         gradients = [tf.math.divide_no_nan(gradient, global_valid) for gradient in gradients]
         if clip_norm:
-            # The norm is that of the global gradient, so it is summed here; the optimizer sums once more, hence the / R.
+            # The norm is that of the global gradient, so it is summed here; the optimizer sums once more, hence / R.
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
             gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
             gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
@@ -95,9 +100,8 @@ class EvalTotals(tf.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        with tf.device('CPU:0'):
-            self.confusion = tf.Variable(tf.zeros((num_classes, num_classes), tf.int64), name='confusion')
-            self.loss = tf.Variable(0.0, dtype=tf.float64, name='loss')
+        self.confusion = host_variable(tf.zeros((num_classes, num_classes), tf.int64))
+        self.loss = host_variable(tf.constant(0.0, tf.float64))
 
     def add(self, confusion: tf.Tensor, loss: tf.Tensor) -> None:
         self.confusion.assign_add(confusion)
@@ -112,9 +116,7 @@ class EvalTotals(tf.Module):
         return _divide(self.loss, tf.reduce_sum(self.confusion))
 
 
-def make_eval_step(
-    strategy: tf.distribute.Strategy, model: keras.Model, totals: EvalTotals, *, ignore_id: int
-) -> Step:
+def make_eval_step(strategy: tf.distribute.Strategy, model: keras.Model, totals: EvalTotals, *, ignore_id: int) -> Step:
     """Makes a step that adds one global batch of images and masks to `totals`."""
 
     def replica_step(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -21,7 +21,7 @@ def make(name: str = 'auto', virtual_devices: int = 0) -> tf.distribute.Strategy
     """
     devices = _virtual_cpus(virtual_devices) if virtual_devices else _physical_devices()
     if name == 'one_device' and virtual_devices > 1:
-        raise errors.UserError(f'--strategy=one_device uses 1 device, --virtual_devices={virtual_devices} asks for more')
+        raise errors.UserError(f'--strategy=one_device takes 1 device, --virtual_devices={virtual_devices} makes more')
     if name == 'one_device' or (name == 'auto' and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
     return tf.distribute.MirroredStrategy(devices)
@@ -35,7 +35,7 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> int:
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
-        raise errors.UserError(f'--batch_size={batch_size} is the global batch and cannot be split over {replicas} devices')
+        raise errors.UserError(f'--batch_size={batch_size} (global) cannot be split evenly over {replicas} devices')
     return batch_size // replicas
 
 

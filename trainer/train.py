@@ -18,7 +18,9 @@ from trainer import config, encoder_weights, encoders, recipes
 _RECIPE = config.Recipe()
 _EXECUTION = config.Execution()
 
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Data set: the directory that prepare_dataset printed.', required=True)
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
+)
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Directory of the run, new or to be resumed.', required=True)
 
 _RECIPE_FLAGS: dict[str, flags.FlagHolder] = {
@@ -36,7 +38,9 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder] = {
     'steps_per_epoch': flags.DEFINE_integer(
         'steps_per_epoch', _RECIPE.steps_per_epoch, 'Steps in an epoch; 0: one pass over the training split.', 0
     ),
-    'seed': flags.DEFINE_integer('seed', _RECIPE.seed, 'Of the weights, the order of the data and the augmentation.', 0),
+    'seed': flags.DEFINE_integer(
+        'seed', _RECIPE.seed, 'Of the first weights, the order of the data, the augmentation.', 0
+    ),
     'augmentation': flags.DEFINE_string('augmentation', _RECIPE.augmentation, 'none, or a policy such as article.'),
     'optimizer': flags.DEFINE_enum('optimizer', _RECIPE.optimizer, list(config.OPTIMIZERS), 'Optimizer.'),
     'learning_rate': flags.DEFINE_float('learning_rate', _RECIPE.learning_rate, 'While the encoder is frozen.', 0.0),
@@ -97,11 +101,19 @@ def _train(
     if weights and run.recipe.encoder_weights == encoder_weights.IMAGENET:
         encoder_weights.download(run.recipe.encoder)
     load_encoder = functools.partial(encoder_weights.load, path=weights) if weights else None
-    with devices.scope():
-        state = checkpoints.create_state(run, load_encoder)
+    state = checkpoints.create_state(run, devices, load_encoder)
     config.write(_MODEL_DIR.value, run)
     with interruption.Interruption() as stop:
-        finished = loop.Loop(run, execution, _DATA_DIR.value, manifest, _MODEL_DIR.value, devices, state).train(stop)
+        training = loop.Loop(
+            run=run,
+            execution=execution,
+            data_dir=_DATA_DIR.value,
+            manifest=manifest,
+            model_dir=_MODEL_DIR.value,
+            devices=devices,
+            state=state,
+        )
+        finished = training.train(stop)
     if not finished:
         print(f'stopped after step {int(state.step)}; the same command goes on from there', flush=True)
         return stop.exit_code
@@ -116,8 +128,9 @@ def _finish(best_mean_iou: float) -> None:
     print(f'curves: {report.draw_curves(_MODEL_DIR.value)}')
     if best_mean_iou >= 0:
         print(f'best validation mean IoU: {best_mean_iou:.4f}')
-    print(f'evaluate: python -m trainer.evaluate --model_dir={_MODEL_DIR.value} --data_dir={_DATA_DIR.value}')
-    print(f'predict:  python -m trainer.predict --model_dir={_MODEL_DIR.value} --images=DIR --output_dir=OUT', flush=True)
+    model_dir = _MODEL_DIR.value
+    print(f'evaluate: python -m trainer.evaluate --model_dir={model_dir} --data_dir={_DATA_DIR.value}')
+    print(f'predict:  python -m trainer.predict --model_dir={model_dir} --images=DIR --output_dir=OUT', flush=True)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,22 @@
+"""Splits the CPU into two logical devices before TensorFlow starts, so that every test can mirror over them."""
+
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import pytest
+import tensorflow as tf
+
+from trainer import strategy
+
+_MIRRORED = strategy.make('mirrored', virtual_devices=2)
+
+
+@pytest.fixture(scope='session')
+def one_device() -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy('/cpu:0')
+
+
+@pytest.fixture(scope='session')
+def two_devices() -> tf.distribute.Strategy:
+    return _MIRRORED
