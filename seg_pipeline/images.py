@@ -106,7 +106,9 @@ def decode_image(data: bytes, path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -
     if upright.mode.startswith('I;16'):
         return np.repeat((np.asarray(upright, np.uint16) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if upright.mode in ('F', 'I'):
-        raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {upright.mode}, wanted 8 or 16 bits a channel')
+        raise RejectError(
+            rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {upright.mode}, wanted 8 or 16 bits a channel'
+        )
     return np.asarray(upright.convert('RGB'))
 
 
@@ -161,8 +163,8 @@ def _open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.I
     if width * height > max_pixels:
         message = f'{path}: {width}x{height} is {width * height} pixels, more than --max_pixels={max_pixels}'
         raise RejectError(rejects.TOO_LARGE, message)
-    problem = {'png': _png_problem, 'jpeg': _jpeg_problem}.get(kind, lambda _: None)(data)
-    if problem:
+    find_problem = {'png': _png_problem, 'jpeg': _jpeg_problem, 'bmp': _bmp_problem}.get(kind)
+    if find_problem and (problem := find_problem(data)):
         raise RejectError(rejects.DAMAGED, f'{path}: {problem}')
     return header
 
@@ -206,6 +208,11 @@ def _jpeg_problem(data: bytes) -> str | None:
         if marker == 0xDA:  # start of scan: what follows holds no marker but restarts, until the end of the image
             return None if data.find(b'\xff\xd9', position) >= 0 else 'truncated: no end-of-image marker'
     return f'truncated: no scan in {len(data)} bytes'
+
+
+def _bmp_problem(data: bytes) -> str | None:
+    promised = int.from_bytes(data[2:6], 'little')
+    return f'truncated: {len(data)} bytes, its header says {promised}' if promised > len(data) else None
 
 
 def _decode_mask_values(data: bytes, path: str, max_pixels: int) -> np.ndarray:
@@ -362,8 +369,11 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns:
         (height, width) uint8.
     """
-    height, width = size
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    # In whole numbers: OpenCV's INTER_NEAREST_EXACT takes a neighbour where a centre lies on a border between pixels.
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * present // (2 * wanted) for wanted, present in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns]
 
 
 def encode_png(image: np.ndarray) -> bytes:

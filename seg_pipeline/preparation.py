@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import PIL
 
-from seg_pipeline import durable_files, errors, images, manifest, records, rejects
+from seg_pipeline import durable_files, errors, manifest, records, rejects
+from seg_pipeline import images as images_lib
 from seg_pipeline.label_map import LabelMap
 from seg_pipeline.pairing import Pair
 from seg_pipeline.sharding import ShardPlan
@@ -53,7 +54,7 @@ class Preparation:
     image_size: tuple[int, int] = (128, 128)
     image_encoding: str = 'png'
     mask_format: str = 'auto'
-    max_pixels: int = images.DEFAULT_MAX_PIXELS
+    max_pixels: int = images_lib.DEFAULT_MAX_PIXELS
     split_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -150,22 +151,22 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
         RejectError: with the reason why it cannot be part of the data set.
     """
     image_path, mask_path = os.path.join(job.images, pair.image), os.path.join(job.masks, pair.mask)
-    image_data, mask_data = images.read_bytes(image_path), images.read_bytes(mask_path)
-    image = images.decode_image(image_data, image_path, job.max_pixels)
+    image_data, mask_data = images_lib.read_bytes(image_path), images_lib.read_bytes(mask_path)
+    image = images_lib.decode_image(image_data, image_path, job.max_pixels)
     if image_data == mask_data:
         raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
-    mask = images.decode_mask(
-        mask_data, mask_path, images.MaskReader(job.label_map, job.mask_format), job.max_pixels
-    )
+    mask = images_lib.decode_mask(mask_data, mask_path, images_lib.MaskReader(job.label_map, job.mask_format), job.max_pixels)
     if image.shape[:2] != mask.shape:
-        sizes = f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'
+        sizes = (
+            f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'
+        )
         raise rejects.RejectError(rejects.SIZE_MISMATCH, f'{sizes} (height x width)')
     if (mask == job.label_map.ignore_id).all():
         message = f'{mask_path}: all {mask.size} pixels have the ignored id {job.label_map.ignore_id}'
         raise rejects.RejectError(rejects.ALL_IGNORED, message)
     return PreparedPair(
-        images.resize_image(image, job.image_size),
-        images.resize_mask(mask, job.image_size),
+        images_lib.resize_image(image, job.image_size),
+        images_lib.resize_mask(mask, job.image_size),
         (image.shape[0], image.shape[1]),
         hashlib.sha256(image_data).hexdigest(),
         hashlib.sha256(mask_data).hexdigest(),
@@ -176,8 +177,8 @@ def serialize(job: Preparation, pair: Pair, prepared: PreparedPair) -> bytes:
     """The tf.train.Example of one pair."""
     return records.serialize_example(
         {
-            'image': images.encode_image(prepared.image, job.image_encoding),
-            'segmentation_mask': images.encode_png(prepared.mask),
+            'image': images_lib.encode_image(prepared.image, job.image_encoding),
+            'segmentation_mask': images_lib.encode_png(prepared.mask),
             'file_name': pair.image.encode(),
             'original_height': prepared.original_size[0],
             'original_width': prepared.original_size[1],

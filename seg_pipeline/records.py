@@ -11,6 +11,7 @@ equal records are equal bytes in every process and with every protobuf library.
 
 import dataclasses
 import hashlib
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
@@ -187,9 +188,10 @@ def _read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | 
         raise DamagedRecordError(path, index, offset, f'the file ends after {len(header)} of 12 header bytes')
     _check_crc(header[:8], header[8:], 'length', path, index, offset)
     length = _LENGTH.unpack(header[:8])[0]
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if left < length + 4:  # asked before reading: the length may be larger than memory
+        raise DamagedRecordError(path, index, offset, f'the file ends after {left} of {length + 4} bytes')
     body = file.read(length + 4)
-    if len(body) < length + 4:
-        raise DamagedRecordError(path, index, offset, f'the file ends after {len(body)} of {length + 4} bytes')
     _check_crc(body[:length], body[length:], 'data', path, index, offset)
     return body[:length]
 

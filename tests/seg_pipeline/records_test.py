@@ -1,0 +1,125 @@
+import hashlib
+import io
+import itertools
+import struct
+import tempfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seg_pipeline import records
+from tests import fake_data
+
+_FEATURES = st.dictionaries(
+    st.text(min_size=1, max_size=20), st.binary(max_size=300) | st.integers(-(2**63), 2**63 - 1), max_size=6
+)
+
+
+@given(_FEATURES)
+def test_tensorflow_reads_the_example_and_writes_the_same_bytes(features):
+    payload = records.serialize_example(features)
+    example = tf.train.Example.FromString(payload)
+    found = {
+        name: (feature.bytes_list.value or feature.int64_list.value)[0]
+        for name, feature in example.features.feature.items()
+    }
+    assert found == features
+    assert records.parse_example(payload) == {name: [value] for name, value in features.items()}
+    assert len(example.SerializeToString()) == len(payload)
+
+
+@given(st.lists(st.binary(max_size=400), max_size=5))
+def test_tensorflow_reads_the_file(payloads):
+    file = io.BytesIO()
+    writer = records.Writer(file)
+    for payload in payloads:
+        writer.write(payload)
+    assert writer.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
+    assert (writer.num_records, writer.num_bytes) == (len(payloads), len(file.getvalue()))
+    assert writer.payload_bytes == sum(map(len, payloads))
+    with tempfile.NamedTemporaryFile() as target:
+        target.write(file.getvalue())
+        target.flush()
+        assert [record.numpy() for record in tf.data.TFRecordDataset(target.name)] == payloads
+
+
+def test_we_read_what_tensorflow_wrote(tmp_path):
+    path = str(tmp_path / 'x.tfrecord')
+    payloads = [b'', b'a' * 1000, bytes(range(256))]
+    with tf.io.TFRecordWriter(path) as writer:
+        for payload in payloads:
+            writer.write(payload)
+    found = list(records.read_payloads(path))
+    assert [payload.data for payload in found] == payloads
+    assert [payload.offset for payload in found] == [0, 16, 1032]
+    assert [payload.index for payload in found] == [0, 1, 2]
+
+
+def test_every_flipped_byte_is_found(tmp_path):
+    path = tmp_path / 'x.tfrecord'
+    whole = records.frame(b'first') + records.frame(b'second')
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        with pytest.raises(records.DamagedRecordError) as caught:
+            list(records.read_payloads(str(path)))
+        first_is_damaged = position < len(records.frame(b'first'))
+        assert (caught.value.index, caught.value.offset) == ((0, 0) if first_is_damaged else (1, 21))
+        assert str(path) in str(caught.value)
+
+
+def test_every_cut_but_those_between_records_is_found(tmp_path):
+    path = tmp_path / 'x.tfrecord'
+    whole = records.frame(b'first') + records.frame(b'second')
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        if length in (0, 21):
+            assert len(list(records.read_payloads(str(path)))) == length // 21
+        else:
+            with pytest.raises(records.DamagedRecordError, match='the file ends'):
+                list(records.read_payloads(str(path)))
+
+
+def test_a_length_beyond_the_file_does_not_allocate(tmp_path):
+    path = tmp_path / 'x.tfrecord'
+    length = struct.pack('<Q', 2**40)
+    path.write_bytes(length + struct.pack('<I', records.masked_crc(length)) + b'x')
+    with pytest.raises(records.DamagedRecordError, match='the file ends'):
+        list(records.read_payloads(str(path)))
+
+
+def test_read_yields_the_pair(tmp_path):
+    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=4, splits='all:1', image_size=(48, 40))
+    found = {record.file_name: record for record in fake_data.read_split(dataset_dir, 'all')}
+    for number in range(1, 5):
+        image, mask = fake_data.draw_pair(number, (48, 40), 4, seed=0)
+        record = found[f'img_{number:04d}.png']
+        np.testing.assert_array_equal(record.image, image)
+        np.testing.assert_array_equal(record.mask, mask)
+        assert record.original_size == (48, 40)
+
+
+def test_random_access(tmp_path):
+    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=5, splits='all:1')
+    (path,) = tmp_path.glob('clothing_parsing/*/*/*.tfrecord-*')
+    assert str(path).startswith(dataset_dir)
+    in_order = list(records.read(str(path)))
+    offsets = records.offsets(str(path))
+    for index in (3, 0, 4):
+        record = records.read_at(str(path), index, offsets[index])
+        assert record.file_name == in_order[index].file_name
+        np.testing.assert_array_equal(record.image, in_order[index].image)
+
+
+def test_a_record_of_something_else_is_named(tmp_path):
+    path = tmp_path / 'x.tfrecord'
+    path.write_bytes(records.frame(records.serialize_example({'other': 1})))
+    with pytest.raises(records.DamagedRecordError, match='record 0 at byte 0'):
+        next(records.read(str(path)))
+
+
+def test_order_of_features_does_not_change_the_bytes():
+    items = [('b', b'1'), ('a', 2), ('c', b'')]
+    assert len({records.serialize_example(dict(order)) for order in itertools.permutations(items)}) == 1
