@@ -155,7 +155,8 @@ def config_name(image_size: tuple[int, int]) -> str:
 def _plain_card(image_size: tuple[int, int], label_map: LabelMap) -> Card:
     return Card(
         f'Photos and masks of {label_map.num_classes} classes for semantic segmentation, resized to '
-        f'{image_size[0]} x {image_size[1]} pixels (height x width). Masks hold class ids; {label_map.ignore_id} is ignored.'
+        f'{image_size[0]} x {image_size[1]} pixels (height x width). Masks hold class ids; {label_map.ignore_id} is '
+        'ignored.'
     )
 
 

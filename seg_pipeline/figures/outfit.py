@@ -140,21 +140,21 @@ class Dresser:
         if label is None or label == 'skirt':
             return
         boots = self._outfit.footwear == 'boots'
-        reach, ease, flare = {
+        cut = {
             'jeans': (0.97, 0.004, 0.004),
             'pants': (0.99, 0.008, 0.003 if boots else 0.010),
             'leggings': (0.97, 0.001, 0.001),
             'shorts': (0.34, 0.008, 0.020),
         }[label]
-        wardrobe.trousers(self._canvas, self._body, label, self._cloth[label], reach, ease, flare)
+        wardrobe.trousers(self._canvas, self._body, label, self._cloth[label], cut)
 
     def _trunk(self) -> None:
         canvas, body, outfit, cloth = self._canvas, self._body, self._outfit, self._cloth
         self._head.paint_neck()
         if outfit.top == 'dress':
-            wardrobe.dress(canvas, body, cloth['dress'], self._skin, outfit.hem, outfit.flare)
+            wardrobe.dress(canvas, body, cloth['dress'], self._skin, hem=outfit.hem, flare=outfit.flare)
         else:
-            wardrobe.top(canvas, body, outfit.top, cloth[outfit.top], self._skin, outfit.tucked)
+            wardrobe.top(canvas, body, outfit.top, cloth[outfit.top], self._skin, tucked=outfit.tucked)
             if outfit.tucked and outfit.bottom not in (None, 'skirt'):
                 self._trousers()
         if outfit.bottom == 'skirt':

@@ -98,13 +98,13 @@ def _wall(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
     else:
         course = height / (46 if style == 'bricks' else rng.integers(5, 9))
         length = course * (2.6 if style == 'bricks' else rng.uniform(0.9, 1.6))
-        _courses(photo, horizon, course, length, joint, rng)
+        _courses(photo, horizon, rng, course=course, length=length, joint=joint)
     if rng.random() < 0.5:
         _opening(photo, horizon, rng)
 
 
 def _courses(
-    photo: np.ndarray, horizon: int, course: float, length: float, joint: np.ndarray, rng: np.random.Generator
+    photo: np.ndarray, horizon: int, rng: np.random.Generator, *, course: float, length: float, joint: np.ndarray
 ) -> None:
     width = photo.shape[1]
     pen = max(1, round(course / 14))

@@ -37,7 +37,7 @@ OUTERWEAR = {
 }
 
 
-def top(canvas: Canvas, body: Body, label: str, cloth: Material, skin: Material, tucked: bool) -> None:
+def top(canvas: Canvas, body: Body, label: str, cloth: Material, skin: Material, *, tucked: bool) -> None:
     """A t-shirt, shirt, blouse, sweater or sweatshirt, without its sleeves."""
     hem, ease, flare = TOPS[label]
     canvas.paint([body.torso(0.157, 0.42 if tucked else hem, ease, flare)], label, cloth)
@@ -71,7 +71,7 @@ def sleeve(canvas: Canvas, arm: Limb, label: str, cloth: Material) -> None:
     canvas.paint([arm.part(0.0, reach, ease, flare), arm.cap(ease)], label, cloth)
 
 
-def dress(canvas: Canvas, body: Body, cloth: Material, skin: Material, hem: float, flare: float) -> None:
+def dress(canvas: Canvas, body: Body, cloth: Material, skin: Material, *, hem: float, flare: float) -> None:
     """A dress down to `hem`."""
     canvas.paint([body.torso(0.160, hem, 0.003, flare)], 'dress', cloth)
     neckline(canvas, body, skin, 0.048, pointed=False)
@@ -91,8 +91,12 @@ def skirt(canvas: Canvas, body: Body, cloth: Material, hem: float, flare: float)
     )
 
 
-def trousers(canvas: Canvas, body: Body, label: str, cloth: Material, reach: float, ease: float, flare: float) -> None:
-    """Jeans, pants, leggings or shorts: both legs down to `reach` (a share of the leg), then the seat."""
+def trousers(canvas: Canvas, body: Body, label: str, cloth: Material, cut: tuple[float, float, float]) -> None:
+    """Jeans, pants, leggings or shorts: both legs, then the seat.
+
+    The cut is how far down the leg they reach (a share of it), their ease and their flare.
+    """
+    reach, ease, flare = cut
     back, front = _back_to_front(body)
     canvas.paint([back.part(0.0, reach, ease, flare)], label, cloth)
     seat = body.torso(WAIST + 0.01, HIP + 0.035, 0.003)

@@ -1,4 +1,4 @@
-"""TFDS reads what was written without TFDS: class names, splits, pixels; and the files depend on the arguments alone."""
+"""TFDS reads class names, splits and pixels; the files depend on the arguments alone."""
 
 import pathlib
 import subprocess

@@ -1,0 +1,191 @@
+"""The TFDS builder `clothing_parsing`.
+
+It reads what prepare_dataset wrote, and prepares the same records by itself (`tfds build`), with the functions that
+prepare_dataset calls: only the shards are TFDS's own.
+"""
+
+import dataclasses
+import io
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from seg_pipeline import errors, images, label_map, pairing, preparation, rejects, splits, tfds_metadata
+from seg_pipeline.clothing_parsing import source
+from seg_pipeline.preparation import Preparation
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+_SPLITS = 'train:0.8,validation:0.2'
+_SEED = 0
+
+
+@dataclasses.dataclass
+class ClothingParsingConfig(tfds.core.BuilderConfig):
+    """A size of the images and masks.
+
+    Attributes:
+        image_size: (height, width); None keeps every photo as it is.
+    """
+
+    image_size: tuple[int, int] | None = Preparation.image_size
+
+    @classmethod
+    def of_size(cls, height: int, width: int) -> 'ClothingParsingConfig':
+        """The config `<height>x<width>`."""
+        size = (height, width)
+        description = f'Images and masks of {height} x {width} pixels (height x width).'
+        return cls(name=tfds_metadata.config_name(size), description=description, image_size=size)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Clothing Co-Parsing: street photos and the class of each of their pixels."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        '1.0.0': 'The first 1000 annotated photos, split 800 to 200 by a hash of their number.'
+    }
+    BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
+        ClothingParsingConfig.of_size(*Preparation.image_size),
+        ClothingParsingConfig.of_size(384, 256),
+        ClothingParsingConfig(
+            name='original', description='Images and masks of the size that was published.', image_size=None
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Nothing needs to be done by hand: without a manual_dir the published data are downloaded. To use data that are at
+    hand, give the directory that holds `png_images/IMAGES` and `png_masks/MASKS` (or `jpeg_images/IMAGES`, or the
+    published `photos` and `annotations/pixel-level`) as --manual_dir.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        config: str | tfds.core.BuilderConfig | None = None,
+        version: str | tfds.core.Version | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Takes, where no config is named and the default one is not in `data_dir`, the only one that is."""
+        self._with_beam = False
+        if config is None and data_dir is not None:
+            config = _only_config(pathlib.Path(data_dir).expanduser() / self.name, str(self.VERSION))
+        super().__init__(data_dir=data_dir, config=config, version=version, **kwargs)
+
+    def _create_builder_config(
+        self, builder_config: str | tfds.core.BuilderConfig | None, version: str | tfds.core.Version | None
+    ) -> tfds.core.BuilderConfig | None:
+        """Makes a config of any `<height>x<width>`."""
+        unknown = isinstance(builder_config, str) and builder_config not in self.builder_configs
+        if unknown and (size := re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', str(builder_config))):
+            return ClothingParsingConfig.of_size(int(size[1]), int(size[2]))
+        return super()._create_builder_config(builder_config, version)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        prepared = pathlib.Path(self.data_dir)
+        if (prepared / tfds_metadata.COMMIT_FILE).exists():
+            # What is on disk describes itself: prepare_dataset may have made it of other classes.
+            features = tfds.features.FeaturesDict.from_config(str(prepared))
+            return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=tfds_metadata.SUPERVISED_KEYS)
+        size = self.builder_config.image_size or (None, None)
+        return self.dataset_info_from_configs(
+            features=tfds_metadata.features(size, label_map.read(source.LABELS_FILE), Preparation.image_encoding),
+            supervised_keys=tfds_metadata.SUPERVISED_KEYS,
+            homepage=source.REPOSITORY,
+            license='Apache License 2.0',
+        )
+
+    def download_and_prepare(
+        self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any
+    ) -> None:
+        """Prepares with Beam if a runner or pipeline options are given, else in this process."""
+        self._with_beam = bool(download_config and (download_config.beam_runner or download_config.beam_options))
+        super().download_and_prepare(download_config=download_config, **kwargs)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        found = _source(dl_manager)
+        job = Preparation(
+            images=found.images,
+            masks=found.masks,
+            output_dir='',
+            label_map=_read_labels(found.labels),
+            image_size=self.builder_config.image_size or Preparation.image_size,
+        )
+        pairs = _find_pairs(found)
+        split_of = splits.assign((pair.key for pair in pairs), splits.parse_fractions(_SPLITS), _SEED)
+        return {
+            split: self._generate_examples(job, [pair for pair in pairs if split_of[pair.key] == split])
+            for split in splits.parse(_SPLITS, 'splits')
+        }
+
+    def _generate_examples(
+        self, job: Preparation, pairs: Sequence[pairing.Pair]
+    ) -> 'Iterator[tuple[str, dict[str, Any]]] | beam.PTransform':
+        keep_size = self.builder_config.image_size is None
+        if not self._with_beam:
+            return (_example(pair, job, keep_size) for pair in pairs)
+        import apache_beam as beam
+
+        return beam.Create(list(pairs)) | beam.Map(_example, job, keep_size)
+
+
+def _only_config(dataset_root: pathlib.Path, version: str) -> str | None:
+    """The name of the config that is prepared, if there is just one and it is not the default."""
+    prepared = [path.parent.parent.name for path in dataset_root.glob(f'*/{version}/{tfds_metadata.COMMIT_FILE}')]
+    if len(prepared) != 1 or prepared[0] == Builder.BUILDER_CONFIGS[0].name:
+        return None
+    return prepared[0]
+
+
+def _source(dl_manager: tfds.download.DownloadManager) -> source.Source:
+    try:
+        manual_dir = dl_manager.manual_dir
+    except AssertionError:  # how TFDS says that there is none, or nothing in it
+        manual_dir = None
+    if manual_dir and (found := source.find(manual_dir)):
+        return found
+    archive = pathlib.Path(dl_manager.download(source.ARCHIVE_URL))
+    return source.unpack(archive, archive.with_name(f'{archive.name}.unpacked'))
+
+
+def _read_labels(path: str) -> label_map.LabelMap:
+    found, expected = label_map.read(path), label_map.read(source.LABELS_FILE)
+    if found.names != expected.names:
+        raise errors.UserError(
+            f'{path}: {len(found.names)} classes that are not the {len(expected.names)} of Clothing Co-Parsing; '
+            'prepare data with other classes with beam_jobs.prepare_dataset'
+        )
+    return expected
+
+
+def _find_pairs(found: source.Source) -> list[pairing.Pair]:
+    result = pairing.match_pairs(
+        pairing.list_files(found.images), pairing.list_files(found.masks, pairing.MASK_SUFFIXES)
+    )
+    if result.rejects or not result.pairs:
+        first = result.rejects[0].message if result.rejects else f'{found.images} and {found.masks}: no pairs'
+        raise errors.UserError(f'{len(result.rejects)} files have no partner, the first: {first}')
+    return list(result.pairs)
+
+
+def _example(pair: pairing.Pair, job: Preparation, keep_size: bool) -> tuple[str, dict[str, Any]]:
+    """The key and features of one pair; images as the bytes that prepare_dataset writes."""
+    try:
+        if keep_size:
+            mask = images.read_mask(os.path.join(job.masks, pair.mask))
+            job = dataclasses.replace(job, image_size=mask.shape)
+        prepared = preparation.read_pair(job, pair)
+    except rejects.RejectError as error:
+        raise errors.UserError(f'{error.reason}: {error}') from error
+    return pair.key, {
+        tfds_metadata.IMAGE: io.BytesIO(images.encode_image(prepared.image, job.image_encoding)),
+        tfds_metadata.MASK: io.BytesIO(images.encode_png(prepared.mask)),
+        tfds_metadata.FILE_NAME: pair.image,
+        tfds_metadata.ORIGINAL_HEIGHT: prepared.original_size[0],
+        tfds_metadata.ORIGINAL_WIDTH: prepared.original_size[1],
+    }
