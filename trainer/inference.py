@@ -1,0 +1,78 @@
+"""From photos of any size to ids of that size: the arithmetic around the model that prediction and export share."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def shrink(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Resizes photos as the preparation of the data does (`seg_pipeline.images.resize_image`), in TensorFlow.
+
+    Each new pixel is the mean of the area that it covers; where a side grows, it is interpolated bilinearly. The two
+    differ by rounding: at most 1 of 255.
+
+    Args:
+        images: uint8 (batch, height, width, 3).
+        size: height and width wanted.
+
+    Returns:
+        uint8 (batch, *size, 3).
+    """
+    shrinks = tf.reduce_all(tf.shape(images)[1:3] >= size)
+    resized = tf.cond(
+        shrinks,
+        lambda: tf.image.resize(images, size, tf.image.ResizeMethod.AREA),
+        lambda: tf.image.resize(images, size, tf.image.ResizeMethod.BILINEAR),
+    )
+    return tf.cast(tf.round(resized), tf.uint8)
+
+
+def ids_at_size(logits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns the most likely class of every pixel of a photo, from the logits of its small copy.
+
+    The logits, not the ids, are brought to the photo's size: between two pixels of the small copy the border then runs
+    where the two classes are equally likely, which follows the outlines, instead of in steps of many pixels.
+
+    Args:
+        logits: float32 (batch, height, width, num_classes).
+        size: int32 (2,), height and width of the photos.
+
+    Returns:
+        uint8 (batch, *size).
+    """
+    planes = tf.transpose(logits, (3, 0, 1, 2))[..., tf.newaxis]
+    best = tf.image.resize(planes[0], size)
+    ids = tf.zeros_like(best, tf.uint8)
+    # One class after the other: the memory it takes does not grow with their number. All 59 planes of one photo of 12
+    # megapixels would be 2.8 GB.
+    for class_id in tf.range(1, tf.shape(planes)[0]):
+        plane = tf.image.resize(planes[class_id], size)
+        ids = tf.where(plane > best, tf.cast(class_id, tf.uint8), ids)
+        best = tf.maximum(best, plane)
+    return ids[..., 0]
+
+
+class Predictor:
+    """A trained model as a function of photos.
+
+    Args:
+        model: from uint8 (batch, height, width, 3) to float32 logits (batch, height, width, num_classes).
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        height, width, num_classes = model.output_shape[1:]
+        # Traced here, once: threads that come to an untraced function each trace it.
+        self._logits = tf.function(lambda images: model(images, training=False)).get_concrete_function(
+            tf.TensorSpec((None, height, width, 3), tf.uint8)
+        )
+        self._ids = tf.function(ids_at_size).get_concrete_function(
+            tf.TensorSpec((None, height, width, num_classes), tf.float32), tf.TensorSpec((2,), tf.int32)
+        )
+
+    def logits(self, images: np.ndarray) -> tf.Tensor:
+        """Returns the logits, float32 (batch, height, width, num_classes), of uint8 images of the model's size."""
+        return self._logits(tf.constant(images))
+
+    def ids(self, logits: tf.Tensor, size: tuple[int, int]) -> np.ndarray:
+        """Returns the ids, uint8 (*size), of one photo of that size, from its logits (height, width, num_classes)."""
+        return self._ids(logits[tf.newaxis], tf.constant(size))[0].numpy()
