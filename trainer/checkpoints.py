@@ -156,6 +156,6 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     """Restores every object of `checkpoint`; the file may hold more."""
     try:
         checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         reason = ' '.join(str(error).split())[:200]
         raise errors.UserError(f'checkpoint {path} cannot be restored: {reason}') from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
@@ -90,7 +91,10 @@ def load(network: 'keras.Model', path: str) -> None:
         UserError: the file does not belong to this network or is damaged.
     """
     try:
-        network.load_weights(path)
+        with warnings.catch_warnings():
+            # Keras only warns of layers that it leaves as they were.
+            warnings.filterwarnings('error', message='Skipping nested container')
+            network.load_weights(path)
     except Exception as error:  # For a wrong file h5py and Keras raise OSError, KeyError, ValueError and more.
         reason = ' '.join(str(error).split())[:300]
         raise errors.UserError(

@@ -81,7 +81,7 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
     network = _make_network(spec, padded_shape)
     if load is not None:
         load(network)
-    features = keras.Model(network.inputs, [network.get_layer(**_locate(skip)).output for skip in spec.skips])
+    features = keras.Model(network.input, [network.get_layer(**_locate(skip)).output for skip in spec.skips])
     images = keras.Input((height, width, 3), name='images')
     x = getattr(keras.applications, spec.preprocessing).preprocess_input(images)
     if before or after:

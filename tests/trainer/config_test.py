@@ -1,0 +1,91 @@
+"""RUN/config.json: there and back, and what makes another run of it."""
+
+import dataclasses
+import json
+
+import pytest
+
+from seg_pipeline import errors, label_map
+from trainer import config
+
+DATA = config.Data('clothing_parsing', 'f' * 64, (32, 64), label_map.LabelMap.default(('background', 'shirt')))
+
+
+def _run(**recipe):
+    return config.RunConfig(config.Recipe(**recipe), DATA)
+
+
+def test_what_is_written_is_read(tmp_path):
+    run = _run(encoder='tiny', fine_tune_learning_rate=1e-4, epochs=30)
+    config.write(str(tmp_path / 'deep' / 'run'), run)
+    assert config.read(str(tmp_path / 'deep' / 'run')) == run
+    assert run.image_size == (32, 64)
+    assert run.label_map.names == ('background', 'shirt')
+
+
+@pytest.mark.parametrize('text', ['', '{}', '[]', '{"schema_version": 9}', '{"schema_version": 1, "recipe": {"x": 1}}'])
+def test_a_damaged_file_is_named(tmp_path, text):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(errors.UserError, match=r'config\.json'):
+        config.read(str(tmp_path))
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(errors.UserError, match=r'is no run of trainer\.train'):
+        config.read(str(tmp_path))
+
+
+def test_an_absent_or_empty_directory_starts_a_run(tmp_path):
+    assert not config.check_continues(str(tmp_path / 'new'), _run())
+    assert not config.check_continues(str(tmp_path), _run())
+
+
+def test_the_same_recipe_continues_and_may_go_further(tmp_path):
+    config.write(str(tmp_path), _run())
+    assert config.check_continues(str(tmp_path), _run())
+    assert config.check_continues(str(tmp_path), _run(epochs=60))
+
+
+def test_every_other_difference_is_named_with_both_values(tmp_path):
+    config.write(str(tmp_path), _run())
+    wanted = dataclasses.replace(_run(batch_size=32, optimizer='sgd'), data=dataclasses.replace(DATA, fingerprint='0'))
+    with pytest.raises(errors.UserError) as raised:
+        config.check_continues(str(tmp_path), wanted)
+    assert '--batch_size is 64 there and 32 here; --optimizer is rmsprop there and sgd here' in str(raised.value)
+    assert f'data fingerprint is {"f" * 64} there and 0 here' in str(raised.value)
+
+
+@pytest.mark.parametrize('name', [field.name for field in dataclasses.fields(config.Recipe) if field.name != 'epochs'])
+def test_no_option_of_the_recipe_is_forgotten(tmp_path, name):
+    config.write(str(tmp_path), _run())
+    value = getattr(config.Recipe(), name)
+    other = 'other' if isinstance(value, str) else (value or 0) + 1
+    with pytest.raises(errors.UserError, match=f'--{name} is'):
+        config.check_continues(str(tmp_path), _run(**{name: other}))
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / 'thesis.txt').write_text('')
+    with pytest.raises(errors.UserError, match='holds no run'):
+        config.check_continues(str(tmp_path), _run())
+    with pytest.raises(errors.UserError, match='is a file'):
+        config.check_continues(str(tmp_path / 'thesis.txt'), _run())
+
+
+def test_data_of_another_size_or_other_classes_does_not_fit_the_model():
+    run = _run()
+    config.check_data_fits('RUN', run, 'DATA', dataclasses.replace(DATA, fingerprint='other'))
+    with pytest.raises(errors.UserError, match='DATA holds images of 64x64 pixels, RUN was trained on 32x64'):
+        config.check_data_fits('RUN', run, 'DATA', dataclasses.replace(DATA, image_size=(64, 64)))
+    more = label_map.LabelMap.default(('background', 'shirt', 'hat'))
+    with pytest.raises(
+        errors.UserError, match="has 3 classes, RUN was trained on 2; class 2 is 'hat' there and absent"
+    ):
+        config.check_data_fits('RUN', run, 'DATA', dataclasses.replace(DATA, label_map=more))
+
+
+def test_the_file_is_plain_json(tmp_path):
+    config.write(str(tmp_path), _run())
+    content = json.loads((tmp_path / 'config.json').read_text())
+    assert content['recipe']['encoder'] == 'densenet121'
+    assert content['data']['image_size'] == [32, 64]

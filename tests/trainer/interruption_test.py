@@ -1,0 +1,27 @@
+"""Signals as a request to stop."""
+
+import os
+import signal
+
+import pytest
+
+from trainer import interruption
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_noted_and_does_not_interrupt(number, code):
+    before = signal.getsignal(number)
+    with interruption.Interruption() as stop:
+        assert not stop.requested
+        os.kill(os.getpid(), number)
+        assert stop.requested
+        assert (stop.signal, stop.exit_code) == (number, code)
+    assert signal.getsignal(number) == before
+
+
+def test_the_second_interrupt_has_its_usual_effect():
+    with interruption.Interruption() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert stop.requested
