@@ -1,5 +1,7 @@
 """From photos of any size to ids of that size: the arithmetic around the model that prediction and export share."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -40,15 +42,18 @@ def ids_at_size(logits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     Returns:
         uint8 (batch, *size).
     """
-    planes = tf.transpose(logits, (3, 0, 1, 2))[..., tf.newaxis]
-    best = tf.image.resize(planes[0], size)
-    ids = tf.zeros_like(best, tf.uint8)
+
+    def take(state: tuple[tf.Tensor, tf.Tensor, tf.Tensor], plane: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        best, ids, class_id = state
+        plane = tf.image.resize(plane, size)
+        return tf.maximum(plane, best), tf.where(plane > best, class_id, ids), class_id + 1
+
     # One class after the other: the memory it takes does not grow with their number. All 59 planes of one photo of 12
     # megapixels would be 2.8 GB.
-    for class_id in tf.range(1, tf.shape(planes)[0]):
-        plane = tf.image.resize(planes[class_id], size)
-        ids = tf.where(plane > best, tf.cast(class_id, tf.uint8), ids)
-        best = tf.maximum(best, plane)
+    planes = tf.transpose(logits, (3, 0, 1, 2))[..., tf.newaxis]
+    shape = tf.concat([tf.shape(logits)[:1], size, [1]], axis=0)
+    start = (tf.fill(shape, -math.inf), tf.zeros(shape, tf.uint8), tf.constant(0, tf.uint8))
+    _, ids, _ = tf.foldl(take, planes, start)
     return ids[..., 0]
 
 
