@@ -145,7 +145,7 @@ def _arm(body: Body, side: int, rng: np.random.Generator) -> Limb:
     upper, lower = {
         'down': (rng.uniform(7, 17), rng.uniform(-7, 10)),
         'hip': (rng.uniform(30, 42), rng.uniform(-55, -40)),
-        'bent': (rng.uniform(12, 22), rng.uniform(-150, -125)),
+        'bent': (rng.uniform(10, 18), rng.uniform(-112, -92)),
     }[str(pose)]
     shoulder = body.at(side * 0.076, 0.196)
     elbow = shoulder + 0.170 * body.unit * _heading(upper, side)

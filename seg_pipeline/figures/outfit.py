@@ -29,7 +29,7 @@ class Outfit:
         flare: how wide a skirt or dress swings.
         legwear: 'tights' or 'socks'.
         footwear: 'shoes', 'sneakers', 'heels' or 'boots'.
-        bag: 'bag' or 'purse' in the hand, or 'shoulder' for a bag with a strap.
+        bag: how a bag is carried: in the 'hand' or on the 'shoulder'.
         extras: further classes: 'belt', 'scarf', 'necklace', 'hat', 'sunglasses'.
         hair_length: y of the tips of the hair.
     """
@@ -55,15 +55,15 @@ def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
 
 def sample(rng: np.random.Generator) -> Outfit:
     """Draws an outfit."""
-    top = _choose(rng, {'dress': 24, 't-shirt': 17, 'shirt': 16, 'blouse': 15, 'sweater': 18, 'sweatshirt': 6})
+    top = _choose(rng, {'dress': 24, 't-shirt': 17, 'shirt': 16, 'blouse': 15, 'sweater': 18})
     bottoms = {'jeans': 30, 'pants': 26, 'skirt': 20, 'leggings': 10, 'shorts': 12}
     bottom = None if top == 'dress' else _choose(rng, bottoms)
     bare = bottom in (None, 'skirt', 'shorts')
-    outer = _choose(rng, {'none': 46, 'coat': 20, 'jacket': 16, 'blazer': 10, 'cardigan': 8})
+    outer = _choose(rng, {'none': 46, 'coat': 20, 'jacket': 16, 'blazer': 14})
     legwear = _choose(rng, {'none': 50, 'tights': 32, 'socks': 18}) if bare else 'none'
     chances = {'belt': 0.25, 'scarf': 0.14, 'necklace': 0.2, 'hat': 0.2, 'sunglasses': 0.32}
     extras = {name for name, chance in chances.items() if rng.random() < chance}
-    bag = _choose(rng, {'none': 38, 'bag': 26, 'shoulder': 20, 'purse': 16})
+    bag = _choose(rng, {'none': 40, 'hand': 34, 'shoulder': 26})
     return Outfit(
         top=top,
         bottom=bottom,
@@ -173,9 +173,8 @@ class Dresser:
             angle = float(np.arctan2(arm.direction[1], arm.direction[0]))
             palm = ellipse(hand, 0.026 * arm.unit, 0.015 * arm.unit, angle)
             self._canvas.paint([arm.part(0.0, 1.0), arm.cap(), palm], 'skin', self._skin, shade=0.22)
-            for label in (outfit.top, outfit.outer):
-                if label:
-                    wardrobe.sleeve(self._canvas, arm, label, self._cloth[label])
+            label = outfit.outer or outfit.top  # what is worn over it hides a sleeve altogether
+            wardrobe.sleeve(self._canvas, arm, label, self._cloth[label])
 
     def _above_the_shoulders(self) -> None:
         extras = self._outfit.extras
@@ -191,10 +190,9 @@ class Dresser:
         kind, rng = self._outfit.bag, self._canvas.rng
         if kind is None:
             return
-        leather: Material = fabrics.pick('purse' if kind == 'purse' else 'bag', rng)
+        leather: Material = fabrics.pick('bag', rng)
         arm = max(self._body.arms, key=lambda limb: limb.end[1])
         if kind == 'shoulder':
             wardrobe.shoulder_bag(self._canvas, self._body, arm.side, leather)
         else:
-            size = rng.uniform(0.6, 0.75) if kind == 'purse' else rng.uniform(0.85, 1.3)
-            wardrobe.handbag(self._canvas, arm, kind, leather, size)
+            wardrobe.handbag(self._canvas, arm, leather, rng.uniform(0.85, 1.3))

@@ -14,10 +14,8 @@ SLEEVES = {
     'shirt': (0.94, 0.007, 0.002),
     'blouse': (0.92, 0.010, 0.010),
     'sweater': (0.97, 0.010, 0.003),
-    'sweatshirt': (0.97, 0.011, 0.003),
     'jacket': (0.95, 0.013, 0.002),
     'blazer': (0.97, 0.011, 0.002),
-    'cardigan': (0.95, 0.013, 0.004),
     'coat': (0.98, 0.016, 0.004),
 }
 # The hem of a top that hangs over the trousers (y), and how loosely it falls (ease, flare).
@@ -26,26 +24,24 @@ TOPS = {
     'shirt': (0.500, 0.008, 0.06),
     'blouse': (0.480, 0.010, 0.10),
     'sweater': (0.480, 0.014, 0.02),
-    'sweatshirt': (0.480, 0.014, 0.02),
 }
 # Hem, ease, flare, and the share of the breadth that stays open in front.
 OUTERWEAR = {
     'jacket': (0.470, 0.018, 0.03, 0.30),
     'blazer': (0.520, 0.016, 0.05, 0.22),
-    'cardigan': (0.600, 0.018, 0.05, 0.40),
     'coat': (0.720, 0.022, 0.10, 0.26),
 }
 
 
 def top(canvas: Canvas, body: Body, label: str, cloth: Material, skin: Material, *, tucked: bool) -> None:
-    """A t-shirt, shirt, blouse, sweater or sweatshirt, without its sleeves."""
+    """A t-shirt, shirt, blouse or sweater, without its sleeves."""
     hem, ease, flare = TOPS[label]
     canvas.paint([body.torso(0.157, 0.42 if tucked else hem, ease, flare)], label, cloth)
     neckline(canvas, body, skin, 0.030 if label != 'shirt' else 0.042, pointed=label in ('shirt', 'blouse'))
     if label == 'shirt':
         _collar(canvas, body, cloth)
         _buttons(canvas, body, 0.20, 0.40)
-    if label in ('sweater', 'sweatshirt') and not tucked:
+    if label == 'sweater' and not tucked:
         canvas.line(
             [body.at(-0.09, hem - 0.016), body.at(0.09, hem - 0.016)], shaded(cloth.color), 0.004 * body.unit, 0.6
         )
@@ -158,7 +154,7 @@ def coat_back(canvas: Canvas, body: Body, label: str, cloth: Material) -> None:
 
 
 def outerwear(canvas: Canvas, body: Body, label: str, cloth: Material, closed: bool) -> None:
-    """A jacket, blazer, cardigan or coat, without its sleeves, open over what is below or closed."""
+    """A jacket, blazer or coat, without its sleeves, open over what is below or closed."""
     hem, ease, flare, gap = OUTERWEAR[label]
     dark = shaded(cloth.color)
     if closed:
@@ -197,19 +193,13 @@ def necklace(canvas: Canvas, body: Body, metal: Material) -> None:
     canvas.paint([tube(arc, [0.0035 * unit] * 2), ellipse(arc[4], 0.008 * unit, 0.009 * unit)], 'necklace', metal)
 
 
-def handbag(canvas: Canvas, arm: Limb, label: str, leather: Material, size: float) -> None:
-    """A bag with a handle, or a small purse, carried in the hand of a hanging arm."""
+def handbag(canvas: Canvas, arm: Limb, leather: Material, size: float) -> None:
+    """A bag carried by its handle in the hand of a hanging arm."""
     unit, hand = arm.unit, arm.end + _down(0.035, arm.unit)
-    drop = 0.060 * size if label == 'bag' else 0.018
-    middle = hand + unit * np.array([0, drop + 0.035 * size])
-    if label == 'bag':
-        handle = [
-            middle + unit * size * np.array([-0.030, -0.03]),
-            hand,
-            middle + unit * size * np.array([0.030, -0.03]),
-        ]
-        canvas.paint([tube(handle, [0.005 * unit] * 2)], label, leather)
-    _bag_body(canvas, middle, unit * size, label, leather)
+    middle = hand + _down(0.095 * size, unit)
+    handle = [middle + unit * size * np.array([-0.030, -0.03]), hand, middle + unit * size * np.array([0.030, -0.03])]
+    canvas.paint([tube(handle, [0.005 * unit] * 2)], 'bag', leather)
+    _bag_body(canvas, middle, unit * size, leather)
 
 
 def shoulder_bag(canvas: Canvas, body: Body, side: int, leather: Material) -> None:
@@ -217,12 +207,12 @@ def shoulder_bag(canvas: Canvas, body: Body, side: int, leather: Material) -> No
     middle = body.at(side * 0.105, 0.50)
     strap = tube([body.at(-side * 0.055, 0.160), body.at(0, 0.30), middle], [0.006 * body.unit] * 2)
     canvas.paint([strap], 'bag', leather)
-    _bag_body(canvas, middle, body.unit * 1.05, 'bag', leather)
+    _bag_body(canvas, middle, body.unit * 1.05, leather)
 
 
-def _bag_body(canvas: Canvas, middle: np.ndarray, unit: float, label: str, leather: Material) -> None:
+def _bag_body(canvas: Canvas, middle: np.ndarray, unit: float, leather: Material) -> None:
     corners = np.array([(-0.042, -0.036), (0.042, -0.036), (0.052, 0.040), (0, 0.046), (-0.052, 0.040)])
-    canvas.paint([smooth(middle + unit * corners, rounds=2)], label, leather, shade=0.4)
+    canvas.paint([smooth(middle + unit * corners, rounds=2)], 'bag', leather, shade=0.4)
     flap = smooth(middle + unit * np.array([(-0.044, -0.01), (0, 0.008), (0.044, -0.01)]), closed=False)
     canvas.line(flap, shaded(leather.color, 0.55), 0.004 * unit, 0.8)
     clasp = middle + unit * np.array([(-0.004, 0.006), (0.004, 0.006)])
