@@ -13,7 +13,7 @@ from seg_pipeline import errors
 
 
 def start_tensorflow() -> None:
-    """Call this in a command before the first import that loads TensorFlow.
+    """Call this first in the main of a command; TensorFlow itself is loaded by the imports that need it.
 
     Sets its log to warnings, unless the environment or --verbosity says otherwise.
 

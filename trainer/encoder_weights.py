@@ -77,9 +77,10 @@ def download(encoder: str) -> None:
         os.makedirs(directory, exist_ok=True)
         os.replace(part, path)
     except Exception as error:  # Keras raises bare Exception for a failed request.
+        reason = str(error).rsplit(' -- ', maxsplit=1)[-1]  # What stands before repeats the URL.
         checksum = f'MD5 {published.md5}' if published.md5 else 'Keras publishes no checksum'
         raise errors.UserError(
-            f'cannot download {published.name} ({error}): get it from {published.url} and put it at {path} '
+            f'cannot download {published.name} ({reason}): get it from {published.url} and put it at {path} '
             f'({checksum}), or use --encoder_weights=none or a file'
         ) from error
 

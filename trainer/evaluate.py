@@ -38,13 +38,13 @@ _VIRTUAL_DEVICES = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
     """Checks what the user gave, then loads TensorFlow and evaluates."""
+    trainer.start_tensorflow()
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     run = config.read(_MODEL_DIR.value)
     manifest = manifest_lib.read(_DATA_DIR.value)
     config.check_data_fits(_MODEL_DIR.value, run, _DATA_DIR.value, config.Data.from_manifest(manifest))
     manifest_lib.check_shards(_DATA_DIR.value, manifest, [_SPLIT.value])
-    trainer.start_tensorflow()
     _evaluate(manifest)
 
 

@@ -73,6 +73,7 @@ _EXECUTION_FLAGS: dict[str, flags.FlagHolder] = {
 
 def main(argv: list[str]) -> int | None:
     """Checks what the user gave, then loads TensorFlow and trains."""
+    trainer.start_tensorflow()
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     recipe = config.Recipe(**{name: flag.value for name, flag in _RECIPE_FLAGS.items()})
@@ -85,7 +86,6 @@ def main(argv: list[str]) -> int | None:
     used_splits = [name for name in (config.TRAIN_SPLIT, config.VALIDATION_SPLIT) if name in manifest.split_names]
     manifest.num_records(config.TRAIN_SPLIT)
     manifest_lib.check_shards(_DATA_DIR.value, manifest, used_splits)
-    trainer.start_tensorflow()
     return _train(run, execution, manifest, weights)
 
 
