@@ -1,9 +1,11 @@
 """The loop around the step: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
 
 import dataclasses
+import functools
 import math
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -66,6 +68,7 @@ class Loop:
         self._devices, self._state = devices, state
         self._store = checkpoints.Store(model_dir, state, execution.keep_checkpoints)
         self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, manifest.num_records(config.TRAIN_SPLIT))
+        self._progress = progress.ProgressLine(run.recipe.epochs * self._steps_per_epoch)
         self._summaries = tf.summary.create_file_writer(os.path.join(model_dir, config.TENSORBOARD_DIR))
 
     def train(self, stop: interruption.Interruption) -> bool:
@@ -79,15 +82,9 @@ class Loop:
         """
         if self._store.restore():
             print(f'resuming {self._model_dir} after step {int(self._state.step)}', flush=True)
-        recipe = self._run.recipe
-        total = recipe.epochs * self._steps_per_epoch
-        self._progress = progress.ProgressLine(total, start=int(self._state.step))
-        if int(self._state.epoch) >= recipe.epochs:
-            return True
-        self._batches = iter(self._train_batches(int(self._state.step)))
-        self._evaluator = self._make_evaluator()
+        self._progress.begin(int(self._state.step))
         with input_pipeline.naming_damaged_shards(self._data_dir, self._manifest, config.TRAIN_SPLIT):
-            return all(self._train_phase(phase, stop) for phase in schedules.phases(recipe))
+            return all(self._train_phase(phase, stop) for phase in schedules.phases(self._run.recipe))
 
     def _train_phase(self, phase: schedules.Phase, stop: interruption.Interruption) -> bool:
         """Does what is left of a phase; False where it was stopped."""
@@ -109,13 +106,14 @@ class Loop:
         self, phase: schedules.Phase, epoch: int, train_step: steps.Step, stop: interruption.Interruption
     ) -> bool:
         """Does what is left of an epoch; False where it was stopped."""
+        batches = self._batches  # The first time this decodes the split, which is no part of any step.
         clock = _Clock(began=time.perf_counter())
         end = (epoch + 1) * self._steps_per_epoch
         while (done := int(self._state.step)) < end:
             if stop.requested:
                 self._store.save()
                 return False
-            self._one_step(train_step, clock)
+            self._one_step(train_step, batches, clock)
             if self._progress.is_due():
                 self._show(phase, epoch, clock)
             if self._is_checkpoint_due(done + 1) and done + 1 < end:
@@ -123,9 +121,9 @@ class Loop:
         self._complete_epoch(phase, epoch, clock)
         return not stop.requested or epoch + 1 == self._run.recipe.epochs
 
-    def _one_step(self, train_step: steps.Step, clock: _Clock) -> None:
+    def _one_step(self, train_step: steps.Step, batches: Iterator[Any], clock: _Clock) -> None:
         began = time.perf_counter()
-        images, masks = next(self._batches)
+        images, masks = next(batches)
         received = time.perf_counter()
         train_step(images, masks)
         self._state.step.assign_add(1)
@@ -175,9 +173,10 @@ class Loop:
             self._store.save_best()
         return loss, figures.pixel_accuracy, figures.mean_iou
 
-    def _train_batches(self, start_step: int) -> Any:
-        """Returns the distributed batches from a step on; each replica takes the next part of the global batch."""
-        recipe = self._run.recipe
+    @functools.cached_property
+    def _batches(self) -> Iterator[Any]:
+        """The batches from the state's step on; each replica takes the next part of the global batch."""
+        recipe, start_step = self._run.recipe, int(self._state.step)
         per_replica = strategy.check_batch_size(recipe.batch_size, self._devices)
 
         def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -195,9 +194,10 @@ class Loop:
                 worker=context.input_pipeline_id,
             )
 
-        return self._devices.distribute_datasets_from_function(make_batches)
+        return iter(self._devices.distribute_datasets_from_function(make_batches))
 
-    def _make_evaluator(self) -> evaluation.Evaluator | None:
+    @functools.cached_property
+    def _evaluator(self) -> evaluation.Evaluator | None:
         if config.VALIDATION_SPLIT not in self._manifest.split_names:
             return None
         return evaluation.Evaluator(

@@ -11,7 +11,6 @@ class ProgressLine:
 
     Args:
         total: number of the last unit of work.
-        start: units that were done before this process began.
         stream: where the line goes; None is stdout.
         clock: seconds, for tests.
     """
@@ -19,15 +18,18 @@ class ProgressLine:
     TERMINAL_INTERVAL = 0.5  # Seconds between two showings.
     FILE_INTERVAL = 30.0
 
-    def __init__(
-        self, total: int, start: int = 0, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._total, self._start = total, start
+    def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total = total
         self._stream = stream or sys.stdout
         self._clock = clock
         self._on_terminal = self._stream.isatty()
-        self._began = self._shown = clock()
         self._width = 0
+        self.begin(0)
+
+    def begin(self, done: int) -> None:
+        """Starts the clock, with so many units done before."""
+        self._start = done
+        self._began = self._shown = self._clock()
 
     def is_due(self) -> bool:
         """Tells whether it is time to show the line again, so that its text is not made for nothing."""

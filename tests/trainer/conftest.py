@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from trainer import strategy
 
-_MIRRORED = strategy.make('mirrored', virtual_devices=2)
+_CPU = tf.config.list_physical_devices('CPU')[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture(scope='session')
@@ -19,4 +20,4 @@ def one_device() -> tf.distribute.Strategy:
 
 @pytest.fixture(scope='session')
 def two_devices() -> tf.distribute.Strategy:
-    return _MIRRORED
+    return strategy.make('mirrored', virtual_devices=2)

@@ -166,6 +166,26 @@ def test_a_run_learns(tmp_path, data_dir, one_device):
     assert float(last['loss']) < 0.6 * float(first['loss'])
 
 
+def test_the_other_options_work_together(tmp_path, data_dir, one_device):
+    recipe = dataclasses.replace(
+        RECIPE,
+        epochs=1,
+        frozen_epochs=0,
+        steps_per_epoch=2,
+        optimizer='adamw',
+        clip_norm=1.0,
+        mixed_precision=True,
+        cache_budget_mb=0,
+    )
+    finished, state = _run(tmp_path, data_dir, one_device, recipe)
+    assert finished
+    assert state.model.get_layer('upsample_64').compute_dtype == 'bfloat16'
+    network, _ = checkpoints.load_for_inference(str(tmp_path))
+    assert network.get_layer('upsample_64').compute_dtype == 'float32'
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(network(images), state.model(images), atol=0.05)
+
+
 def test_unknown_augmentation():
     with pytest.raises(errors.UserError, match='unknown --augmentation=articel; known are none, article'):
         loop.check_augmentation('articel')

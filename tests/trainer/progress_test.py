@@ -57,7 +57,9 @@ def test_a_file_is_not_flooded(clock, terminal, seconds, due):
 
 def test_time_left_counts_from_where_the_process_began(clock):
     stream = _Stream(terminal=False)
-    line = progress.ProgressLine(10, start=6, stream=stream, clock=clock)
+    line = progress.ProgressLine(10, stream=stream, clock=clock)
+    clock.now += 50
+    line.begin(6)
     line.show('nothing done', 6)
     clock.now += 2
     line.show('one step', 7)
