@@ -18,7 +18,7 @@ from apache_beam.transforms import environments
 from seg_pipeline import errors
 
 LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
-_USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|\\n|$)')
+_USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|$)')
 
 
 def parse_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -31,14 +31,17 @@ def parse_options(arguments: Sequence[str]) -> PipelineOptions:
     """
     try:
         options = PipelineOptions(list(arguments))
-        given = options.get_all_options(drop_default=True)
+        options.get_all_options()
     except SystemExit as error:  # argparse has printed what is wrong
         raise errors.UserError(f'Beam does not accept {" ".join(arguments)}') from error
     if is_local(options):
         _refuse_unknown(arguments)
+        # Not by comparison with Beam's defaults: one worker, in memory, is what Beam does unasked, and may be wished for.
+        given = {argument.lstrip('-').partition('=')[0] for argument in arguments}
         direct = options.view_as(DirectOptions)
         if 'direct_num_workers' not in given:
-            direct.direct_num_workers = os.cpu_count() or 1
+            direct.direct_num_workers = 0
+        direct.direct_num_workers = direct.direct_num_workers or os.cpu_count() or 1
         if 'direct_running_mode' not in given:
             direct.direct_running_mode = 'in_memory' if direct.direct_num_workers == 1 else 'multi_processing'
     return options
@@ -70,8 +73,8 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
         build(pipeline)
         state = pipeline.run().wait_until_finish()
     except Exception as error:
-        # Engines carry a worker's exception as text, with its traceback.
-        if found := _USER_ERROR.findall(str(error)):
+        # Engines carry a worker's exception as text, with its traceback, and append the step that it comes from.
+        if found := _USER_ERROR.findall(f'{type(error).__name__}: {error}'):
             raise errors.UserError(found[-1]) from error
         raise
     if state != 'DONE':

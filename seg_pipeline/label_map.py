@@ -38,11 +38,11 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= 256:
-            raise errors.UserError(f'{len(self.names)} classes: masks of 8 bits hold 1 to 256')
+            raise ValueError(f'{len(self.names)} classes: masks of 8 bits hold 1 to 256')
         if len(self.colors) != len(self.names):
-            raise errors.UserError(f'{len(self.names)} class names but {len(self.colors)} colours')
+            raise ValueError(f'{len(self.names)} class names but {len(self.colors)} colours')
         if not len(self.names) <= self.ignore_id <= 255:
-            raise errors.UserError(
+            raise ValueError(
                 f'ignore id {self.ignore_id} must lie between the number of classes, {len(self.names)}, and 255'
             )
 
@@ -96,7 +96,7 @@ def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> LabelMap:
         if path.endswith('.txt'):
             return LabelMap.default(tuple(line.strip() for line in text.splitlines() if line.strip()), ignore_id)
         return _parse_csv(text, ignore_id)
-    except (ValueError, KeyError, TypeError, csv.Error, errors.UserError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise errors.UserError(f'label table {path}: {error}') from error
 
 
@@ -128,9 +128,7 @@ def _parse_csv(text: str, ignore_id: int) -> LabelMap:
         missing = next(i for i in range(len(names) + 1) if i not in names)
         raise ValueError(f'ids must run 0..{len(names) - 1} for {len(names)} rows; id {missing} is missing')
     ids = range(len(names))
-    return LabelMap(
-        tuple(names[i] for i in ids), tuple(colors.get(i, _derived_color(i)) for i in ids), ignore_id
-    )
+    return LabelMap(tuple(names[i] for i in ids), tuple(colors.get(i, _derived_color(i)) for i in ids), ignore_id)
 
 
 def _parse_color(text: str) -> Color:

@@ -155,7 +155,9 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
     image = images_lib.decode_image(image_data, image_path, job.max_pixels)
     if image_data == mask_data:
         raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
-    mask = images_lib.decode_mask(mask_data, mask_path, images_lib.MaskReader(job.label_map, job.mask_format), job.max_pixels)
+    mask = images_lib.decode_mask(
+        mask_data, mask_path, images_lib.MaskReader(job.label_map, job.mask_format), job.max_pixels
+    )
     if image.shape[:2] != mask.shape:
         sizes = (
             f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'

@@ -19,7 +19,6 @@ from seg_pipeline.rejects import Reject
 from seg_pipeline.sharding import ShardPlan
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Publication:
     """What the last step needs beside the shards.

@@ -130,7 +130,9 @@ def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dic
         for name in names:
             keys = keys_by_name.get(name, ())
             if len(keys) != 1:
-                raise errors.UserError(f'--split_files: {name!r} in the list of {split} fits {len(keys)} pairs, not one')
+                raise errors.UserError(
+                    f'--split_files: {name!r} in the list of {split} fits {len(keys)} pairs, not one'
+                )
             (key,) = keys
             if result.setdefault(key, split) != split:
                 raise errors.UserError(f'--split_files: {name!r} stands in the lists of {result[key]} and of {split}')

@@ -94,9 +94,7 @@ class SplitStatistics:
                 {'id': i, 'name': name, 'pixels': self.class_pixels[i], 'images': self.class_images[i]}
                 for i, name in enumerate(labels.names)
             ],
-            'source_sizes': [
-                {'height': h, 'width': w, 'images': n} for (h, w), n in sorted(self.source_sizes.items())
-            ],
+            'source_sizes': [{'height': h, 'width': w, 'images': n} for (h, w), n in sorted(self.source_sizes.items())],
         }
 
 

@@ -106,9 +106,7 @@ def _record_problem(whole: Manifest, payload: records.Payload, line: dict[str, A
 
 def _files_below(root: str) -> set[str]:
     return {
-        os.path.relpath(os.path.join(directory, name), root)
-        for directory, _, names in os.walk(root)
-        for name in names
+        os.path.relpath(os.path.join(directory, name), root) for directory, _, names in os.walk(root) for name in names
     }
 
 
@@ -124,7 +122,9 @@ def main(argv: list[str]) -> int:
         print(f'{dataset_dir}: DAMAGED: {count} problems')
         return EXIT_DAMAGED
     whole = manifest.read(dataset_dir)
-    print(f'{dataset_dir}: whole: {sum(shard.num_records for shard in whole.shards)} records in {len(whole.shards)} shards')
+    print(
+        f'{dataset_dir}: whole: {sum(shard.num_records for shard in whole.shards)} records in {len(whole.shards)} shards'
+    )
     return 0
 
 

@@ -78,7 +78,9 @@ def prepare(job: preparation.Preparation, shard_counts: dict[str, int] | None = 
     pairs = pairing.match_pairs(
         pairing.list_files(job.images), pairing.list_files(job.masks, pairing.MASK_SUFFIXES)
     ).pairs
-    shares = splits_lib.parse_fractions(','.join(f'{name}:{share}' for name, share in job.split_options['splits'].items()))
+    shares = splits_lib.parse_fractions(
+        ','.join(f'{name}:{share}' for name, share in job.split_options['splits'].items())
+    )
     seed = job.split_options['seed']
     split_of = splits_lib.assign((pair.key for pair in pairs), shares, seed)
     plans = sharding.plan(pairs, split_of, shard_counts or {}, seed, job.dataset_name)

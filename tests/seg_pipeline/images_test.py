@@ -100,7 +100,9 @@ def test_a_photo_taken_sideways_is_turned_upright(kind):
 
 def _cuts(data):
     """Every chunk or segment boundary, and a few bytes around it."""
-    return sorted({cut for position in range(0, len(data), max(1, len(data) // 60)) for cut in (position, len(data) - 1)})
+    return sorted(
+        {cut for position in range(0, len(data), max(1, len(data) // 60)) for cut in (position, len(data) - 1)}
+    )
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP'])

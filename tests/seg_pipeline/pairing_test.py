@@ -39,7 +39,9 @@ def test_a_single_pair():
 
 
 def test_regular_expressions():
-    found = _keys(['7-day.png', '8-day.png'], ['m7x.png', 'm8x.png'], image_key_regex=r'^(\d)', mask_key_regex=r'm(\d)x')
+    found = _keys(
+        ['7-day.png', '8-day.png'], ['m7x.png', 'm8x.png'], image_key_regex=r'^(\d)', mask_key_regex=r'm(\d)x'
+    )
     assert [key for key, _, _ in found] == ['7', '8']
 
 

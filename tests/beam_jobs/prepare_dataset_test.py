@@ -1,0 +1,246 @@
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from beam_jobs import prepare_dataset
+from seg_pipeline import errors, manifest, preparation, rejects, verify
+from tests import fake_data
+
+_IN_MEMORY = ('--direct_num_workers=1', '--direct_running_mode=in_memory')
+_PROCESSES = ('--direct_num_workers=2', '--direct_running_mode=multi_processing')
+
+
+@pytest.fixture
+def source(tmp_path):
+    fake_data.write_pairs(tmp_path / 'source', num_pairs=10)
+    return tmp_path / 'source'
+
+
+def _arguments(source, out, *more):
+    return [
+        f'--images={source}/images',
+        f'--masks={source}/masks',
+        f'--labels={source}/labels.csv',
+        f'--output_dir={out}',
+        '--image_size=16,24',
+        *more,
+    ]
+
+
+def _start(source, out, *more, **options):
+    command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', *_arguments(source, out, *more)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def _run(source, out, *more):
+    process = _start(source, out, *more)
+    output, error = process.communicate()
+    return process.returncode, output, error
+
+
+def _main(source, out, *more):
+    """The command in this process: where only its answer is of interest."""
+    with flagsaver.flagsaver():
+        argv = flags.FLAGS(['prepare_dataset', *_arguments(source, out, *_IN_MEMORY, *more)], known_only=True)
+        prepare_dataset.main(argv)
+
+
+def _digests(dataset_dir):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in pathlib.Path(dataset_dir).iterdir()}
+
+
+def test_the_command_and_the_same_bytes_on_one_worker_and_two(source, tmp_path):
+    code, output, error = _run(source, tmp_path / 'two', *_PROCESSES, '--num_shards=train:3,validation:2')
+    assert code == 0, error
+    assert all('pairs/s' in line for line in error.splitlines()), error  # progress, and nothing of Beam's own
+    dataset_dir = output.splitlines()[-1]
+    assert dataset_dir == str(tmp_path / 'two' / 'clothing_parsing' / '16x24' / '1.0.0')
+    assert list(verify.problems(dataset_dir)) == []
+    built = manifest.read(dataset_dir)
+    assert (built.num_records('train'), built.num_records('validation')) == (8, 2)
+    assert len(built.shards) == 5
+    _main(source, tmp_path / 'one', '--num_shards=train:3,validation:2')
+    assert _digests(tmp_path / 'one' / 'clothing_parsing' / '16x24' / '1.0.0') == _digests(dataset_dir)
+
+
+def test_options_reach_the_data_set(source, tmp_path, capsys):
+    lists = {'train': ['0001', 'img_0002', 'img_0003.png'], 'test': ['0004']}
+    for split, names in lists.items():
+        (tmp_path / split).write_text('\n'.join(names) + '\n')
+    _main(
+        source,
+        tmp_path,
+        '--dataset_name=street',
+        '--dataset_version=2.3.4',
+        f'--split_files=train:{tmp_path}/train,test:{tmp_path}/test',
+        '--image_encoding=jpeg',
+        '--ignore_id=9',
+    )
+    built = manifest.read(capsys.readouterr().out.splitlines()[-1])
+    assert (built.dataset_name, built.version, built.label_map.ignore_id) == ('street', '2.3.4', 9)
+    assert (built.num_records('train'), built.num_records('test')) == (3, 1)
+    assert built.options['image_encoding'] == 'jpeg'
+
+
+def test_the_same_command_again(source, tmp_path, capsys):
+    _main(source, tmp_path)
+    before = _digests(capsys.readouterr().out.splitlines()[-1])
+    _main(source, tmp_path)
+    output = capsys.readouterr().out.splitlines()
+    assert output[-2].startswith('nothing to do')
+    assert _digests(output[-1]) == before
+    with pytest.raises(errors.UserError, match=r'options: seed is 0 there and 1 here'):
+        _main(source, tmp_path, '--seed=1')
+
+
+def _blank_mask(source):
+    cv2.imwrite(str(source / 'masks' / 'seg_0002.png'), np.zeros((9, 9), np.uint8))
+
+
+def _high_id(source):
+    cv2.imwrite(str(source / 'masks' / 'seg_0002.png'), np.full((48, 40), 9, np.uint8))
+
+
+def _cut(source):
+    image = source / 'images' / 'img_0002.png'
+    image.write_bytes(image.read_bytes()[:-30])
+
+
+def _lone_image(source):
+    (source / 'masks' / 'seg_0002.png').unlink()
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'reason', 'message'),
+    [
+        (_blank_mask, rejects.SIZE_MISMATCH, 'seg_0002.png: is 9x9, its image .*img_0002.png 48x40'),
+        (_high_id, rejects.UNKNOWN_ID, 'seg_0002.png: id 9 at row 0, column 0; the label table has 0..3'),
+        (_cut, rejects.DAMAGED, 'img_0002.png: truncated'),
+        (_lone_image, rejects.NO_MASK, "img_0002.png: no mask has its key '0002'"),
+    ],
+)
+def test_bad_pairs_end_the_job_or_stay_out(source, tmp_path, capsys, spoil, reason, message):
+    spoil(source)
+    with pytest.raises(errors.UserError, match='1 rejected, listed above; nothing was published'):
+        _main(source, tmp_path)
+    captured = capsys.readouterr()
+    assert f'rejected {reason}: ' in captured.err
+    assert re.search(message, captured.err)
+    assert not (tmp_path / 'clothing_parsing' / '16x24' / '1.0.0').exists()
+    _main(source, tmp_path, '--on_error=reject')
+    dataset_dir = pathlib.Path(capsys.readouterr().out.splitlines()[-1])
+    (line,) = [json.loads(line) for line in (dataset_dir / manifest.REJECTED_FILE).read_text().splitlines()]
+    assert (line['key'], line['reason']) == ('0002', reason)
+    built = manifest.read(str(dataset_dir))
+    assert sum(built.num_records(split) for split in built.split_names) == 9
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--images=/nowhere'], '/nowhere: no such directory'),
+        (['--labels=/nowhere.csv'], '/nowhere.csv: cannot be read'),
+        (['--image_size=128'], '--image_size=128: wanted HEIGHT,WIDTH'),
+        (['--image_size=0,5'], '--image_size=0,5: wanted'),
+        (['--splits=train:0.9'], 'add up to 0.9'),
+        (['--dataset_name=Bad Name'], '--dataset_name=Bad Name'),
+        (['--dataset_version=1'], '--dataset_version=1: wanted MAJOR.MINOR.PATCH'),
+        (['--image_key_regex=x(y)'], 'no image has a mask'),
+        (['--num_shards=test:3'], "no split 'test'"),
+        (['--no_such_flag=1'], 'unknown flag --no_such_flag=1'),
+        (['--split_files=train:/nowhere'], '/nowhere: cannot be read'),
+    ],
+)
+def test_mistakes_of_the_user(source, tmp_path, more, message):
+    with pytest.raises(errors.UserError) as caught:
+        _main(source, tmp_path / 'out', *more)
+    assert message in str(caught.value)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(source, tmp_path):
+    _cut(source)
+    code, output, error = _run(source, tmp_path / 'out', *_PROCESSES)
+    assert code == 2
+    first, last = [line for line in error.splitlines() if 'pairs/s' not in line]
+    assert first.startswith('rejected damaged: ')
+    assert last.startswith('error: 1 rejected')
+    for wrong in ('--on_error=x', '--seed=x'):
+        code, output, error = _run(source, tmp_path / 'out', wrong)
+        assert (code, output) == (2, '')
+        assert error.startswith('error: flag ')
+        assert len(error.splitlines()) == 1
+
+
+def test_an_output_that_cannot_be_written_is_a_users_mistake(source, tmp_path):
+    (tmp_path / 'out').write_text('a file')
+    code, _, error = _run(source, tmp_path / 'out', *_PROCESSES)
+    assert code == 2
+    (line,) = [line for line in error.splitlines() if 'pairs/s' not in line]
+    assert 'cannot be written' in line
+
+
+def _wait_for_a_finished_shard(out):
+    deadline = time.monotonic() + 60
+    while not list(out.glob('clothing_parsing/*/.work/*.json')):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_killed_and_started_again(tmp_path):
+    source = tmp_path / 'source'
+    fake_data.write_pairs(source, num_pairs=60, size=(400, 300))
+    shards = '--num_shards=train:24,validation:6'
+    process = _start(source, tmp_path / 'killed', *_PROCESSES, shards, start_new_session=True)
+    _wait_for_a_finished_shard(tmp_path / 'killed')
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    dataset_dir = tmp_path / 'killed' / 'clothing_parsing' / '16x24' / '1.0.0'
+    assert not dataset_dir.exists()
+    made = len(list(tmp_path.glob('killed/clothing_parsing/*/.work/*.json')))
+    assert 1 <= made < 30
+    code, output, error = _run(source, tmp_path / 'killed', *_PROCESSES, shards)
+    assert code == 0, error
+    assert f'continuing: {made} of 30 shards are already made' in error
+    assert output.splitlines()[-1] == str(dataset_dir)
+    _main(source, tmp_path / 'undisturbed', shards)
+    assert _digests(dataset_dir) == _digests(tmp_path / 'undisturbed' / 'clothing_parsing' / '16x24' / '1.0.0')
+
+
+def test_two_commands_at_once(source, tmp_path):
+    running = [_start(source, tmp_path / 'out', *_IN_MEMORY, '--num_shards=train:8') for _ in range(2)]
+    for process in running:
+        output, error = process.communicate()
+        assert process.returncode == 0, error
+        assert list(verify.problems(output.splitlines()[-1])) == []
+    assert os.listdir(tmp_path / 'out' / 'clothing_parsing' / '16x24') == ['1.0.0']
+
+
+def test_workers_never_import_tensorflow(source, tmp_path, monkeypatch):
+    """A module of that name that ends the process stands in for the real one."""
+    trap = tmp_path / 'trap'
+    trap.mkdir()
+    (trap / 'tensorflow.py').write_text('raise SystemExit("tensorflow was imported")')
+    monkeypatch.setenv('PYTHONPATH', str(trap))
+    code, _, error = _run(source, tmp_path / 'out', *_PROCESSES)
+    assert code == 0, error
+    assert 'tensorflow was imported' not in error
+
+
+def test_defaults_are_those_of_the_contract():
+    with flagsaver.flagsaver():
+        flags.FLAGS(['x', *_arguments('s', 'o')[:4]])
+        assert prepare_dataset._parse_size(flags.FLAGS.image_size) == (128, 128) == preparation.Preparation.image_size
+        assert flags.FLAGS.splits == 'train:0.8,validation:0.2'

@@ -1,0 +1,34 @@
+import io
+import pathlib
+
+from beam_jobs import progress
+from seg_pipeline import preparation, sharding
+from seg_pipeline.label_map import LabelMap
+from seg_pipeline.pairing import Pair
+
+
+def test_counts_the_markers_of_this_plan(tmp_path):
+    job = preparation.Preparation('i', 'm', str(tmp_path), LabelMap.default(('a', 'b')))
+    plans = [
+        sharding.ShardPlan(f's{n}', 'train', tuple(Pair(f'{n}{k}', '', '') for k in range(5)), fingerprint=f'f{n}')
+        for n in range(4)
+    ]
+
+    def finish(name):
+        path = pathlib.Path(preparation.marker_path(job, name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{}')
+        return path
+
+    finish('f0')
+    finish('of another command')
+    output = io.StringIO()
+    with progress.Progress(job, plans, output) as shown:
+        assert output.getvalue() == 'continuing: 1 of 4 shards are already made\n'
+        assert shown.line(2.0) == '1/4 shards, 5/20 pairs, 0.0 pairs/s, no shard finished yet'
+        marker = finish('f1')
+        shown._poll()
+        marker.unlink()  # published
+        shown._poll()
+        # 5 pairs in 2 seconds are this run's; the 5 found made are not its merit.
+        assert shown.line(2.0) == '2/4 shards, 10/20 pairs, 2.5 pairs/s, 4 s left'

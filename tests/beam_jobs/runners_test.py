@@ -1,0 +1,47 @@
+import os
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions
+
+from beam_jobs import runners
+from seg_pipeline import errors
+
+
+def _direct(*arguments):
+    options = runners.parse_options(arguments).view_as(DirectOptions)
+    return options.direct_num_workers, options.direct_running_mode
+
+
+def test_every_core_by_default():
+    expected = 'multi_processing' if os.cpu_count() > 1 else 'in_memory'
+    for arguments in ((), ('--runner=DirectRunner',), ('--runner=FnApiRunner',)):
+        assert _direct(*arguments) == (os.cpu_count(), expected)
+
+
+def test_what_the_user_says_counts():
+    assert _direct('--direct_num_workers=1') == (1, 'in_memory')
+    assert _direct('--direct_num_workers=3', '--direct_running_mode=multi_threading') == (3, 'multi_threading')
+
+
+def test_unknown_flags():
+    with pytest.raises(errors.UserError, match='unknown flag --direct_num_worker=3'):
+        runners.parse_options(['--direct_num_worker=3'])
+    # Engines bring flags that are known only after they started.
+    assert not runners.is_local(runners.parse_options(['--runner=FlinkRunner', '--some_flag_of_flink=1']))
+
+
+def test_a_users_mistake_in_a_worker_comes_back_as_one():
+    def fail(_):
+        raise errors.UserError('x.png: 1 is not 2; mend it')
+
+    with pytest.raises(errors.UserError, match=r'^x.png: 1 is not 2; mend it$'):
+        runners.run(lambda p: p | beam.Create([1]) | beam.Map(fail), runners.parse_options(['--direct_num_workers=1']))
+
+
+def test_other_failures_stay_failures():
+    with pytest.raises(ZeroDivisionError):
+        runners.run(
+            lambda p: p | beam.Create([1]) | beam.Map(lambda x: x // 0),
+            runners.parse_options(['--direct_num_workers=1']),
+        )

@@ -1,0 +1,102 @@
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from seg_pipeline import errors, manifest, records, verify
+from tests import fake_data
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    return fake_data.make_dataset(tmp_path_factory.mktemp('data'), num_pairs=6, image_size=(8, 8))
+
+
+@pytest.fixture
+def dataset_dir(whole, tmp_path):
+    return pathlib.Path(shutil.copytree(whole, tmp_path / 'copy'))
+
+
+def test_whole(whole):
+    assert list(verify.problems(whole)) == []
+
+
+def test_a_flipped_byte_of_any_file_is_found(dataset_dir):
+    for path in sorted(dataset_dir.iterdir()):
+        data = path.read_bytes()
+        for position in range(0, len(data), max(1, len(data) // 25)):
+            path.write_bytes(data[:position] + bytes([data[position] ^ 0x20]) + data[position + 1 :])
+            assert any(path.name in problem for problem in verify.problems(str(dataset_dir))), (path.name, position)
+        path.write_bytes(data)
+    assert list(verify.problems(str(dataset_dir))) == []
+
+
+def test_a_damaged_record_is_named_with_index_offset_and_key(dataset_dir):
+    shard = next(dataset_dir.glob('*train*'))
+    payloads = list(records.read_payloads(str(shard)))
+    lines = [json.loads(line) for line in (dataset_dir / manifest.RECORDS_FILE).read_text().splitlines()]
+    key = next(line['key'] for line in lines if line['shard'] == shard.name and line['index'] == 2)
+    data = bytearray(shard.read_bytes())
+    data[payloads[2].offset + 40] ^= 1
+    shard.write_bytes(data)
+    found = '\n'.join(verify.problems(str(dataset_dir)))
+    assert f'record 2 at byte {payloads[2].offset}' in found
+    assert f'(key {key!r})' in found
+
+
+def test_contents_are_checked_beyond_the_checksums(dataset_dir):
+    """A shard that was rewritten by somebody who also mended the manifest."""
+    found = manifest.read(str(dataset_dir))
+    shard = found.shards[0]
+    path = dataset_dir / shard.name
+    foreign = fake_data.make_dataset(dataset_dir / 'other', num_pairs=6, image_size=(8, 8), num_classes=7)
+    data = (pathlib.Path(foreign) / shard.name).read_bytes()
+    shutil.rmtree(dataset_dir / 'other')
+    path.write_bytes(data)
+    digest = manifest.digest(str(path))
+    shards = (
+        manifest.Shard(
+            shard.name, shard.split, shard.num_records + 1, digest.num_bytes, 0, hashlib.sha256(data).hexdigest()
+        ),
+        *found.shards[1:],
+    )
+    (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).to_bytes())
+    problems = '\n'.join(verify.problems(str(dataset_dir)))
+    assert 'is not in the label table of 4 classes' in problems
+    assert f'holds {shard.num_records} records, the manifest says {shard.num_records + 1}' in problems
+
+
+def test_missing_and_additional_files(dataset_dir):
+    (dataset_dir / 'notes.txt').write_text('x')
+    (dataset_dir / manifest.STATISTICS_FILE).unlink()
+    found = '\n'.join(verify.problems(str(dataset_dir)))
+    assert 'notes.txt: is not in the manifest' in found
+    assert f'{manifest.STATISTICS_FILE}: No such file' in found
+
+
+def test_exit_codes(dataset_dir, tmp_path):
+    def run(*arguments):
+        command = [sys.executable, '-m', 'seg_pipeline.verify', *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert run(str(dataset_dir)).returncode == 0
+    shard = next(dataset_dir.glob('*train*'))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    damaged = run(str(dataset_dir))
+    assert damaged.returncode == 1
+    assert shard.name in damaged.stdout
+    for arguments in ([str(tmp_path)], []):
+        none = run(*arguments)
+        assert none.returncode == 2
+        assert none.stderr.startswith('error: ')
+        assert len(none.stderr.splitlines()) == 1
+
+
+def test_not_a_data_set(tmp_path):
+    with pytest.raises(errors.UserError, match='no data set'):
+        list(verify.problems(str(tmp_path)))
