@@ -7,22 +7,12 @@ OUT/panels/0001.png and so on show the photos beside their predictions and, with
 file appears whole or not at all, in the place of one of the same name.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent import futures
-from typing import TYPE_CHECKING
-
-import numpy as np
 from absl import flags
 
 import trainer
-from seg_pipeline import command_line, durable_files, errors, images, visualization
-from seg_pipeline.label_map import LabelMap
-from trainer import config, photos, progress
+from seg_pipeline import command_line, errors
+from trainer import config, photos
 
-if TYPE_CHECKING:
-    from trainer import inference  # Loads TensorFlow.
-
-ROWS_PER_PANEL = 4
 _NAMED_FAILURES = 5
 
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
@@ -40,11 +30,11 @@ def main(argv: list[str]) -> None:
     found = photos.find(_IMAGES.value, _MASKS.value)
     output_dir = _OUTPUT_DIR.value
     trainer.start_tensorflow()
-    from trainer import checkpoints, inference
+    from trainer import checkpoints, inference, prediction  # These load TensorFlow, which takes seconds.
 
     model, run = checkpoints.load_for_inference(_MODEL_DIR.value)
     try:
-        failures = predict(found, inference.Predictor(model), run, output_dir, _BATCH_SIZE.value)
+        failures = prediction.predict(found, inference.Predictor(model), run, output_dir, _BATCH_SIZE.value)
     except OSError as error:
         raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
     print(f'{len(found) - len(failures)} photos: ids in {output_dir}/masks, overlays in {output_dir}/overlays,')
@@ -54,103 +44,6 @@ def main(argv: list[str]) -> None:
         raise errors.UserError(
             f'{len(failures)} of {len(found)} photos were left out: {"; ".join(failures[:_NAMED_FAILURES])}{more}'
         )
-
-
-def predict(
-    found: Sequence[photos.Photo],
-    predictor: 'inference.Predictor',
-    run: config.RunConfig,
-    output_dir: str,
-    batch_size: int,
-) -> list[str]:
-    """Predicts photos and writes their pictures. Never holds more than a batch and a panel of them.
-
-    Args:
-        found: the photos.
-        predictor: the model.
-        run: the configuration that it was trained with.
-        output_dir: where the pictures go.
-        batch_size: photos in one call of the model.
-
-    Returns:
-        A message for each photo that was left out because it, or its ground truth, cannot be read.
-
-    Raises:
-        OSError: a picture cannot be written.
-    """
-    failures: list[str] = []
-    line = progress.ProgressLine(len(found))
-    with futures.ThreadPoolExecutor() as pool:
-        pictures = _Pictures(output_dir, run.label_map, pool)
-        for done, result in enumerate(_predictions(found, predictor, run, batch_size, pool), start=1):
-            if isinstance(result, images.RejectError):
-                failures.append(str(result))
-            else:
-                pictures.add(result)
-            if line.is_due():
-                line.show(f'{done}/{len(found)} photos', done)
-        pictures.finish()
-    return failures
-
-
-def _predictions(
-    found: Sequence[photos.Photo],
-    predictor: 'inference.Predictor',
-    run: config.RunConfig,
-    batch_size: int,
-    pool: futures.Executor,
-) -> Iterator[visualization.Row | images.RejectError]:
-    """Yields every photo with its prediction, or why it has none. OpenCV and TensorFlow leave the threads to run."""
-    reader = images.MaskReader(run.label_map)
-    for start in range(0, len(found), batch_size):
-        loaded = list(pool.map(lambda photo: _try_to_load(photo, reader), found[start : start + batch_size]))
-        yield from (result for result in loaded if isinstance(result, images.RejectError))
-        good = [result for result in loaded if isinstance(result, photos.Loaded)]
-        if not good:
-            continue
-        logits = predictor.logits(np.stack([images.resize_image(photo.image, run.image_size) for photo in good]))
-        masks = pool.map(predictor.ids, logits, [photo.image.shape[:2] for photo in good])
-        for photo, mask in zip(good, masks, strict=True):
-            yield visualization.Row(photo.name, photo.image, mask, photo.ground_truth)
-
-
-def _try_to_load(photo: photos.Photo, reader: images.MaskReader) -> photos.Loaded | images.RejectError:
-    try:
-        return photos.load(photo, reader)
-    except images.RejectError as error:
-        return error
-
-
-class _Pictures:
-    """Writes the pictures of one photo after the other."""
-
-    def __init__(self, output_dir: str, label_map: LabelMap, pool: futures.Executor) -> None:
-        self._output_dir, self._label_map, self._pool = output_dir, label_map, pool
-        self._page: list[visualization.Row] = []
-        self._num_pages = 0
-
-    def add(self, row: visualization.Row) -> None:
-        self._page.append(row)
-        if len(self._page) == ROWS_PER_PANEL:
-            self._write_page()
-
-    def finish(self) -> None:
-        """Writes what does not fill a panel."""
-        if self._page:
-            self._write_page()
-
-    def _write_page(self) -> None:
-        self._num_pages += 1
-        list(self._pool.map(self._write_photo, self._page))
-        self._write(f'panels/{self._num_pages:04d}.png', visualization.panels(self._page, self._label_map))
-        self._page = []
-
-    def _write_photo(self, row: visualization.Row) -> None:
-        self._write(f'masks/{row.title}.png', row.prediction)
-        self._write(f'overlays/{row.title}.png', visualization.overlay(row.image, row.prediction, self._label_map))
-
-    def _write(self, name: str, picture: np.ndarray) -> None:
-        durable_files.write(f'{self._output_dir}/{name}', images.encode_png(picture))
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ def make(model_dir: str) -> None:
     state = checkpoints.create_state(run, tf.distribute.OneDeviceStrategy('/cpu:0'), None)
     random = np.random.default_rng(0)
     for kernel in (weight for weight in state.model.weights if len(weight.shape) == 4):
-        kernel.assign(random.normal(0, 0.3, kernel.shape))
+        kernel.assign(random.normal(0, 0.1, kernel.shape))
     config.write(model_dir, run)
     checkpoints.Store(model_dir, state, keep=1).save_best()
 
