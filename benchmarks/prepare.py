@@ -1,0 +1,242 @@
+"""Pairs a second and peak memory of prepare_dataset, beside other ways to do the same work.
+
+    python -m benchmarks.prepare --data=DIR [--repeats=3]
+
+DIR holds png_images, png_masks and labels.csv. Every contender is a command of its own and runs twice in each round,
+on few pairs and on all; the difference of the two gives its rate, and what is left of the shorter run its start-up, so
+that no contender is asked to time itself. The contenders take turns, so that a machine that slows down slows all. Peak
+memory is the largest VmHWM of any process of the contender, as the kernel keeps it (Linux).
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags
+
+from seg_pipeline import command_line, errors, label_map, pairing, preparation, sharding
+
+_DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
+_PAIRS = flags.DEFINE_integer('pairs', 1000, 'How many pairs the long runs take.', 50)
+_REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds; the table shows medians.', 1)
+_ONLY = flags.DEFINE_list('only', [], 'Names of contenders; default: all.')
+_CONTENDER = flags.DEFINE_string('contender', None, 'Run this one alone, in this process, on --data.')
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Where that contender writes.')
+
+_FEW = 20
+_PROCESSES = 2
+_SIZE = (128, 128)
+_POLL_SECONDS = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of one contender: seconds from start to end, and the peak of its largest process in MiB."""
+
+    seconds: float
+    peak_mib: float
+
+
+def main(argv: list[str]) -> None:
+    """Runs every contender and prints one table."""
+    if not _DATA.value:
+        raise errors.UserError('--data=DIR is missing: a folder with png_images, png_masks and labels.csv')
+    if _CONTENDER.value:
+        CONTENDERS[_CONTENDER.value](pathlib.Path(_DATA.value), pathlib.Path(_OUTPUT_DIR.value))
+        return
+    names = _ONLY.value or list(CONTENDERS)
+    with tempfile.TemporaryDirectory() as scratch:
+        few = _subset(pathlib.Path(scratch, 'few'), _FEW)
+        many = _subset(pathlib.Path(scratch, 'many'), _PAIRS.value)
+        rounds = [
+            {name: (_measure(name, few, scratch), _measure(name, many, scratch)) for name in names}
+            for _ in range(_REPEATS.value)
+        ]
+    _print_table(names, rounds)
+
+
+def _subset(directory: pathlib.Path, count: int) -> pathlib.Path:
+    """Links the first pairs of --data into a folder of the same layout."""
+    data = pathlib.Path(_DATA.value)
+    for name in ('png_images', 'png_masks'):
+        for path in pairing.list_files(str(data / name))[:count]:
+            target = directory / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to((data / name / path).resolve())
+    shutil.copy(data / 'labels.csv', directory)
+    return directory
+
+
+def _measure(name: str, data: pathlib.Path, scratch: str) -> Run:
+    output_dir = tempfile.mkdtemp(dir=scratch)
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'benchmarks.prepare', f'--contender={name}', f'--data={data}', f'--output_dir={output_dir}'],
+        stdout=subprocess.DEVNULL,
+    )
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, *(_peak_mib(pid) for pid in _family(process.pid)), 0.0)
+        time.sleep(_POLL_SECONDS)
+    seconds = time.perf_counter() - began
+    if process.returncode:
+        raise RuntimeError(f'{name} ended with exit code {process.returncode}')
+    shutil.rmtree(output_dir)
+    return Run(seconds, peak)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    try:
+        children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        threads = os.listdir(f'/proc/{pid}/task')
+        for thread in threads:
+            if thread != str(pid):
+                children += pathlib.Path(f'/proc/{pid}/task/{thread}/children').read_text().split()
+    except OSError:
+        return [pid]
+    return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _peak_mib(pid: int) -> float:
+    try:
+        for line in pathlib.Path(f'/proc/{pid}/status').read_text().splitlines():
+            if line.startswith('VmHWM:'):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass  # it has ended
+    return 0.0
+
+
+def _print_table(names: list[str], rounds: list[dict[str, tuple[Run, Run]]]) -> None:
+    extra = _PAIRS.value - _FEW
+    rates = {name: [extra / (many.seconds - few.seconds) for few, many in (r[name] for r in rounds)] for name in names}
+    print(f'\n{_PAIRS.value} pairs to {_SIZE[0]}x{_SIZE[1]}, medians of {len(rounds)} rounds, {os.cpu_count()} cores')
+    print(f'{"":16} {"pairs/s":>8} {"min..max":>14} {"/ pool":>7} {"start-up s":>11} {"whole s":>8} {"peak MiB":>9}')
+    for name in names:
+        rate = statistics.median(rates[name])
+        whole = statistics.median(r[name][1].seconds for r in rounds)
+        start_up = statistics.median(r[name][0].seconds for r in rounds) - _FEW / rate
+        peak = max(run.peak_mib for r in rounds for run in r[name])
+        ratio = '-'
+        if 'pool' in names:
+            # Round by round: neighbours in time saw the same machine.
+            ratio = f'{statistics.median(a / b for a, b in zip(rates[name], rates["pool"], strict=True)):.2f}'
+        spread = f'{min(rates[name]):.1f}..{max(rates[name]):.1f}'
+        print(f'{name:16} {rate:8.1f} {spread:>14} {ratio:>7} {start_up:11.1f} {whole:8.1f} {peak:9.0f}')
+
+
+# The contenders.
+
+
+def _job(data: pathlib.Path, output_dir: pathlib.Path) -> preparation.Preparation:
+    return preparation.Preparation(
+        images=str(data / 'png_images'),
+        masks=str(data / 'png_masks'),
+        output_dir=str(output_dir),
+        label_map=label_map.read(str(data / 'labels.csv')),
+        image_size=_SIZE,
+    )
+
+
+def _pairs(job: preparation.Preparation) -> tuple[pairing.Pair, ...]:
+    return pairing.match_pairs(pairing.list_files(job.images), pairing.list_files(job.masks)).pairs
+
+
+def run_prepare_dataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """The command, as a user gives it."""
+    command = [
+        *(sys.executable, '-m', 'beam_jobs.prepare_dataset', f'--images={data}/png_images'),
+        *(f'--masks={data}/png_masks', f'--labels={data}/labels.csv', f'--output_dir={output_dir}'),
+    ]
+    subprocess.run(command, check=True)
+
+
+def run_pool(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """A bare multiprocessing pool over the same functions: decode, check, resize, encode; nothing is kept."""
+    job = _job(data, output_dir)
+    with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
+        for _ in pool.imap_unordered(_one_pair, [(job, pair) for pair in _pairs(job)], chunksize=8):
+            pass
+
+
+def _one_pair(work: tuple[preparation.Preparation, pairing.Pair]) -> int:
+    job, pair = work
+    return len(preparation.serialize(job, pair, preparation.read_pair(job, pair)))
+
+
+def run_script(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """A plain script in one process: the same functions, TensorFlow's writer."""
+    import tensorflow as tf
+
+    job = _job(data, output_dir)
+    with tf.io.TFRecordWriter(str(output_dir / 'all.tfrecord')) as writer:
+        for pair in _pairs(job):
+            writer.write(preparation.serialize(job, pair, preparation.read_pair(job, pair)))
+
+
+def run_webdataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """webdataset's ShardWriter, one for each of two processes, over the same functions."""
+    job = _job(data, output_dir)
+    pairs = _pairs(job)
+    parts = [(job, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
+    with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
+        pool.map(_write_tar, parts)
+
+
+def _write_tar(work: tuple[preparation.Preparation, tuple[pairing.Pair, ...], int]) -> None:
+    import webdataset
+
+    from seg_pipeline import images
+
+    job, pairs, index = work
+    pattern = os.path.join(job.output_dir, f'part{index}-%05d.tar')
+    with webdataset.ShardWriter(pattern, maxcount=sharding.PAIRS_PER_SHARD, verbose=0) as writer:
+        for pair in pairs:
+            prepared = preparation.read_pair(job, pair)
+            image, mask = images.encode_png(prepared.image), images.encode_png(prepared.mask)
+            writer.write({'__key__': pair.key, 'image.png': image, 'mask.png': mask})
+
+
+def run_tfds(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """TFDS's own generator builder, as its documentation has it."""
+    from benchmarks import tfds_builder
+
+    job = _job(data, output_dir)
+    tfds_builder.Pairs(job, _pairs(job), _SIZE).download_and_prepare()
+
+
+def run_article(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """The article's preparation: TensorFlow ops, every pair decoded and resized into a Python list."""
+    import tensorflow as tf
+
+    job = _job(data, output_dir)
+    images, masks = [], []
+    for pair in _pairs(job):
+        image = tf.io.decode_png(tf.io.read_file(os.path.join(job.images, pair.image)), channels=3)
+        mask = tf.io.decode_png(tf.io.read_file(os.path.join(job.masks, pair.mask)), channels=1)
+        images.append(image)
+        masks.append(mask)
+    images = [tf.image.resize(image, _SIZE) for image in images]
+    masks = [tf.cast(tf.image.resize(mask, _SIZE), tf.uint8) for mask in masks]
+    tf.data.Dataset.from_tensor_slices((tf.stack(images), tf.stack(masks)))
+
+
+CONTENDERS = {
+    'prepare_dataset': run_prepare_dataset,
+    'pool': run_pool,
+    'script': run_script,
+    'webdataset': run_webdataset,
+    'tfds': run_tfds,
+    'article': run_article,
+}
+
+if __name__ == '__main__':
+    command_line.run(main)
