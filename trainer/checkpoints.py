@@ -63,7 +63,12 @@ def create_state(run: config.RunConfig, devices: tf.distribute.Strategy, load_en
 
 
 def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phase) -> None:
-    """Sets what learns in a phase, before its step is traced."""
+    """Sets what learns in a phase, before its step is traced.
+
+    The batch normalisation of a pretrained encoder keeps its statistics throughout: they are worth more than those of
+    the small batches of fine-tuning. One with fresh weights has none to keep, and its signal fades from layer to layer
+    without them, so it learns them in both phases.
+    """
     has_statistics = recipe.encoder_weights != 'none'
     model.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=not has_statistics)
 

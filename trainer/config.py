@@ -36,7 +36,7 @@ class Recipe:
         encoder_weights: 'imagenet', 'none', or the path of a weights file.
         batch_size: images in one step, over all replicas together.
         epochs: length of the whole run, the frozen epochs included.
-        frozen_epochs: leading epochs in which the encoder does not change; the rest fine-tune it.
+        frozen_epochs: leading epochs in which the encoder's filters do not change; the rest fine-tune them.
         steps_per_epoch: optimizer steps in an epoch; 0 stands for one pass over the training split.
         seed: of the initial weights, the order of the data and the augmentation.
         augmentation: a key of `augmentation.POLICIES`.

@@ -79,11 +79,10 @@ def set_trainable(model: keras.Model, *, encoder: bool, encoder_batch_norm: bool
 
     Args:
         model: from `build`.
-        encoder: whether the encoder learns.
-        encoder_batch_norm: whether its batch normalisation learns with it. Statistics that came with pretrained weights
-            are worth more than those of the small batches of fine-tuning; an encoder with fresh weights has none.
+        encoder: whether the encoder's filters learn.
+        encoder_batch_norm: whether its batch normalisation learns.
     """
     network = model.get_layer('encoder')
     network.trainable = encoder
     for layer in encoders.batch_norm_layers(network):
-        layer.trainable = encoder and encoder_batch_norm
+        layer.trainable = encoder_batch_norm

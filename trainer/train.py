@@ -33,7 +33,7 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder] = {
     ),
     'epochs': flags.DEFINE_integer('epochs', _RECIPE.epochs, 'Epochs in all, the frozen ones included.', 1),
     'frozen_epochs': flags.DEFINE_integer(
-        'frozen_epochs', _RECIPE.frozen_epochs, 'Leading epochs in which the encoder does not change.', 0
+        'frozen_epochs', _RECIPE.frozen_epochs, 'Leading epochs in which the encoder stays as it is.', 0
     ),
     'steps_per_epoch': flags.DEFINE_integer(
         'steps_per_epoch', _RECIPE.steps_per_epoch, 'Steps in an epoch; 0: one pass over the training split.', 0
