@@ -42,3 +42,9 @@ def test_all_256_ids_fit():
     logits[..., 255] = 1
 
     assert inference.ids_at_size(tf.constant(logits), tf.constant((2, 2))).numpy().tolist() == [[[255, 255]] * 2]
+
+
+def test_of_equally_likely_classes_the_first_wins():
+    logits = np.zeros((1, 2, 2, 3), np.float32)
+
+    assert not inference.ids_at_size(tf.constant(logits), tf.constant((3, 3))).numpy().any()
