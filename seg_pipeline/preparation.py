@@ -24,7 +24,7 @@ from seg_pipeline.pairing import Pair
 from seg_pipeline.sharding import ShardPlan
 from seg_pipeline.statistics import SplitStatistics
 
-RECORD_FORMAT = 1  # part of every fingerprint: raise it when equal inputs no longer give equal bytes
+RECORD_FORMAT = 2  # part of every fingerprint: raise it when equal inputs no longer give equal bytes or equal markers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,23 @@ class Preparation:
             'mask_format': self.mask_format,
             'max_pixels': self.max_pixels,
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedPair:
+    """A pair as its files hold it, checked.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8 ids.
+        image_data: the bytes of the image file.
+        mask_data: the bytes of the mask file.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    image_data: bytes
+    mask_data: bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +167,27 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
     Raises:
         RejectError: with the reason why it cannot be part of the data set.
     """
+    decoded = decode_pair(job, pair)
+    return PreparedPair(
+        images_lib.resize_image(decoded.image, job.image_size),
+        stored_mask(job, decoded),
+        (decoded.image.shape[0], decoded.image.shape[1]),
+        hashlib.sha256(decoded.image_data).hexdigest(),
+        hashlib.sha256(decoded.mask_data).hexdigest(),
+    )
+
+
+def stored_mask(job: Preparation, decoded: DecodedPair) -> np.ndarray:
+    """The mask as it goes into the record: (height, width) uint8 ids."""
+    return images_lib.resize_mask(decoded.mask, job.image_size)
+
+
+def decode_pair(job: Preparation, pair: Pair) -> DecodedPair:
+    """Reads and checks one pair.
+
+    Raises:
+        RejectError: with the reason why it cannot be part of the data set.
+    """
     image_path, mask_path = os.path.join(job.images, pair.image), os.path.join(job.masks, pair.mask)
     image_data, mask_data = images_lib.read_bytes(image_path), images_lib.read_bytes(mask_path)
     image = images_lib.decode_image(image_data, image_path, job.max_pixels)
@@ -166,13 +204,7 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
     if (mask == job.label_map.ignore_id).all():
         message = f'{mask_path}: all {mask.size} pixels have the ignored id {job.label_map.ignore_id}'
         raise rejects.RejectError(rejects.ALL_IGNORED, message)
-    return PreparedPair(
-        images_lib.resize_image(image, job.image_size),
-        images_lib.resize_mask(mask, job.image_size),
-        (image.shape[0], image.shape[1]),
-        hashlib.sha256(image_data).hexdigest(),
-        hashlib.sha256(mask_data).hexdigest(),
-    )
+    return DecodedPair(image, mask, image_data, mask_data)
 
 
 def serialize(job: Preparation, pair: Pair, prepared: PreparedPair) -> bytes:
@@ -218,7 +250,7 @@ def _make_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
                 continue
             lines.append(_record_line(plan, pair, prepared, writer.num_records))
             writer.write(serialize(job, pair, prepared))
-            statistics.add(prepared.image, prepared.mask, prepared.original_size)
+            statistics.add(prepared.image, prepared.mask, prepared.original_size, pair.key)
     shard = manifest.Shard(
         plan.name, plan.split, writer.num_records, writer.num_bytes, writer.payload_bytes, writer.sha256
     )
