@@ -4,6 +4,7 @@ import colorsys
 import csv
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from seg_pipeline import errors
 BACKGROUND_ID = 0
 DEFAULT_IGNORE_ID = 255
 IGNORE_COLOR = (224, 224, 224)
+MAX_SOURCE_ID = 65535  # what a mask of 16 bits can hold
 # One step of the golden angle apart, neighbouring ids get hues as different as any number of classes allows.
 _GOLDEN_RATIO_CONJUGATE = 0.618033988749895
 _LIGHTNESS = (0.50, 0.66, 0.38)
@@ -49,7 +51,7 @@ class LabelMap:
     @classmethod
     def default(cls, names: tuple[str, ...], ignore_id: int = DEFAULT_IGNORE_ID) -> 'LabelMap':
         """A table with derived colours: black for id 0, hues a golden angle apart for the rest."""
-        return cls(names, tuple(_derived_color(i) for i in range(len(names))), ignore_id)
+        return cls(names, tuple(derived_color(i) for i in range(len(names))), ignore_id)
 
     @property
     def num_classes(self) -> int:
@@ -72,7 +74,66 @@ class LabelMap:
         return cls(tuple(value['names']), tuple((r, g, b) for r, g, b in value['colors']), value['ignore_id'])
 
 
+@dataclasses.dataclass(frozen=True)
+class SourceTable:
+    """The classes of the masks as they lie on disk, before a remapping: their ids may have gaps.
+
+    Attributes:
+        ids: the id of each class, ascending, 0..65535.
+        names: the name of each, no two the same.
+        colors: the colour of each.
+        ignore_id: the id of ignored pixels; of no class.
+    """
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    colors: tuple[Color, ...]
+    ignore_id: int = DEFAULT_IGNORE_ID
+
+    def __post_init__(self) -> None:
+        _check_unique_names(self.ids, self.names)
+        if not self.names:
+            raise ValueError('0 classes')
+        if not 0 <= min(self.ids) <= max(self.ids) <= MAX_SOURCE_ID:
+            raise ValueError(f'ids {min(self.ids)}..{max(self.ids)}: masks hold 0..{MAX_SOURCE_ID}')
+        if self.ignore_id in self.ids:
+            name = self.names[self.ids.index(self.ignore_id)]
+            raise ValueError(f'id {self.ignore_id} is class {name!r} and the ignored id; give another --ignore_id')
+
+    @classmethod
+    def of(cls, labels: LabelMap) -> 'SourceTable':
+        """The table of masks that need no remapping."""
+        return cls(tuple(range(labels.num_classes)), labels.names, labels.colors, labels.ignore_id)
+
+    def to_label_map(self) -> LabelMap:
+        """The same classes as those of a data set.
+
+        Raises:
+            ValueError: if the ids are not 0..N-1, or more than masks of 8 bits hold.
+        """
+        if self.ids != tuple(range(len(self.ids))):
+            missing = next(i for i in range(len(self.ids) + 1) if i not in self.ids)
+            raise ValueError(
+                f'ids must run 0..{len(self.ids) - 1} for {len(self.ids)} classes; id {missing} is missing; '
+                '--remap accepts gaps'
+            )
+        return LabelMap(self.names, self.colors, self.ignore_id)
+
+
 def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> LabelMap:
+    """Reads a label table whose ids are 0..N-1; see `read_source`.
+
+    Raises:
+        UserError: as `read_source`; or if the ids have gaps.
+    """
+    source = read_source(path, ignore_id)
+    try:
+        return source.to_label_map()
+    except ValueError as error:
+        raise errors.UserError(f'label table {path}: {error}') from error
+
+
+def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
     """Reads a label table.
 
     Three forms are known by their suffix: `.csv` with a header (`i,label_list` or `id,name`, and optionally `color` as
@@ -83,31 +144,66 @@ def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> LabelMap:
         ignore_id: the id of ignored pixels; a `.json` table that has its own keeps it.
 
     Raises:
-        UserError: if the file is missing, is in none of these forms, or its ids are not 0..N-1, each once.
+        UserError: if the file is missing or in none of these forms; if a name is empty, or a name, id or colour stands
+            twice.
     """
-    try:
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.UserError(f'label table {path}: cannot be read: {error}') from error
+    text = read_text(path, 'label table')
     try:
         if path.endswith('.json'):
             return _parse_json(text, ignore_id)
         if path.endswith('.txt'):
-            return LabelMap.default(tuple(line.strip() for line in text.splitlines() if line.strip()), ignore_id)
+            return _from_names([line.strip() for line in text.rstrip().splitlines()], ignore_id)
         return _parse_csv(text, ignore_id)
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise errors.UserError(f'label table {path}: {error}') from error
 
 
-def _parse_json(text: str, ignore_id: int) -> LabelMap:
+def read_text(path: str, what: str) -> str:
+    """Reads a small text file, with or without a byte order mark. Raises `UserError` if that is impossible."""
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UserError(f'{what} {path}: cannot be read: {error}') from error
+
+
+def _from_names(names: Sequence[str], ignore_id: int) -> SourceTable:
+    ids = tuple(range(len(names)))
+    return SourceTable(ids, tuple(names), tuple(derived_color(i) for i in ids), ignore_id)
+
+
+def _check_unique_names(ids: Sequence[int], names: Sequence[str]) -> None:
+    """TFDS keeps one name a line and looks classes up by name."""
+    first: dict[str, int] = {}
+    for number, name in zip(ids, names, strict=True):
+        if not name.strip() or name != name.strip() or len(name.splitlines()) > 1:
+            raise ValueError(f'the name of class {number}, {name!r}, is not one line of text')
+        if name in first:
+            raise ValueError(f'classes {first[name]} and {number} have one name, {name!r}')
+        first[name] = number
+
+
+def check_unique_colors(colors: Mapping[int, Color]) -> None:
+    """A mask of colours could not tell two classes of one colour apart, nor could the reader of a legend."""
+    first: dict[Color, int] = {}
+    for number, color in colors.items():
+        if color in first:
+            raise ValueError(
+                'classes {} and {} have one colour, #{:02x}{:02x}{:02x}'.format(first[color], number, *color)
+            )
+        first[color] = number
+
+
+def _parse_json(text: str, ignore_id: int) -> SourceTable:
     value = json.loads(text)
     if isinstance(value, list):
-        return LabelMap.default(tuple(str(name) for name in value), ignore_id)
-    return LabelMap.from_json({'ignore_id': ignore_id, **value})
+        return _from_names([str(name).strip() for name in value], ignore_id)
+    labels = LabelMap.from_json({'ignore_id': ignore_id, **value})
+    check_unique_colors(dict(enumerate(labels.colors)))
+    return SourceTable.of(labels)
 
 
-def _parse_csv(text: str, ignore_id: int) -> LabelMap:
+def _parse_csv(text: str, ignore_id: int) -> SourceTable:
     reader = csv.DictReader(text.splitlines())
     columns = [name.strip() for name in reader.fieldnames or ()]
     reader.fieldnames = columns
@@ -119,19 +215,20 @@ def _parse_csv(text: str, ignore_id: int) -> LabelMap:
     colors: dict[int, Color] = {}
     for row in reader:
         number = int(row[id_column])
+        name = (row[name_column] or '').strip()
         if number in names:
-            raise ValueError(f'id {number} stands twice: {names[number]!r} and {row[name_column]!r}')
-        names[number] = row[name_column].strip()
+            raise ValueError(f'id {number} stands twice: {names[number]!r} and {name!r}')
+        names[number] = name
         if row.get('color'):
-            colors[number] = _parse_color(row['color'])
-    if sorted(names) != list(range(len(names))):
-        missing = next(i for i in range(len(names) + 1) if i not in names)
-        raise ValueError(f'ids must run 0..{len(names) - 1} for {len(names)} rows; id {missing} is missing')
-    ids = range(len(names))
-    return LabelMap(tuple(names[i] for i in ids), tuple(colors.get(i, _derived_color(i)) for i in ids), ignore_id)
+            colors[number] = parse_color(row['color'])
+    check_unique_colors(colors)
+    ids = tuple(sorted(names))
+    in_order = tuple(colors.get(i, derived_color(i)) for i in ids)
+    return SourceTable(ids, tuple(names[i] for i in ids), in_order, ignore_id)
 
 
-def _parse_color(text: str) -> Color:
+def parse_color(text: str) -> Color:
+    """Parses `#rrggbb` or three numbers 0..255. Raises `ValueError` if it is neither."""
     if text.startswith('#'):
         values = list(bytes.fromhex(text[1:]))
     else:
@@ -141,7 +238,8 @@ def _parse_color(text: str) -> Color:
     return values[0], values[1], values[2]
 
 
-def _derived_color(number: int) -> Color:
+def derived_color(number: int) -> Color:
+    """The colour of an id that was given none."""
     if number == BACKGROUND_ID:
         return 0, 0, 0
     hue = number * _GOLDEN_RATIO_CONJUGATE % 1.0

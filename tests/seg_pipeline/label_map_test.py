@@ -48,6 +48,14 @@ def test_other_forms(tmp_path):
         ('l.json', '{', 'Expecting'),
         ('l.json', '{"names": ["a"]}', 'colors'),
         ('l.txt', '', '0 classes'),
+        ('l.txt', 'a\n\nb\n', "name of class 1, '', is not one line"),
+        ('l.txt', 'a\nb\na\n', "classes 0 and 2 have one name, 'a'"),
+        ('l.csv', 'i,label_list\n0,a\n1,\n', 'name of class 1'),
+        ('l.csv', 'i,label_list\n0,a\n1, a\n', "classes 0 and 1 have one name, 'a'"),
+        ('l.csv', 'i,label_list\n0,a\n1\n', 'name of class 1'),
+        ('l.csv', 'id,name,color\n0,a,#010203\n1,b,1 2 3\n', 'classes 0 and 1 have one colour, #010203'),
+        ('l.csv', 'id,name\n0,a\n-1,b\n', 'ids -1..0: masks hold 0..65535'),
+        ('l.json', '["a", "a"]', 'one name'),
     ],
 )
 def test_wrong_tables_name_file_and_values(tmp_path, name, text, message):
@@ -78,3 +86,17 @@ def test_derived_colours_are_distinct_and_kept():
     assert palette.dtype == np.uint8
     assert (palette[:59] == labels.colors).all()
     assert len({tuple(color) for color in palette[59:]}) == 1
+
+
+def test_ids_with_gaps_are_for_a_remapping(tmp_path):
+    (tmp_path / 'l.csv').write_text('id,name,color\n900,b,\n7,a,#010203\n')
+    found = label_map.read_source(str(tmp_path / 'l.csv'))
+    assert (found.ids, found.names, found.colors[0]) == ((7, 900), ('a', 'b'), (1, 2, 3))
+    with pytest.raises(errors.UserError, match='id 0 is missing; --remap accepts gaps'):
+        label_map.read(str(tmp_path / 'l.csv'))
+
+
+def test_a_class_with_the_ignored_id_is_refused(tmp_path):
+    (tmp_path / 'l.csv').write_text('id,name\n0,a\n255,void\n')
+    with pytest.raises(errors.UserError, match="id 255 is class 'void' and the ignored id"):
+        label_map.read_source(str(tmp_path / 'l.csv'))
