@@ -37,7 +37,7 @@ bench: .venv/.installed  ## All benchmarks; DATA=DIR as for the demo.
 lock:  ## Resolves requirements.lock anew from setup.py.
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra train --extra mat --extra test --extra bench \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra train --extra mat --extra export --extra test --extra bench \
 	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock setup.py
 
 clean:  ## Removes the environment and the demo's output.

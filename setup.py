@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 TRAIN = ['tensorflow>=2.21,<2.22', 'keras>=3.15,<3.16', 'matplotlib>=3.9', 'tensorboard>=2.20', 'h5py>=3.11']
 MAT = ['scipy>=1.13']
+EXPORT = ['onnx>=1.17', 'tf2onnx>=1.17']
 
 setup(
     name='seg-pipeline',
@@ -34,18 +35,25 @@ setup(
         'train': TRAIN,
         'gpu': [*TRAIN, 'tensorflow[and-cuda]>=2.21,<2.22'],
         'mat': MAT,
+        'export': EXPORT,
         'gcp': ['apache-beam[gcp]'],
         'aws': ['apache-beam[aws]'],
         'test': [
             *TRAIN,
             *MAT,
+            *EXPORT,
+            'ai-edge-litert>=2',  # runs what export --format=litert writes
             'build>=1.2',
+            'dill>=0.3.8',  # tensorflow-datasets 4.9.10 imports it in tfds.testing without declaring it
             'hypothesis>=6.100',
             'mypy>=1.11',
+            'onnxruntime>=1.20',  # runs what export --format=onnx writes
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff>=0.6',
+            'selenium>=4.20',
+            'setuptools>=69',  # builds the wheel that a test installs
         ],
-        'bench': ['psutil>=6'],
+        'bench': ['webdataset>=0.2'],
     },
 )
