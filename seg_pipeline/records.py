@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import google_crc32c
@@ -181,19 +181,26 @@ def read_payloads(path: str) -> Iterator[Payload]:
 
 def _read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | None:
     """The payload of the record that begins where the file stands; None at the end of the file."""
-    header = file.read(12)
-    if not header:
+    length = _read_length(file, path, index, offset)
+    if length is None:
         return None
-    if len(header) < 12:
-        raise DamagedRecordError(path, index, offset, f'the file ends after {len(header)} of 12 header bytes')
-    _check_crc(header[:8], header[8:], 'length', path, index, offset)
-    length = _LENGTH.unpack(header[:8])[0]
     left = os.fstat(file.fileno()).st_size - file.tell()
     if left < length + 4:  # asked before reading: the length may be larger than memory
         raise DamagedRecordError(path, index, offset, f'the file ends after {left} of {length + 4} bytes')
     body = file.read(length + 4)
     _check_crc(body[:length], body[length:], 'data', path, index, offset)
     return body[:length]
+
+
+def _read_length(file: IO[bytes], path: str, index: int, offset: int) -> int | None:
+    """The length of the payload that follows; None at the end of the file."""
+    header = file.read(12)
+    if not header:
+        return None
+    if len(header) < 12:
+        raise DamagedRecordError(path, index, offset, f'the file ends after {len(header)} of 12 header bytes')
+    _check_crc(header[:8], header[8:], 'length', path, index, offset)
+    return _LENGTH.unpack(header[:8])[0]
 
 
 def _check_crc(data: bytes, stored: bytes, what: str, path: str, index: int, offset: int) -> None:
@@ -261,3 +268,27 @@ def read_at(path: str, index: int, offset: int) -> Record:
     if data is None:
         raise DamagedRecordError(path, index, offset, 'the file ends before it')
     return decode(Payload(index, offset, data))
+
+
+def read_some(path: str, indices: Iterable[int]) -> Iterator[Record]:
+    """Reads some records of a shard, in their order; of those between them, only the lengths are read.
+
+    Args:
+        path: the shard.
+        indices: places of records in it.
+
+    Raises:
+        DamagedRecordError: if one of them, or the length of one before it, is damaged or missing.
+        OSError: if the file cannot be read.
+    """
+    offset = index = 0
+    with open(path, 'rb') as file:
+        for wanted in sorted(set(indices)):
+            while index < wanted:
+                file.seek(offset)
+                length = _read_length(file, path, index, offset)
+                if length is None:
+                    raise DamagedRecordError(path, index, offset, f'the file ends before record {wanted}')
+                offset += length + FRAME_BYTES
+                index += 1
+            yield read_at(path, index, offset)

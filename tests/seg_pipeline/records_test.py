@@ -113,6 +113,23 @@ def test_random_access(tmp_path):
         np.testing.assert_array_equal(record.image, in_order[index].image)
 
 
+def test_some_records_of_a_shard(tmp_path):
+    fake_data.make_dataset(tmp_path, num_pairs=6, splits='all:1')
+    (path,) = tmp_path.glob('clothing_parsing/*/*/*.tfrecord-*')
+    in_order = list(records.read(str(path)))
+    for wanted in ((4, 0, 2), (5,), (), (1, 1)):
+        found = list(records.read_some(str(path), wanted))
+        assert [record.index for record in found] == sorted(set(wanted))
+        for record in found:
+            assert (record.file_name, record.offset) == (
+                in_order[record.index].file_name,
+                in_order[record.index].offset,
+            )
+            np.testing.assert_array_equal(record.mask, in_order[record.index].mask)
+    with pytest.raises(records.DamagedRecordError, match='the file ends before record 8'):
+        list(records.read_some(str(path), [8]))
+
+
 def test_a_record_of_something_else_is_named(tmp_path):
     path = tmp_path / 'x.tfrecord'
     path.write_bytes(records.frame(records.serialize_example({'other': 1})))
