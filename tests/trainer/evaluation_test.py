@@ -72,7 +72,7 @@ def test_neither_batch_size_nor_replicas_change_a_figure(nine, saved, request, d
 def test_the_command_writes_what_it_prints(nine, saved):
     data_dir, model_dir, _, _ = nine
     command = [sys.executable, '-m', 'trainer.evaluate', f'--model_dir={model_dir}', f'--data_dir={data_dir}']
-    command += ['--batch_size=4', '--virtual_devices=2']
+    command += ['--batch_size=4']
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     content = json.loads((pathlib.Path(model_dir) / 'evaluation' / 'validation.json').read_text())
