@@ -1,8 +1,9 @@
 """The one table of classes: id, name, colour and the ignored id. Everything else is derived from it."""
 
-import colorsys
 import csv
 import dataclasses
+import functools
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +16,7 @@ BACKGROUND_ID = 0
 DEFAULT_IGNORE_ID = 255
 IGNORE_COLOR = (224, 224, 224)
 MAX_SOURCE_ID = 65535  # what a mask of 16 bits can hold
-# One step of the golden angle apart, neighbouring ids get hues as different as any number of classes allows.
-_GOLDEN_RATIO_CONJUGATE = 0.618033988749895
-_LIGHTNESS = (0.50, 0.66, 0.38)
+_COLOR_LEVELS = range(30, 241, 30)  # of red, green and blue in derived colours: neither black nor glaring
 _NAME_COLUMNS = ('name', 'label_list', 'label')
 _ID_COLUMNS = ('id', 'i')
 
@@ -50,7 +49,7 @@ class LabelMap:
 
     @classmethod
     def default(cls, names: tuple[str, ...], ignore_id: int = DEFAULT_IGNORE_ID) -> 'LabelMap':
-        """A table with derived colours: black for id 0, hues a golden angle apart for the rest."""
+        """A table with derived colours: black for id 0, the others as different as can be."""
         return cls(names, tuple(derived_color(i) for i in range(len(names))), ignore_id)
 
     @property
@@ -239,9 +238,25 @@ def parse_color(text: str) -> Color:
 
 
 def derived_color(number: int) -> Color:
-    """The colour of an id that was given none."""
-    if number == BACKGROUND_ID:
-        return 0, 0, 0
-    hue = number * _GOLDEN_RATIO_CONJUGATE % 1.0
-    red, green, blue = colorsys.hls_to_rgb(hue, _LIGHTNESS[number % len(_LIGHTNESS)], 0.75)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    """The colour of an id that was given none; they repeat after 255."""
+    return _distinct_colors()[number if number < 256 else 1 + (number - 1) % 255]
+
+
+@functools.cache
+def _distinct_colors() -> tuple[Color, ...]:
+    """Returns 256 colours, black first; each of the others is the one that differs most from all before it."""
+    candidates = np.array(list(itertools.product(_COLOR_LEVELS, repeat=3)))
+    chosen = [np.zeros(3, int)]
+    distances = _color_distances(candidates, np.array(IGNORE_COLOR))
+    distances = np.minimum(distances, _color_distances(candidates, chosen[0]))
+    while len(chosen) < 256:
+        chosen.append(candidates[distances.argmax()])
+        distances = np.minimum(distances, _color_distances(candidates, chosen[-1]))
+    return tuple((int(r), int(g), int(b)) for r, g, b in chosen)
+
+
+def _color_distances(colors: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """How different colours look: T. Riemersma's "redmean", compuphase.com/cmetric.htm, squared, in whole numbers."""
+    red_mean = (colors[:, 0] + color[0]) // 2
+    red, green, blue = ((colors - color) ** 2).T
+    return (512 + red_mean) * red // 256 + 4 * green + (767 - red_mean) * blue // 256

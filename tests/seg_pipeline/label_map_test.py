@@ -100,3 +100,10 @@ def test_a_class_with_the_ignored_id_is_refused(tmp_path):
     (tmp_path / 'l.csv').write_text('id,name\n0,a\n255,void\n')
     with pytest.raises(errors.UserError, match="id 255 is class 'void' and the ignored id"):
         label_map.read_source(str(tmp_path / 'l.csv'))
+
+
+def test_derived_colours_can_be_told_apart():
+    colors = np.array(LabelMap.default(tuple(f'class {n}' for n in range(59))).palette()[:60], float)  # the ignored too
+    distances = np.linalg.norm(colors[:, None] - colors[None], axis=-1)
+    assert distances[~np.eye(60, dtype=bool)].min() > 50
+    assert label_map.derived_color(256) == label_map.derived_color(1)
