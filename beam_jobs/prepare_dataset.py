@@ -21,9 +21,12 @@ from seg_pipeline import (
     images,
     label_map,
     manifest,
+    masks,
     pairing,
     preparation,
     publication,
+    remapping,
+    resizing,
     sharding,
     splits,
 )
@@ -36,6 +39,12 @@ _MASKS = flags.DEFINE_string('masks', None, 'Folder of the masks; searched with 
 _LABELS = flags.DEFINE_string(
     'labels', None, 'Label table: .csv (i,label_list or id,name[,color]), .json or .txt.', required=True
 )
+_REMAP = flags.DEFINE_string(
+    'remap',
+    None,
+    'Other classes than those of --labels: .csv (name,group[,color]) or .json ({"group": ["name", ...]}) with the group '
+    'of every name; the group ignore is no class. Applied before resizing.',
+)
 _OUTPUT_DIR = flags.DEFINE_string(
     'output_dir', None, 'The data set appears in OUTPUT_DIR/DATASET_NAME/HEIGHTxWIDTH/VERSION.', required=True
 )
@@ -44,13 +53,26 @@ _DATASET_VERSION = flags.DEFINE_string('dataset_version', _DEFAULTS.version, 'TF
 _IMAGE_SIZE = flags.DEFINE_string(
     'image_size', '{},{}'.format(*_DEFAULTS.image_size), 'HEIGHT,WIDTH of the records, in pixels.'
 )
+_RESIZE = flags.DEFINE_enum(
+    'resize',
+    _DEFAULTS.resize,
+    resizing.MODES,
+    'squash: the whole image, its aspect ratio changed; letterbox: the whole image between borders, black in the image '
+    'and ignored in the mask; crop: the middle of the image, of the right aspect ratio.',
+)
+_MASK_RESIZE = flags.DEFINE_enum(
+    'mask_resize',
+    _DEFAULTS.mask_resize,
+    resizing.MASK_MODES,
+    'nearest: the id under the centre of each new pixel; majority: the most frequent id in it.',
+)
 _IMAGE_ENCODING = flags.DEFINE_enum(
     'image_encoding', _DEFAULTS.image_encoding, images.ENCODINGS, 'How images are stored; masks are always PNG.'
 )
 _MASK_FORMAT = flags.DEFINE_enum(
     'mask_format',
     _DEFAULTS.mask_format,
-    images.MASK_FORMATS,
+    masks.MASK_FORMATS,
     'ids: grey values or palette indices; color: the colours of the label table; binary: 0 and 255 are the classes 0 '
     'and 1; auto: colour images by colour, others by id.',
 )
@@ -101,19 +123,29 @@ def _preparation() -> Preparation:
         raise errors.UserError(f'--dataset_name={_DATASET_NAME.value}: TFDS wants lower case letters, digits and _')
     if not re.fullmatch(r'\d+\.\d+\.\d+', _DATASET_VERSION.value):
         raise errors.UserError(f'--dataset_version={_DATASET_VERSION.value}: wanted MAJOR.MINOR.PATCH, as 1.0.0')
+    classes, mapping = _read_classes()
     return Preparation(
         images=_IMAGES.value,
         masks=_MASKS.value,
         output_dir=_OUTPUT_DIR.value,
-        label_map=label_map.read(_LABELS.value, _IGNORE_ID.value),
+        label_map=classes,
+        remapping=mapping,
         dataset_name=_DATASET_NAME.value,
         version=_DATASET_VERSION.value,
         image_size=_parse_size(_IMAGE_SIZE.value),
+        resize=_RESIZE.value,
+        mask_resize=_MASK_RESIZE.value,
         image_encoding=_IMAGE_ENCODING.value,
         mask_format=_MASK_FORMAT.value,
         max_pixels=_MAX_PIXELS.value,
         split_options=_split_options(),
     )
+
+
+def _read_classes() -> tuple[label_map.LabelMap, remapping.Remapping | None]:
+    if not _REMAP.value:
+        return label_map.read(_LABELS.value, _IGNORE_ID.value), None
+    return remapping.read(_REMAP.value, label_map.read_source(_LABELS.value, _IGNORE_ID.value))
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 import PIL
 
-from seg_pipeline import durable_files, errors, manifest, records, rejects
+from seg_pipeline import durable_files, errors, formats, manifest, masks, records, rejects, resizing
 from seg_pipeline import images as images_lib
 from seg_pipeline.label_map import LabelMap
 from seg_pipeline.pairing import Pair
+from seg_pipeline.remapping import Remapping
 from seg_pipeline.sharding import ShardPlan
 from seg_pipeline.statistics import SplitStatistics
 
@@ -35,12 +36,14 @@ class Preparation:
         images: root of the images.
         masks: root of the masks.
         output_dir: where data sets are kept (a TFDS data_dir).
-        label_map: the classes.
+        label_map: the classes of the data set.
+        remapping: what leads to them from the classes of the masks, where those are others.
         dataset_name: TFDS name.
         version: TFDS version.
         image_size: (height, width) of the records.
         image_encoding: how images are stored, `png` or `jpeg`.
-        mask_format: see `images.MaskReader`.
+        resize, mask_resize: how they get that size, see `resizing.resize_mask`.
+        mask_format: see `masks.MaskReader`.
         max_pixels: larger sources are rejected unread.
         split_options: what else decided the plan (shares, seed, lists); kept in the manifest.
     """
@@ -52,9 +55,12 @@ class Preparation:
     dataset_name: str = 'clothing_parsing'
     version: str = '1.0.0'
     image_size: tuple[int, int] = (128, 128)
+    resize: str = 'squash'
+    mask_resize: str = 'nearest'
     image_encoding: str = 'png'
     mask_format: str = 'auto'
-    max_pixels: int = images_lib.DEFAULT_MAX_PIXELS
+    max_pixels: int = formats.DEFAULT_MAX_PIXELS
+    remapping: Remapping | None = None
     split_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -76,9 +82,12 @@ class Preparation:
         """The options that decide the bytes of a record."""
         return {
             'image_size': list(self.image_size),
+            'resize': self.resize,
+            'mask_resize': self.mask_resize,
             'image_encoding': self.image_encoding,
             'mask_format': self.mask_format,
             'max_pixels': self.max_pixels,
+            'remapping': self.remapping and self.remapping.to_json(),
         }
 
 
@@ -169,7 +178,7 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
     """
     decoded = decode_pair(job, pair)
     return PreparedPair(
-        images_lib.resize_image(decoded.image, job.image_size),
+        resizing.resize_image(decoded.image, job.image_size, job.resize),
         stored_mask(job, decoded),
         (decoded.image.shape[0], decoded.image.shape[1]),
         hashlib.sha256(decoded.image_data).hexdigest(),
@@ -179,7 +188,9 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
 
 def stored_mask(job: Preparation, decoded: DecodedPair) -> np.ndarray:
     """The mask as it goes into the record: (height, width) uint8 ids."""
-    return images_lib.resize_mask(decoded.mask, job.image_size)
+    return resizing.resize_mask(
+        decoded.mask, job.image_size, job.resize, job.mask_resize, border=job.label_map.ignore_id
+    )
 
 
 def decode_pair(job: Preparation, pair: Pair) -> DecodedPair:
@@ -189,13 +200,13 @@ def decode_pair(job: Preparation, pair: Pair) -> DecodedPair:
         RejectError: with the reason why it cannot be part of the data set.
     """
     image_path, mask_path = os.path.join(job.images, pair.image), os.path.join(job.masks, pair.mask)
-    image_data, mask_data = images_lib.read_bytes(image_path), images_lib.read_bytes(mask_path)
+    image_data = images_lib.read_bytes(image_path, job.max_pixels)
+    mask_data = images_lib.read_bytes(mask_path, job.max_pixels)
     image = images_lib.decode_image(image_data, image_path, job.max_pixels)
     if image_data == mask_data:
         raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
-    mask = images_lib.decode_mask(
-        mask_data, mask_path, images_lib.MaskReader(job.label_map, job.mask_format), job.max_pixels
-    )
+    reader = masks.MaskReader(job.label_map, job.mask_format, job.remapping)
+    mask = masks.decode(mask_data, mask_path, reader, job.max_pixels)
     if image.shape[:2] != mask.shape:
         sizes = (
             f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'

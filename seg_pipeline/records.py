@@ -229,7 +229,7 @@ def decode(payload: Payload) -> Record:
     Raises:
         ValueError, KeyError, IndexError: if the payload is not a record of this package.
     """
-    from seg_pipeline import images
+    from seg_pipeline import images, masks
 
     features = parse_example(payload.data)
     return Record(
@@ -237,7 +237,7 @@ def decode(payload: Payload) -> Record:
         offset=payload.offset,
         file_name=features['file_name'][0].decode(),
         image=images.decode_image(features['image'][0], 'image'),
-        mask=images.decode_stored_mask(features['segmentation_mask'][0]),
+        mask=masks.decode(features['segmentation_mask'][0], 'segmentation_mask'),
         original_size=(features['original_height'][0], features['original_width'][0]),
     )
 

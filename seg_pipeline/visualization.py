@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from seg_pipeline import images
+from seg_pipeline import resizing
 from seg_pipeline.label_map import BACKGROUND_ID, LabelMap
 
 # In pixels.
@@ -128,8 +128,8 @@ def _pictures(row: Row, label_map: LabelMap, has_truth: bool) -> list[np.ndarray
     scale = _CELL / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     masks = [row.prediction, row.ground_truth] if has_truth else [row.prediction]
-    colored = [None if mask is None else color_mask(images.resize_mask(mask, size), label_map) for mask in masks]
-    return [*colored, images.resize_image(row.image, size)]
+    colored = [None if mask is None else color_mask(resizing.resize_mask(mask, size), label_map) for mask in masks]
+    return [*colored, resizing.resize_image(row.image, size)]
 
 
 def _classes(row: Row) -> list[int]:

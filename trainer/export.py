@@ -5,7 +5,7 @@ python -m trainer.export --model_dir=RUN --format=saved_model|onnx|litert --outp
 saved_model: OUT is a SavedModel. It takes uint8 RGB photos (batch, height, width, 3) of any size and returns uint8 ids,
     (batch, height, width): shrinking to the model's size and enlarging its answer are part of it.
 onnx, litert: OUT/model.onnx or OUT/model.tflite is the network alone. It takes uint8 RGB images of the model's
-    size, area-averaged as `seg_pipeline.images.resize_image` does, and returns float32 logits (batch, height,
+    size, area-averaged as `seg_pipeline.resizing.resize_image` does, and returns float32 logits (batch, height,
     width, classes).
 
 OUT/label_map.json names the ids. OUT appears whole or not at all.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def shrink(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Resizes photos as the preparation of the data does (`seg_pipeline.images.resize_image`), in TensorFlow.
+    """Resizes photos as the preparation of the data does (`seg_pipeline.resizing.resize_image`), in TensorFlow.
 
     Each new pixel is the mean of the area that it covers; where a side grows, it is interpolated bilinearly. The two
     differ by rounding: at most 1 of 255.

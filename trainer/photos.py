@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from seg_pipeline import errors, images, pairing, rejects
+from seg_pipeline import masks as masks_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,7 @@ def find(pattern: str, masks: str | None = None) -> list[Photo]:
     return [dataclasses.replace(photo, ground_truth=truths.get(photo.image)) for _, photo in sorted(photos.items())]
 
 
-def load(photo: Photo, reader: images.MaskReader) -> Loaded:
+def load(photo: Photo, reader: masks_lib.MaskReader) -> Loaded:
     """Reads a photo and its ground truth.
 
     Args:
@@ -79,7 +80,7 @@ def load(photo: Photo, reader: images.MaskReader) -> Loaded:
     image = images.read_image(photo.image)
     if photo.ground_truth is None:
         return Loaded(photo.name, image, None)
-    truth = images.read_mask(photo.ground_truth, reader)
+    truth = masks_lib.read(photo.ground_truth, reader)
     if truth.shape != image.shape[:2]:
         sizes = '{}x{}, its photo {} is {}x{}'.format(*truth.shape, photo.image, *image.shape[:2])
         raise images.RejectError(rejects.SIZE_MISMATCH, f'{photo.ground_truth} is {sizes}')

@@ -5,7 +5,8 @@ from concurrent import futures
 
 import numpy as np
 
-from seg_pipeline import durable_files, images, visualization
+from seg_pipeline import durable_files, images, resizing, visualization
+from seg_pipeline import masks as masks_lib
 from seg_pipeline.label_map import LabelMap
 from trainer import config, inference, photos, progress
 
@@ -57,20 +58,20 @@ def _predictions(
     pool: futures.Executor,
 ) -> Iterator[visualization.Row | images.RejectError]:
     """Yields every photo with its prediction, or why it has none. OpenCV and TensorFlow leave the threads to run."""
-    reader = images.MaskReader(run.label_map)
+    reader = masks_lib.MaskReader(run.label_map)
     for start in range(0, len(found), batch_size):
         loaded = list(pool.map(lambda photo: _try_to_load(photo, reader), found[start : start + batch_size]))
         yield from (result for result in loaded if isinstance(result, images.RejectError))
         good = [result for result in loaded if isinstance(result, photos.Loaded)]
         if not good:
             continue
-        logits = predictor.logits(np.stack([images.resize_image(photo.image, run.image_size) for photo in good]))
+        logits = predictor.logits(np.stack([resizing.resize_image(photo.image, run.image_size) for photo in good]))
         masks = pool.map(predictor.ids, logits, [photo.image.shape[:2] for photo in good])
         for photo, mask in zip(good, masks, strict=True):
             yield visualization.Row(photo.name, photo.image, mask, photo.ground_truth)
 
 
-def _try_to_load(photo: photos.Photo, reader: images.MaskReader) -> photos.Loaded | images.RejectError:
+def _try_to_load(photo: photos.Photo, reader: masks_lib.MaskReader) -> photos.Loaded | images.RejectError:
     try:
         return photos.load(photo, reader)
     except images.RejectError as error:

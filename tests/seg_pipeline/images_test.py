@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
-from seg_pipeline import images, rejects
+from seg_pipeline import images, masks, rejects
 from seg_pipeline.label_map import LabelMap
 
 _LABELS = LabelMap(('background', 'skin', 'hair'), ((0, 0, 0), (255, 0, 0), (0, 0, 255)))
-_MASKS = st_numpy.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
-_SIZES = st.tuples(st.integers(1, 50), st.integers(1, 50))
 
 
 def _noise(*shape):
@@ -150,7 +148,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 
 def _read(data, mask_format='auto', labels=_LABELS):
-    return images.decode_mask(data, 'mask.png', images.MaskReader(labels, mask_format))
+    return masks.decode(data, 'mask.png', masks.MaskReader(labels, mask_format))
 
 
 _IDS = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
@@ -261,31 +259,6 @@ def test_an_id_outside_the_table_is_named_with_its_place():
 )
 def test_masks_of_another_form_than_said(array, mask_format):
     assert _reject(_read, _encode(array, 'PNG'), mask_format).reason in (rejects.UNSUPPORTED_MASK, rejects.UNKNOWN_ID)
-
-
-# Resizing.
-
-
-@given(mask=_MASKS, size=_SIZES)
-def test_a_resized_mask_holds_the_pixel_under_each_centre(mask, size):
-    rows = ((np.arange(size[0]) * 2 + 1) * mask.shape[0]) // (2 * size[0])
-    columns = ((np.arange(size[1]) * 2 + 1) * mask.shape[1]) // (2 * size[1])
-    np.testing.assert_array_equal(images.resize_mask(mask, size), mask[rows][:, columns])
-
-
-@given(factor=st.integers(1, 6), height=st.integers(1, 8), width=st.integers(1, 8), seed=st.integers(0, 99))
-def test_a_resized_photo_is_the_mean_of_the_area(factor, height, width, seed):
-    photo = np.random.default_rng(seed).integers(0, 256, (height * factor, width * factor, 3), dtype=np.uint8)
-    mean = photo.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
-    assert np.abs(images.resize_image(photo, (height, width)) - mean).max() <= 0.5 + 1e-6
-
-
-def test_photo_and_mask_stay_in_register():
-    mask = np.zeros((832, 550), np.uint8)
-    mask[200:600, 100:400] = 1
-    photo = np.dstack([mask * 200] * 3)
-    small_photo, small_mask = images.resize_image(photo, (128, 128)), images.resize_mask(mask, (128, 128))
-    np.testing.assert_array_equal(small_photo[..., 0] > 100, small_mask == 1)
 
 
 # Encoding.

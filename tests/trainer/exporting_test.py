@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, images
+from seg_pipeline import errors, resizing
 from seg_pipeline.label_map import LabelMap
 from tests.trainer import fake_run
 from trainer import checkpoints, exporting, inference
@@ -51,7 +51,7 @@ def test_a_saved_model_takes_photos_of_any_size(tmp_path, model_dir):
     for name, batch in photos.items():
         assert answers[name].dtype == np.uint8
         for photo, ids in zip(batch, answers[name], strict=True):
-            logits = predictor.logits(images.resize_image(photo, fake_run.IMAGE_SIZE)[np.newaxis])[0]
+            logits = predictor.logits(resizing.resize_image(photo, fake_run.IMAGE_SIZE)[np.newaxis])[0]
             # A pixel may differ where the two ways of shrinking round differently.
             assert (predictor.ids(logits, photo.shape[:2]) != ids).mean() < 0.002
     assert len(np.unique(answers['large'])) > 1

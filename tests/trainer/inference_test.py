@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seg_pipeline import images
+from seg_pipeline import resizing
 from trainer import inference
 
 
@@ -15,7 +15,7 @@ def test_photos_shrink_as_in_the_preparation(size):
 
     assert found.dtype == tf.uint8
     for photo, small in zip(photos, found.numpy(), strict=True):
-        np.testing.assert_allclose(small.astype(int), images.resize_image(photo, (32, 32)), atol=1)
+        np.testing.assert_allclose(small.astype(int), resizing.resize_image(photo, (32, 32)), atol=1)
 
 
 @pytest.mark.parametrize('size', [(24, 16), (61, 45), (7, 9)])

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, images
+from seg_pipeline import errors, images, masks
 from seg_pipeline.label_map import LabelMap
 from trainer import photos
 
-READER = images.MaskReader(LabelMap.default(('background', 'hat', 'coat')))
+READER = masks.MaskReader(LabelMap.default(('background', 'hat', 'coat')))
 
 
 def write(directory, *names, size=(6, 5)):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seg_pipeline import images, visualization
+from seg_pipeline import images, resizing, visualization
 from tests.trainer import fake_run
 from trainer import checkpoints, inference, photos, prediction
 
@@ -54,7 +54,7 @@ def test_every_photo_gets_the_networks_answer_at_its_own_size(tmp_path, model_di
     seen = set()
     for photo in photos.find(str(photo_dir)):
         image = images.read_image(photo.image)
-        logits = model(images.resize_image(image, fake_run.IMAGE_SIZE)[np.newaxis])
+        logits = model(resizing.resize_image(image, fake_run.IMAGE_SIZE)[np.newaxis])
         expected = tf.argmax(tf.image.resize(logits, image.shape[:2]), axis=-1)[0].numpy()
         mask = cv2.imread(f'{tmp_path}/out/masks/{photo.name}.png', cv2.IMREAD_UNCHANGED)
         overlay = images.read_image(f'{tmp_path}/out/overlays/{photo.name}.png')

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, images, label_map, pairing
+from seg_pipeline import errors, label_map, masks, pairing
 from seg_pipeline.clothing_parsing import source
 
 # The real photos are no part of the repository; they may lie beside it.
@@ -199,7 +199,7 @@ def test_the_published_archive_goes_through_file_by_file(server: _Server, tmp_pa
     assert len(pairs.pairs) == 1000
     assert not pairs.rejects
     for pair in pairs.pairs[::250]:
-        mask = images.read_mask(f'{found.masks}/{pair.mask}')
+        mask = masks.read(f'{found.masks}/{pair.mask}')
         expected = cv2.imread(str(_SHARED / 'masks' / f'seg_{pair.key}.png'), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(mask, expected)
 
