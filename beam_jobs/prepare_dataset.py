@@ -9,26 +9,32 @@ stopped. Flags that are not listed here go to Beam (`--direct_num_workers=4`, `-
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import apache_beam as beam
 from absl import flags
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import progress, runners, transforms
+from beam_jobs import planning, progress, runners, transforms
 from seg_pipeline import (
     command_line,
     errors,
+    grouping,
     images,
     label_map,
     manifest,
     masks,
     pairing,
+    placement,
     preparation,
     publication,
     remapping,
     resizing,
+    scanning,
     sharding,
     splits,
+    stratification,
+    workspace,
 )
 from seg_pipeline.preparation import Preparation
 
@@ -81,6 +87,25 @@ _SPLITS = flags.DEFINE_string('splits', 'train:0.8,validation:0.2', 'Share of ea
 _SPLIT_FILES = flags.DEFINE_string(
     'split_files', None, 'Official lists instead of --splits, as train:FILE,validation:FILE; one name a line.'
 )
+_GROUP_REGEX = flags.DEFINE_string(
+    'group_regex', None, "Its first group, found in an image's path, names what stays on one side: a person, a day."
+)
+_NEAR_DUPLICATES = flags.DEFINE_enum(
+    'near_duplicates',
+    planning.SplitChoice.near_duplicates,
+    grouping.NEAR_DUPLICATES,
+    'group: nearly identical photos stay on one side, found by a perceptual hash in a pass of its own. Byte-identical '
+    'ones always do.',
+)
+_NEAR_DUPLICATE_DISTANCE = flags.DEFINE_integer(
+    'near_duplicate_distance', planning.SplitChoice.max_distance, 'How many of 64 bits may differ then.', 0, 31
+)
+_STRATIFY = flags.DEFINE_enum(
+    'stratify',
+    planning.SplitChoice.stratify,
+    stratification.STRATIFY,
+    'rare: every class that at least two groups have is in every split, found in a pass of its own.',
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Decides, with the keys, splits and order.')
 _NUM_SHARDS = flags.DEFINE_string(
     'num_shards', '', f'As train:8,validation:2; by default one for each {sharding.PAIRS_PER_SHARD} pairs.'
@@ -91,34 +116,61 @@ _MAX_PIXELS = flags.DEFINE_integer('max_pixels', _DEFAULTS.max_pixels, 'Images w
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'fail', ('fail', 'reject'), 'What bad pairs do: end the job, or stay out of the data set.'
 )
+_CLEAN = flags.DEFINE_bool('clean', False, 'Removes what commands with other inputs or options left unfinished.')
+
+EXIT_INTERRUPTED_JOB = 1
 
 
-def main(argv: list[str]) -> None:
-    options = runners.parse_options(argv[1:])
-    job = _preparation()
-    pairs = _find_pairs()
-    plans = _plan(job, pairs.pairs)
-    _announce(plans)
+def main(argv: list[str]) -> int:
+    try:
+        _prepare(runners.parse_options(argv[1:]))
+        return 0
+    except runners.LostWorkerError as error:
+        print(f'error: {error}; finished shards are kept: the same command continues', file=sys.stderr)
+        return EXIT_INTERRUPTED_JOB
+
+
+def _prepare(options: PipelineOptions) -> None:
+    choice = _split_choice()
+    job = _preparation(choice)
+    found = _find_pairs()
+    pairs = choice.members(found.pairs)
     if os.path.exists(job.dataset_dir):
-        return _already_there(job, plans)
+        return _already_there(job, pairs)
+    counts = sharding.parse_counts(_NUM_SHARDS.value, choice.names)
+    batches = planning.scan(job, choice, pairs, options)
+    placements = planning.place(job, choice, pairs, batches)
+    plans = sharding.plan(pairs, placements.split_of, counts, choice.seed, job.dataset_name)
+    plans = preparation.with_fingerprints(job, plans)
+    _announce(plans, placements)
+    _report_foreign(job, [plan.fingerprint for plan in (*batches, *plans)])
     names = tuple(plan.name for plan in plans)
-    work = publication.Publication(job, names, pairs.rejects, allow_rejects=_ON_ERROR.value == 'reject')
-    with progress.Progress(job, plans):
-        runners.run(
-            lambda pipeline: (
-                pipeline
-                | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
-                | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
-                | transforms.WriteShards(job)  # ShardSummary
-                | beam.CombineGlobally(beam.combiners.ToListCombineFn())  # list[ShardSummary]
-                | transforms.PublishDataset(work)  # the data set's directory
-            ),
-            options,
-        )
-    _conclude(work, plans)
+    work = publication.Publication(
+        job,
+        names,
+        found.rejects,
+        allow_rejects=_ON_ERROR.value == 'reject',
+        placements=placements.by_key,
+        duplicates=placements.duplicates,
+    )
+    with workspace.held(job.work_dir):
+        with progress.Progress(job, plans):
+            runners.run(
+                lambda pipeline: (
+                    pipeline
+                    | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
+                    | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
+                    | transforms.WriteShards(job)  # ShardSummary
+                    | beam.CombineGlobally(beam.combiners.ToListCombineFn())  # list[ShardSummary]
+                    | transforms.PublishDataset(work)  # the data set's directory
+                ),
+                options,
+            )
+        _conclude(work, plans)
+        scanning.forget(job, batches)
 
 
-def _preparation() -> Preparation:
+def _preparation(choice: planning.SplitChoice) -> Preparation:
     if not re.fullmatch(r'[a-z][a-z0-9_]*', _DATASET_NAME.value):
         raise errors.UserError(f'--dataset_name={_DATASET_NAME.value}: TFDS wants lower case letters, digits and _')
     if not re.fullmatch(r'\d+\.\d+\.\d+', _DATASET_VERSION.value):
@@ -138,7 +190,7 @@ def _preparation() -> Preparation:
         image_encoding=_IMAGE_ENCODING.value,
         mask_format=_MASK_FORMAT.value,
         max_pixels=_MAX_PIXELS.value,
-        split_options=_split_options(),
+        split_options={**choice.to_json(), 'num_shards': _NUM_SHARDS.value},
     )
 
 
@@ -155,11 +207,17 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _split_options() -> dict[str, object]:
-    if _SPLIT_FILES.value:
-        return {'split_files': _read_split_files(), 'seed': _SEED.value}
-    shares = {name: str(share) for name, share in splits.parse_fractions(_SPLITS.value).items()}
-    return {'splits': shares, 'seed': _SEED.value}
+def _split_choice() -> planning.SplitChoice:
+    lists = _read_split_files() if _SPLIT_FILES.value else None
+    return planning.SplitChoice(
+        shares=None if lists else splits.parse_fractions(_SPLITS.value),
+        lists=lists,
+        seed=_SEED.value,
+        group_regex=_GROUP_REGEX.value,
+        near_duplicates=_NEAR_DUPLICATES.value,
+        max_distance=_NEAR_DUPLICATE_DISTANCE.value,
+        stratify=_STRATIFY.value,
+    )
 
 
 def _read_split_files() -> dict[str, list[str]]:
@@ -185,30 +243,42 @@ def _find_pairs() -> pairing.Pairing:
     return result
 
 
-def _plan(job: Preparation, pairs: Sequence[pairing.Pair]) -> list[sharding.ShardPlan]:
-    if _SPLIT_FILES.value:
-        split_of: Mapping[str, str] = splits.from_lists(pairs, job.split_options['split_files'])
-        split_names = list(job.split_options['split_files'])
-    else:
-        shares = splits.parse_fractions(_SPLITS.value)
-        split_of = splits.assign((pair.key for pair in pairs), shares, _SEED.value)
-        split_names = list(shares)
-    counts = sharding.parse_counts(_NUM_SHARDS.value, split_names)
-    plans = sharding.plan(pairs, split_of, counts, _SEED.value, job.dataset_name)
-    return preparation.with_fingerprints(job, plans)
-
-
-def _announce(plans: Sequence[sharding.ShardPlan]) -> None:
+def _announce(plans: Sequence[sharding.ShardPlan], placements: placement.Placements) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
         print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} shards')
+    if placements.duplicates:
+        photos = sum(map(len, placements.duplicates))
+        print(f'{photos} photos are identical or nearly identical to others: {len(placements.duplicates)} groups')
+    for warning in placements.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
 
 
-def _already_there(job: Preparation, plans: Sequence[sharding.ShardPlan]) -> None:
-    if found := publication.difference(job, plans):
+def _report_foreign(job: Preparation, own: Sequence[str]) -> None:
+    """Says what other commands left or are making beside this one's work, and removes it with --clean."""
+    paths = workspace.foreign(job.work_dir, frozenset(own))
+    if not paths:
+        return
+    what = f'{job.work_dir}: {len(paths)} files of other commands, {workspace.num_bytes(paths) / 1e6:.1f} MB'
+    if _CLEAN.value:
+        workspace.clean(job.work_dir, frozenset(own))
+        print(f'{what}, removed')
+    else:
+        print(f'{what}; --clean removes them')
+
+
+def _already_there(job: Preparation, pairs: Sequence[pairing.Pair]) -> None:
+    if found := publication.difference(job, pairs):
         raise errors.UserError(
             f'{job.dataset_dir}: there is a data set made from something else: {found}; '
             'remove it, or give another --dataset_version or --output_dir'
+        )
+    _report_foreign(job, [])
+    rejected = publication.published_rejects(job)
+    if rejected and _ON_ERROR.value != 'reject':
+        raise errors.UserError(
+            f'{job.dataset_dir}: the data set that is there was made without {len(rejected)} rejected files or pairs, '
+            f'which {manifest.REJECTED_FILE} lists; accept that with --on_error=reject'
         )
     print('nothing to do: the data set is there, made from these very inputs')
     print(job.dataset_dir)

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -22,8 +22,16 @@ class Progress:
     On a terminal the line is rewritten in place; elsewhere a new one is printed every few seconds.
     """
 
-    def __init__(self, job: Preparation, plans: Sequence[ShardPlan], output: TextIO = sys.stderr) -> None:
-        self._pending = {preparation.marker_path(job, plan.fingerprint): len(plan.pairs) for plan in plans}
+    def __init__(
+        self,
+        job: Preparation,
+        plans: Sequence[ShardPlan],
+        output: TextIO = sys.stderr,
+        path_of: Callable[[Preparation, str], str] = preparation.marker_path,
+        unit: str = 'shards',
+    ) -> None:
+        self._unit = unit
+        self._pending = {path_of(job, plan.fingerprint): len(plan.pairs) for plan in plans}
         self._num_shards = len(self._pending)
         self._num_pairs = sum(self._pending.values())
         self._output = output
@@ -35,7 +43,7 @@ class Progress:
     def __enter__(self) -> 'Progress':
         if self._found_made:
             made = self._num_shards - len(self._pending)
-            print(f'continuing: {made} of {self._num_shards} shards are already made', file=self._output)
+            print(f'continuing: {made} of {self._num_shards} {self._unit} are already made', file=self._output)
         self._start = time.monotonic()
         self._thread.start()
         return self
@@ -53,8 +61,8 @@ class Progress:
         pairs = self._num_pairs - sum(self._pending.values())
         shards = self._num_shards - len(self._pending)
         rate = (pairs - self._found_made) / seconds if seconds > 0 else 0.0
-        left = f'{(self._num_pairs - pairs) / rate:.0f} s left' if rate else 'no shard finished yet'
-        return f'{shards}/{self._num_shards} shards, {pairs}/{self._num_pairs} pairs, {rate:.1f} pairs/s, {left}'
+        left = f'{(self._num_pairs - pairs) / rate:.0f} s left' if rate else 'none finished yet'
+        return f'{shards}/{self._num_shards} {self._unit}, {pairs}/{self._num_pairs} pairs, {rate:.1f} pairs/s, {left}'
 
     def _watch(self) -> None:
         last_logged = self._start

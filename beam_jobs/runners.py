@@ -21,6 +21,10 @@ LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
 _USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|$)')
 
 
+class LostWorkerError(Exception):
+    """A worker process ended before its work was done."""
+
+
 def parse_options(arguments: Sequence[str]) -> PipelineOptions:
     """Parses Beam's options; on this machine's own runner, a flag that nobody knows is a mistake.
 
@@ -36,7 +40,7 @@ def parse_options(arguments: Sequence[str]) -> PipelineOptions:
         raise errors.UserError(f'Beam does not accept {" ".join(arguments)}') from error
     if is_local(options):
         _refuse_unknown(arguments)
-        # Not by comparison with Beam's defaults: one worker, in memory, is what Beam does unasked, and may be wished for.
+        # Not by comparison with the defaults: one worker, in memory, is what Beam does unasked, and may be wished for.
         given = {argument.lstrip('-').partition('=')[0] for argument in arguments}
         direct = options.view_as(DirectOptions)
         if 'direct_num_workers' not in given:

@@ -4,10 +4,21 @@ import dataclasses
 
 import apache_beam as beam
 
-from seg_pipeline import preparation, publication
+from seg_pipeline import preparation, publication, scanning
 from seg_pipeline.preparation import Preparation, ShardSummary
 from seg_pipeline.publication import Publication
 from seg_pipeline.sharding import ShardPlan
+
+
+@dataclasses.dataclass
+class ScanPairs(beam.PTransform):
+    """ShardPlan -> None: the findings of each batch are made, or found made, in the work directory."""
+
+    job: Preparation
+    what: scanning.Scan
+
+    def expand(self, batches: beam.PCollection[ShardPlan]) -> beam.PCollection[None]:
+        return batches | beam.Map(lambda batch, job, what: scanning.scan(job, what, batch), self.job, self.what)
 
 
 @dataclasses.dataclass

@@ -66,13 +66,13 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def remove_abandoned(directory: str) -> None:
-    """Removes temporary files whose writers are gone."""
+def remove_abandoned(directory: str, young_seconds: float = _YOUNG_SECONDS) -> None:
+    """Removes temporary files whose writers are gone, and which are not younger than `young_seconds`."""
     for entry in list(os.scandir(directory)):
         if not entry.name.endswith(TEMPORARY_SUFFIX):
             continue
         with contextlib.suppress(OSError), open(entry.path, 'rb') as file:
-            if time.time() - os.fstat(file.fileno()).st_mtime < _YOUNG_SECONDS:
+            if time.time() - os.fstat(file.fileno()).st_mtime < young_seconds:
                 continue
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is still writing it
             os.unlink(entry.path)

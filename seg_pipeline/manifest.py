@@ -16,6 +16,7 @@ from seg_pipeline.label_map import LabelMap
 FILE_NAME = 'manifest.json'
 RECORDS_FILE = 'records.jsonl'
 STATISTICS_FILE = 'statistics.json'
+DUPLICATES_FILE = 'duplicates.json'
 REJECTED_FILE = 'rejected.jsonl'
 SCHEMA_VERSION = 1
 _BLOCK_BYTES = 1 << 20

@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
-from seg_pipeline import durable_files, errors, manifest, preparation, tfds_metadata
+from seg_pipeline import durable_files, errors, manifest, preparation, rejects, tfds_metadata, workspace
 from seg_pipeline import statistics as statistics_lib
 from seg_pipeline.pairing import Pair
+from seg_pipeline.placement import Placement
 from seg_pipeline.preparation import Preparation, ShardSummary
 from seg_pipeline.rejects import Reject
 from seg_pipeline.sharding import ShardPlan
@@ -28,12 +29,18 @@ class Publication:
         shard_names: the names of all planned shards: nothing is published while one is missing.
         rejects: what was rejected before anything was decoded.
         allow_rejects: publish without the rejected pairs instead of not at all.
+        placements: why each pair is in its split; for `records.jsonl`.
+        duplicates: the keys of each set of identical or nearly identical photos; for `duplicates.json`.
+        command: what to type to make the data set again, for its card.
     """
 
     job: Preparation
     shard_names: tuple[str, ...]
     rejects: tuple[Reject, ...] = ()
     allow_rejects: bool = False
+    placements: Mapping[str, Placement] = dataclasses.field(default_factory=dict)
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    command: str = ''
 
 
 def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str | None:
@@ -50,16 +57,15 @@ def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str 
     job = publication.job
     missing = set(publication.shard_names) - {summary.shard.name for summary in summaries}
     if missing or len(summaries) != len(publication.shard_names):
-        raise errors.UserError(
-            f'{job.work_dir}: {len(summaries)} of {len(publication.shard_names)} shards were made; run the command again'
-        )
+        made = f'{len(summaries)} of {len(publication.shard_names)} shards were made'
+        raise errors.UserError(f'{job.work_dir}: {made}; run the command again')
     rejected = _sorted_rejects([*publication.rejects, *(r for summary in summaries for r in summary.rejects)])
     if rejected and not publication.allow_rejects:
         return None
-    staging = os.path.join(job.work_dir, f'publish-{uuid.uuid4().hex}')
+    staging = os.path.join(job.work_dir, f'{workspace.STAGING_PREFIX}{uuid.uuid4().hex}')
     try:
         os.makedirs(staging)
-        built = _build(job, sorted(summaries, key=lambda summary: summary.shard.name), rejected, staging)
+        built = build(publication, sorted(summaries, key=lambda summary: summary.shard.name), rejected, staging)
         _move_into_place(staging, job.dataset_dir, built)
     except OSError as error:
         if not _is_published(job.dataset_dir, summaries):
@@ -74,9 +80,14 @@ def read_rejects(publication: Publication, plans: Sequence[ShardPlan]) -> list[R
     """All rejects of a job that has ended: from the data set, or from the markers where none was published."""
     job = publication.job
     if os.path.exists(job.dataset_dir):
-        return [Reject(**line) for line in _read_lines(job, manifest.REJECTED_FILE)]
+        return published_rejects(job)
     found = [preparation.read_marker(job, plan) for plan in plans]
     return _sorted_rejects([*publication.rejects, *(r for summary in found if summary for r in summary.rejects)])
+
+
+def published_rejects(job: Preparation) -> list[Reject]:
+    """The rejects of a published data set. Raises `UserError` if its list is damaged."""
+    return [Reject(**line) for line in _read_lines(job, manifest.REJECTED_FILE)]
 
 
 def _sorted_rejects(rejected: Iterable[Reject]) -> list[Reject]:
@@ -84,16 +95,35 @@ def _sorted_rejects(rejected: Iterable[Reject]) -> list[Reject]:
     return sorted(rejected, key=lambda reject: (reject.key, reject.reason, reject.message))
 
 
-def _build(
-    job: Preparation, summaries: Sequence[ShardSummary], rejected: Sequence[Reject], staging: str
+def build(
+    publication: Publication, summaries: Sequence[ShardSummary], rejected: Sequence[Reject], staging: str
 ) -> manifest.Manifest:
-    """Writes every file of the data set into `staging`; the manifest comes last."""
+    """Writes every file of the data set into a directory; the manifest comes last.
+
+    Args:
+        publication: what the data set is made of, beside the shards.
+        summaries: the shards, ordered by name; they and their markers lie in the work directory.
+        rejected: all rejects, in order.
+        staging: an empty directory.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        OSError: if something cannot be written, or a shard or marker has gone.
+    """
+    job = publication.job
     for summary in summaries:
         _link(preparation.shard_path(job, summary.fingerprint), os.path.join(staging, summary.shard.name))
     shards = tuple(summary.shard for summary in summaries)
-    lines = [line for summary in summaries for line in preparation.read_record_lines(job, summary)]
+    lines = [
+        {**line, **_why(publication.placements.get(line['key']))}
+        for summary in summaries
+        for line in preparation.read_record_lines(job, summary)
+    ]
     records_text = ''.join(json.dumps(line, ensure_ascii=False, sort_keys=True) + '\n' for line in lines).encode()
     _write(staging, manifest.RECORDS_FILE, records_text)
+    _write(staging, manifest.DUPLICATES_FILE, manifest.canonical_json(_duplicates(publication, lines)))
     _write(staging, manifest.REJECTED_FILE, ''.join(f'{reject.to_json()}\n' for reject in rejected).encode())
     _write(staging, manifest.STATISTICS_FILE, manifest.canonical_json(_statistics(job, summaries)))
     tfds_metadata.write(
@@ -109,6 +139,21 @@ def _build(
     result = _manifest(job, shards, staging, hashlib.sha256(records_text).hexdigest())
     _write(staging, manifest.FILE_NAME, result.to_bytes())
     return result
+
+
+def _why(placement: Placement | None) -> dict[str, str | None]:
+    """What `records.jsonl` says of a pair's place."""
+    if placement is None:
+        return {'split_reason': None, 'group': None}
+    return {'split_reason': placement.reason, 'group': placement.group}
+
+
+def _duplicates(publication: Publication, lines: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The sets of duplicate photos, as far as they are in the data set: for each photo its key, split and reason."""
+    by_key = {line['key']: line for line in lines}
+    shown = ('key', 'image', 'split', 'split_reason')
+    found = [[by_key[key] for key in keys if key in by_key] for keys in publication.duplicates]
+    return [[{name: line[name] for name in shown} for line in members] for members in found if len(members) > 1]
 
 
 def _link(source: str, target: str) -> None:
@@ -199,10 +244,15 @@ def _is_published(dataset_dir: str, summaries: Sequence[ShardSummary]) -> bool:
     return set(present.shards) == {summary.shard for summary in summaries}
 
 
-def difference(job: Preparation, plans: Sequence[ShardPlan]) -> str | None:
+def difference(job: Preparation, pairs: Iterable[Pair]) -> str | None:
     """Compares a published data set with what the same command would make now.
 
-    Every source is read and hashed, nothing is decoded.
+    Splits and shards are functions of options, keys and contents: where these are equal, so are those. Every source is
+    read and hashed; only pairs that were rejected are decoded.
+
+    Args:
+        job: the preparation.
+        pairs: all pairs that would go into the data set.
 
     Returns:
         One line that names the first difference with both values; None if there is none.
@@ -220,22 +270,23 @@ def difference(job: Preparation, plans: Sequence[ShardPlan]) -> str | None:
             if there.get(key) != here.get(key):
                 return f'{name}: {key} is {there.get(key)!r} there and {here.get(key)!r} here'
     manifest.check_shards(job.dataset_dir, present, present.split_names)
-    return _source_difference(job, plans)
+    return _source_difference(job, {pair.key: pair for pair in pairs})
 
 
-def _source_difference(job: Preparation, plans: Sequence[ShardPlan]) -> str | None:
+def _source_difference(job: Preparation, here: Mapping[str, Pair]) -> str | None:
     lines = _read_lines(job, manifest.RECORDS_FILE)
     there = {line['key']: line for line in lines}
     rejected = {line['key'] for line in _read_lines(job, manifest.REJECTED_FILE)}
-    here = {pair.key: (plan, pair) for plan in plans for pair in plan.pairs}
     for key in sorted(there.keys() - here.keys()):
         return f'pair {key!r} is in it and has no files here'
     for key in sorted(here.keys() - there.keys() - rejected):
         return f'pair {key!r} is here and not in it'
-    if rejected & here.keys():
-        return f'pair {min(rejected & here.keys())!r} was rejected then'
+    for key in sorted(rejected & here.keys()):
+        with contextlib.suppress(rejects.RejectError):
+            preparation.read_pair(job, here[key])
+            return f'pair {key!r} was rejected then and is good now'
     with futures.ThreadPoolExecutor() as pool:
-        changes = pool.map(lambda line: _line_difference(job, line, *here[line['key']]), lines)
+        changes = pool.map(lambda line: _line_difference(job, line, here[line['key']]), lines)
         return next((change for change in changes if change), None)
 
 
@@ -248,9 +299,7 @@ def _read_lines(job: Preparation, name: str) -> list[dict[str, Any]]:
         raise errors.UserError(f'{path}: damaged: {error}') from error
 
 
-def _line_difference(job: Preparation, line: dict[str, Any], plan: ShardPlan, pair: Pair) -> str | None:
-    if line['shard'] != plan.name:
-        return f'pair {pair.key!r} is in {line["shard"]} there and in {plan.name} here'
+def _line_difference(job: Preparation, line: dict[str, Any], pair: Pair) -> str | None:
     for root, path, there in (
         (job.images, pair.image, line['image_sha256']),
         (job.masks, pair.mask, line['mask_sha256']),
@@ -270,6 +319,4 @@ def _forget_work(job: Preparation, summaries: Sequence[ShardSummary]) -> None:
         ):
             with contextlib.suppress(OSError):
                 os.unlink(path)
-    with contextlib.suppress(OSError):
-        durable_files.remove_abandoned(job.work_dir)
-        os.rmdir(job.work_dir)  # fails, rightly, while others have work there
+    workspace.tidy(job.work_dir)

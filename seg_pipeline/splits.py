@@ -1,6 +1,7 @@
 """Which split a pair belongs to: a function of its key (or its group) and the seed, exact in size."""
 
 import hashlib
+import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -74,19 +75,25 @@ def order(keys: Iterable[str], seed: int, purpose: str) -> list[str]:
 
 
 def assign(
-    keys: Iterable[str], shares: Mapping[str, Fraction], seed: int, groups: Mapping[str, str] | None = None
+    keys: Iterable[str],
+    shares: Mapping[str, Fraction],
+    seed: int,
+    groups: Mapping[str, str] | None = None,
+    forced: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Assigns each key to a split.
 
     The groups are ordered by a hash of their name and the seed, and dealt out in that order until each split has its
-    size. Without groups (each key its own) the sizes are exact; with them, a split is exceeded by less than its last
-    group. A key's place depends on its own hash and on how many come before it, so that adding pairs moves few.
+    size. Without groups (each key its own) the sizes are exact; with them, they are as exact as moving or exchanging
+    single groups can make them. A key's place depends on its own hash and on how many come before it, so that adding
+    pairs moves few.
 
     Args:
         keys: the keys of all pairs.
         shares: the share of each split, adding up to 1.
         seed: another seed gives another assignment.
         groups: the group of a key; keys of one group stay on one side. A key without an entry is its own group.
+        forced: the split of groups whose place is not decided here; they count towards its size.
 
     Returns:
         The split of each key.
@@ -95,16 +102,64 @@ def assign(
     for key in keys:
         members[(groups or {}).get(key, key)].append(key)
     wanted = sizes(sum(map(len, members.values())), shares)
-    filled: Counter[str] = Counter()
-    result: dict[str, str] = {}
-    for group in order(members, seed, 'split'):
-        # The first split with room, else the one that is the least over its size.
-        split = next((s for s in wanted if filled[s] + len(members[group]) <= wanted[s]), None)
+    free = [group for group in order(members, seed, 'split') if group not in (forced or {})]
+    split_of = {group: split for group, split in (forced or {}).items() if group in members}
+    filled = Counter(dict.fromkeys(wanted, 0))
+    for group, split in split_of.items():
+        filled[split] += len(members[group])
+    counts = {group: len(members[group]) for group in free}
+    dealt = _deal(counts, wanted, filled)
+    split_of |= _level(dealt, counts, wanted, filled)
+    return {key: split_of[group] for group, found in members.items() for key in found}
+
+
+def _deal(counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]) -> dict[str, str]:
+    """Gives each group, in turn, to the first split with room for it, else to the one least over its size."""
+    result = {}
+    for group, count in counts.items():
+        split = next((name for name in wanted if filled[name] + count <= wanted[name]), None)
         if split is None:
             split = max(wanted, key=lambda name: wanted[name] - filled[name])
-        filled[split] += len(members[group])
-        result.update(dict.fromkeys(members[group], split))
+        filled[split] += count
+        result[group] = split
     return result
+
+
+def _level(
+    split_of: dict[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
+) -> dict[str, str]:
+    """Moves a group, or exchanges two, as long as that brings the sizes nearer to what is wanted.
+
+    Groups of one size are alike here: the last ones in the order of their hashes, at the border, are taken.
+    """
+    result = dict(split_of)
+    while any(filled[split] != wanted[split] for split in wanted) and (
+        change := _best_change(result, counts, wanted, filled)
+    ):
+        for group, split in change:
+            filled[result[group]] -= counts[group]
+            filled[split] += counts[group]
+            result[group] = split
+    return result
+
+
+def _best_change(
+    split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
+) -> list[tuple[str, str]]:
+    """The groups to move, each with its new split; none if no change helps."""
+    last: dict[str, dict[int, str]] = {split: {} for split in wanted}
+    for group, split in split_of.items():
+        last[split][counts[group]] = group
+    best, best_gain = [], 0
+    for giver, taker in itertools.permutations(wanted, 2):
+        excess, lack = filled[giver] - wanted[giver], wanted[taker] - filled[taker]
+        for there, here in itertools.product(last[giver], [0, *last[taker]]):
+            moved = there - here
+            gain = abs(excess) - abs(excess - moved) + abs(lack) - abs(lack - moved)
+            if moved > 0 and gain > best_gain:
+                back = [(last[taker][here], giver)] if here else []
+                best, best_gain = [(last[giver][there], taker), *back], gain
+    return best
 
 
 def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:

@@ -25,7 +25,7 @@ def test_counts_the_markers_of_this_plan(tmp_path):
     output = io.StringIO()
     with progress.Progress(job, plans, output) as shown:
         assert output.getvalue() == 'continuing: 1 of 4 shards are already made\n'
-        assert shown.line(2.0) == '1/4 shards, 5/20 pairs, 0.0 pairs/s, no shard finished yet'
+        assert shown.line(2.0) == '1/4 shards, 5/20 pairs, 0.0 pairs/s, none finished yet'
         marker = finish('f1')
         shown._poll()
         marker.unlink()  # published

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import pathlib
 import threading
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, label_map, manifest, pairing, preparation, publication, rejects, sharding
+from seg_pipeline import errors, label_map, manifest, pairing, placement, preparation, publication, rejects, sharding
 from tests import fake_data
 
 
@@ -177,13 +178,44 @@ def test_another_data_set_in_the_same_place_is_refused(job):
 def test_differences_name_file_and_values(job):
     plans = _plans(job)
     _publish(job, plans)
-    assert publication.difference(job, plans) is None
+    pairs = [pair for plan in plans for pair in plan.pairs]
+    assert publication.difference(job, pairs) is None
     other = dataclasses.replace(job, image_encoding='jpeg')
-    assert publication.difference(other, plans) == "options: image_encoding is 'png' there and 'jpeg' here"
-    assert '0003' in publication.difference(job, [plan for plan in plans if plan.split == 'train'])
+    assert publication.difference(other, pairs) == "options: image_encoding is 'png' there and 'jpeg' here"
+    other = dataclasses.replace(job, split_options={**job.split_options, 'stratify': 'rare'})
+    assert publication.difference(other, pairs) == "options: stratify is None there and 'rare' here"
+    assert publication.difference(job, pairs[1:]) == f'pair {pairs[0].key!r} is in it and has no files here'
+    assert publication.difference(job, [*pairs, pairing.Pair('x', 'x', 'x')]) == "pair 'x' is here and not in it"
     photo = pathlib.Path(job.images) / 'img_0005.png'
     photo.write_bytes(photo.read_bytes() + b' ')
-    assert str(photo) in publication.difference(job, plans)
+    assert str(photo) in publication.difference(job, pairs)
+
+
+def test_a_rejected_pair_makes_a_difference_once_it_is_mended(job, tmp_path):
+    mask = pathlib.Path(job.masks) / 'seg_0004.png'
+    good = mask.read_bytes()
+    _spoil(job)
+    plans = _plans(job)
+    pairs = [pair for plan in plans for pair in plan.pairs]
+    _publish(job, plans, allow_rejects=True)
+    assert publication.difference(job, pairs) is None
+    mask.write_bytes(good)
+    assert publication.difference(job, pairs) == "pair '0004' was rejected then and is good now"
+
+
+def test_records_say_why_and_duplicates_are_listed(job):
+    plans = _plans(job)
+    keys = [pair.key for plan in plans for pair in plan.pairs]
+    reasons = {key: placement.Placement('train', 'hash') for key in keys}
+    reasons['0002'] = placement.Placement('train', 'identical to 0001', '0001')
+    dataset_dir = pathlib.Path(
+        _publish(job, plans, placements=reasons, duplicates=(('0001', '0002'), ('0004', 'gone')))
+    )
+    lines = [json.loads(line) for line in (dataset_dir / manifest.RECORDS_FILE).read_text().splitlines()]
+    found = {line['key']: (line['split_reason'], line['group']) for line in lines}
+    assert found == {key: (reasons[key].reason, reasons[key].group) for key in keys}
+    (group,) = json.loads((dataset_dir / manifest.DUPLICATES_FILE).read_text())
+    assert [(line['key'], line['split_reason']) for line in group] == [('0001', 'hash'), ('0002', 'identical to 0001')]
 
 
 def test_an_output_that_cannot_be_written(job):
