@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=['seg_pipeline*', 'beam_jobs*', 'trainer*']),
     package_data={
         'seg_pipeline.clothing_parsing': ['*.csv', '*.md', '*.txt', '*.tsv', '*.bib', '*.json', '*.sha256'],
+        'seg_pipeline.data_card': ['page.html', 'page.css', 'page.js'],
         'trainer': ['recipes/*.flags'],
     },
     install_requires=[
@@ -51,6 +52,7 @@ setup(
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff>=0.6',
+            'selenium>=4.20',
             'selenium>=4.20',
             'setuptools>=69',  # builds the wheel that a test installs
         ],

@@ -1,0 +1,346 @@
+"""The parts of the card, each a function from values to HTML in which every text is escaped."""
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from seg_pipeline import rejects as rejects_lib
+from seg_pipeline.data_card import charts
+from seg_pipeline.data_card.gallery import Picture
+from seg_pipeline.data_card.text import (
+    aligned_percent,
+    count,
+    escape,
+    hex_color,
+    listed,
+    percent,
+    plural,
+    size,
+    weight,
+)
+from seg_pipeline.label_map import BACKGROUND_ID, IGNORE_COLOR, LabelMap
+from seg_pipeline.manifest import Shard
+from seg_pipeline.rejects import Reject
+
+_FEW_IMAGES = 5
+_LISTED_REJECTS = 200  # of one reason; the rest stands in rejected.jsonl
+_LISTED_GROUPS = 100
+_LISTED_PAIRS = 6
+
+Figures = Mapping[str, Any]
+
+
+def spectrum(total: Figures, labels: LabelMap) -> str:
+    """A band of all classes but the background, each as wide as its share of the pixels."""
+    rows = sorted((row for row in total['classes'] if row['id'] != BACKGROUND_ID), key=lambda row: -row['pixels'])
+    pixels = max(sum(row['pixels'] for row in rows), 1)
+    return ''.join(
+        f'<i style="flex-grow:{row["pixels"] / pixels:.6f};background:{hex_color(labels.colors[row["id"]])}" '
+        f'title="{escape(row["name"])}: {percent(row["pixels"] / pixels)}"></i>'
+        for row in rows
+        if row['pixels']
+    )
+
+
+def findings(total: Figures, splits: Mapping[str, Figures], rejected: Sequence[Reject]) -> str:
+    """What a reader should know before using the data, as list items."""
+    present = [row for row in total['classes'] if row['images']]
+    lines = []
+    if absent := [row['name'] for row in total['classes'] if not row['images']]:
+        lines.append(f'{_classes(absent)} in no image: {listed(absent)}.')
+    for split, figures in splits.items():
+        names = [row['name'] for row in figures['classes'] if not row['images'] and row['name'] not in absent]
+        if names:
+            lines.append(f'{_classes(names)} in some image, but in none of <b>{escape(split)}</b>: {listed(names)}.')
+    if few := [row['name'] for row in present if row['images'] < _FEW_IMAGES]:
+        lines.append(f'{_classes(few)} in fewer than {_FEW_IMAGES} images: {listed(few)}.')
+    if present:
+        most = max(present, key=lambda row: row['pixels'])
+        share = most['pixels'] / max(total['num_pixels'] - total['ignored_pixels'], 1)
+        lines.append(
+            f'A model that answers <b>{escape(most["name"])}</b> everywhere has a pixel accuracy of {percent(share)}.'
+        )
+    if rejected:
+        lines.append(f'{plural(len(rejected), "pair or file was", "pairs or files were")} rejected; see below.')
+    return ''.join(f'<li>{line}</li>' for line in lines)
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f'{plural(len(names), "class appears", "classes appear")}'
+
+
+def split_key(splits: Iterable[str]) -> str:
+    """Which colour stands for which split."""
+    return ''.join(f'<span><i class="split-{i}"></i>{escape(split)}</span>' for i, split in enumerate(splits))
+
+
+def split_table(splits: Mapping[str, Figures], shards: Sequence[Shard]) -> str:
+    """The rows of the split table."""
+    images = max(sum(figures['num_records'] for figures in splits.values()), 1)
+    rows = []
+    for number, (split, figures) in enumerate(splits.items()):
+        members = [shard for shard in shards if shard.split == split]
+        present = sum(1 for row in figures['classes'] if row['images'])
+        mean, deviation = (
+            ' '.join(f'{value:.1f}' for value in figures[name])
+            for name in ('channel_mean', 'channel_standard_deviation')
+        )
+        rows.append(
+            f'<tr><th scope="row"><i class="split-dot split-{number}"></i>{escape(split)}</th>'
+            f'<td>{count(figures["num_records"])}</td><td>{percent(figures["num_records"] / images)}</td>'
+            f'<td>{count(len(members))}</td><td>{size(sum(shard.num_bytes for shard in members))}</td>'
+            f'<td>{present}</td><td>{percent(figures["ignored_share"])}</td><td>{mean}</td><td>{deviation}</td></tr>'
+        )
+    return ''.join(rows)
+
+
+def class_table(total: Figures, splits: Mapping[str, Figures], labels: LabelMap) -> str:
+    """The class table: a head whose buttons sort and a row for each class, that with the most pixels first."""
+    heads = [
+        _head('Class', 'text'),
+        _head('Id', 'number'),
+        _head('Pixels', 'number', sort='descending'),
+        _head('Images', 'number'),
+        *(_head(f'In {split}', 'number', number) for number, split in enumerate(splits)),
+        _head('Weight, inverse', 'number'),
+        _head('Weight, median', 'number'),
+    ]
+    valid = max(total['num_pixels'] - total['ignored_pixels'], 1)
+    longest = max((row['pixels'] for row in total['classes'] if row['id'] != BACKGROUND_ID), default=0) or 1
+    body = []
+    for row in sorted(total['classes'], key=lambda row: (-row['pixels'], row['id'])):
+        share, images = row['pixels'] / valid, row['images']
+        cells = [
+            f'<th scope="row" data-value="{escape(row["name"])}"><i class="swatch" '
+            f'style="background:{hex_color(labels.colors[row["id"]])}"></i>{escape(row["name"])}</th>',
+            _cell(row['id'], str(row['id'])),
+            _cell(
+                row['pixels'], aligned_percent(share), bar=row['pixels'] / longest, title=plural(row['pixels'], 'pixel')
+            ),
+            _cell(images, count(images), bar=images / max(total['num_records'], 1)),
+            *(_split_cell(figures, row['id']) for figures in splits.values()),
+            _cell(row['inverse_frequency_weight'], weight(row['inverse_frequency_weight'])),
+            _cell(row['median_frequency_weight'], weight(row['median_frequency_weight'])),
+        ]
+        body.append(f'<tr{"" if images else " class=absent"}>{"".join(cells)}</tr>')
+    return f'<thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody>'
+
+
+def _head(title: str, kind: str, split: int | None = None, sort: str = 'none') -> str:
+    dot = '' if split is None else f'<i class="split-dot split-{split}"></i>'
+    button = f'<button type="button">{dot}{escape(title)}</button>'
+    return f'<th scope="col" aria-sort="{sort}" data-kind="{kind}">{button}</th>'
+
+
+def _cell(value: float | None, text: str, bar: float | None = None, title: str = '') -> str:
+    """A cell that sorts by `value`; a bar longer than the cell is cut and says so by its end."""
+    attributes = f' data-value="{-1 if value is None else value!r}"' + (f' title="{escape(title)}"' if title else '')
+    if bar is None:
+        return f'<td{attributes}>{text}</td>'
+    cut = ' cut' if bar > 1 else ''
+    return (
+        f'<td class="bar"{attributes}><i class="track{cut}"><i style="width:{100 * min(bar, 1):.2f}%"></i></i>'
+        f'<span>{text}</span></td>'
+    )
+
+
+def _split_cell(figures: Figures, class_id: int) -> str:
+    row = figures['classes'][class_id]
+    share = row['pixels'] / max(figures['num_pixels'] - figures['ignored_pixels'], 1)
+    if not row['images']:
+        return '<td data-value="0" class="missing">absent</td>'
+    return f'<td data-value="{share!r}">{aligned_percent(share)}<small>{count(row["images"])}</small></td>'
+
+
+def sizes_summary(total: Figures) -> str:
+    """One sentence on the sizes of the sources."""
+    rows = total['source_sizes']
+    if not rows:
+        return ''
+    most = max(rows, key=lambda row: (row['images'], row['height'], row['width']))
+    if len(rows) == 1:
+        return f'All sources are {most["height"]} × {most["width"]} pixels (height × width).'
+    smallest, largest = (pick(rows, key=lambda row: row['height'] * row['width']) for pick in (min, max))
+    return (
+        f'{plural(len(rows), "size")} (height × width), from {smallest["height"]} × {smallest["width"]} to '
+        f'{largest["height"]} × {largest["width"]}; the most frequent is {most["height"]} × {most["width"]}, '
+        f'{plural(most["images"], "image")}.'
+    )
+
+
+def cooccurrence(total: Figures, labels: LabelMap) -> str:
+    """The heat map, and the pairs of classes that chance explains the least."""
+    heat_map = charts.cooccurrence(total, labels)
+    if not heat_map:
+        return '<p class="quiet">Fewer than two classes appear beside the background.</p>'
+    images = {row['id']: row['images'] for row in total['classes'] if row['id'] != BACKGROUND_ID}
+    together = {
+        (row['ids'][0], row['ids'][1]): row['images'] for row in total['cooccurrence'] if row['ids'][0] != BACKGROUND_ID
+    }
+    # What independence would give; where that is less than a few images, finding none says nothing.
+    expected = {
+        (a, b): images[a] * images[b] / total['num_records']
+        for a in images
+        for b in images
+        if a < b and images[a] * images[b] >= _FEW_IMAGES * total['num_records']
+    }
+    # In standard deviations of a count that is left to chance.
+    surprise = {pair: (together.get(pair, 0) - mean) / mean**0.5 for pair, mean in expected.items()}
+    most = sorted(together, key=lambda pair: (-together[pair], pair))
+    attracted = sorted((pair for pair in surprise if surprise[pair] > 1), key=lambda pair: (-surprise[pair], pair))
+    avoiding = sorted((pair for pair in surprise if surprise[pair] < -1), key=lambda pair: (surprise[pair], pair))
+
+    def against_chance(pair: tuple[int, int]) -> str:
+        return f'{count(together.get(pair, 0))}, by chance {expected[pair]:.0f}'
+
+    lists = [
+        _pair_list('Together most often', most, labels, lambda pair: plural(together[pair], 'image')),
+        _pair_list('More often than by chance', attracted, labels, against_chance),
+        _pair_list('Less often than by chance', avoiding, labels, against_chance),
+    ]
+    return f'<div class="scroll">{heat_map}</div><div class="pairs">{"".join(lists)}</div>'
+
+
+def _pair_list(
+    title: str, pairs: Sequence[tuple[int, int]], labels: LabelMap, text: Callable[[tuple[int, int]], str]
+) -> str:
+    if not pairs:
+        return ''
+    items = ''.join(
+        f'<li>{_name(a, labels)}<span class="with">{_name(b, labels)}</span><b>{text((a, b))}</b></li>'
+        for a, b in pairs[:_LISTED_PAIRS]
+    )
+    return f'<div><h3>{title}</h3><ol>{items}</ol></div>'
+
+
+def _name(class_id: int, labels: LabelMap) -> str:
+    color = hex_color(labels.colors[class_id])
+    return f'<span><i class="swatch" style="background:{color}"></i>{escape(labels.names[class_id])}</span>'
+
+
+def gallery(pictures: Sequence[Picture], labels: LabelMap) -> str:
+    """A figure for each picture: the photo, and on it a canvas that the script fills."""
+    figures = []
+    for number, picture in enumerate(pictures):
+        names = [labels.names[i] for i in picture.ids if i < labels.num_classes and i != BACKGROUND_ID]
+        height, width = picture.proportions
+        chosen = '' if picture.chosen_for is None else f' · {escape(labels.names[picture.chosen_for])}'
+        photo = base64.b64encode(picture.photo).decode()
+        figures.append(
+            f'<figure><div class="picture" style="aspect-ratio:{width}/{height}">'
+            f'<img src="data:image/jpeg;base64,{photo}" alt="{escape(picture.key)}">'
+            f'<canvas data-mask="{number}" role="img" aria-label="{escape(", ".join(names))}"></canvas></div>'
+            f'<figcaption><b>{escape(picture.key)}</b><span>{escape(picture.split)}{chosen}</span></figcaption></figure>'
+        )
+    return ''.join(figures)
+
+
+def legend(pictures: Sequence[Picture], labels: LabelMap) -> str:
+    """A button for each class in the gallery, and for the ignored id where it appears."""
+    shown = sorted({i for picture in pictures for i in picture.ids})
+    buttons = []
+    for class_id in shown:
+        is_class = class_id < labels.num_classes
+        name = labels.names[class_id] if is_class else 'ignored'
+        color = hex_color(labels.colors[class_id] if is_class else IGNORE_COLOR)
+        pressed = 'false' if class_id == BACKGROUND_ID else 'true'
+        buttons.append(
+            f'<button type="button" aria-pressed="{pressed}" data-class="{class_id}">'
+            f'<i class="swatch" style="background:{color}"></i>{escape(name)}</button>'
+        )
+    return ''.join(buttons)
+
+
+def rejects(rejected: Sequence[Reject]) -> str:
+    """What was left out, reason by reason."""
+    if not rejected:
+        return '<p class="quiet">Nothing was rejected: every file that was found is part of the data set.</p>'
+    by_reason: dict[str, list[Reject]] = defaultdict(list)
+    for reject in rejected:
+        by_reason[reject.reason].append(reject)
+    parts = []
+    for reason, members in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
+        items = ''.join(
+            f'<li><b>{escape(reject.key)}</b> {escape(reject.message)}</li>' for reject in members[:_LISTED_REJECTS]
+        )
+        more = len(members) - _LISTED_REJECTS
+        rest = f'<p class="quiet">{count(more)} more in rejected.jsonl.</p>' if more > 0 else ''
+        parts.append(
+            f'<details><summary><b class="number">{count(len(members))}</b><code>{escape(reason)}</code>'
+            f'<span>{escape(rejects_lib.EXPLANATIONS[reason])}</span></summary><ul>{items}</ul>{rest}</details>'
+        )
+    return ''.join(parts)
+
+
+def duplicates(groups: Sequence[Sequence[str]] | None, split_of: Mapping[str, str]) -> str:
+    """The section of groups that look alike; nothing where nobody looked for them."""
+    if groups is None:
+        return ''
+    divided = sum(1 for group in groups if len({split_of.get(key, '') for key in group}) > 1)
+    if not groups:
+        story = 'No two images look alike.'
+    elif divided:
+        story = f'{plural(len(groups), "group")}; <b>{count(divided)} of them stand on both sides of a split.</b>'
+    else:
+        story = f'{plural(len(groups), "group")}; each stands on one side of the splits.'
+    items = ''.join(
+        f'<li>{" ".join(f"<code>{escape(key)}</code>" for key in group)}'
+        f'<span>{escape(", ".join(sorted({split_of[key] for key in group if key in split_of})))}</span></li>'
+        for group in groups[:_LISTED_GROUPS]
+    )
+    more = len(groups) - _LISTED_GROUPS
+    rest = f'<p class="quiet">{plural(more, "more group")}.</p>' if more > 0 else ''
+    return (
+        f'<section id="duplicates"><h2>Near-duplicates</h2><p class="lead">{story}</p>'
+        f'<ul class="groups">{items}</ul>{rest}</section>'
+    )
+
+
+def split_story(options: Mapping[str, Any], splits: Mapping[str, Figures]) -> str:
+    """How the splits were made."""
+    sizes = ', '.join(f'{count(figures["num_records"])} in {escape(split)}' for split, figures in splits.items())
+    if 'split_files' in options:
+        lists = options['split_files'].items()
+        names = ', '.join(f'{escape(split)} ({plural(len(members), "name")})' for split, members in lists)
+        return f'By given lists: {names}. That made {sizes}.'
+    if 'splits' not in options:
+        return f'{sizes}.'
+    shares = ', '.join(f'{escape(split)} {escape(share)}' for split, share in options['splits'].items())
+    parts = [
+        f'By shares: {shares}. The keys were put in the order of a hash of key and seed '
+        f'{escape(options.get("seed", 0))} and dealt out in that order; that made {sizes}.'
+    ]
+    if options.get('group_regex'):
+        parts.append(f'Images of one group, found by <code>{escape(options["group_regex"])}</code>, stay together.')
+    if options.get('near_duplicates', 'off') != 'off':
+        distance = escape(options.get('max_distance', '?'))
+        parts.append(f'So do images whose perceptual hashes differ in at most {distance} of 64 bits.')
+    if options.get('stratify') == 'rare':
+        parts.append('Every class that at least two groups show is in every split.')
+    return ' '.join(parts)
+
+
+def command(text: str) -> str:
+    """The command that made the data set, with a button that copies it."""
+    if not text:
+        return ''
+    shown = escape(text).replace(' --', ' \\\n  --')
+    return (
+        f'<h3>The command</h3><div class="command"><pre id="command" data-text="{escape(text)}">{shown}</pre>'
+        '<button type="button" data-copy="command">Copy</button></div>'
+    )
+
+
+def facts(fingerprint: str, options: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """Fingerprint, options and versions as rows of a table."""
+    rows = [('fingerprint', fingerprint)]
+    rows += [(name, _value(options[name])) for name in sorted(options)]
+    rows += [(f'{name} version', versions[name]) for name in sorted(versions)]
+    return ''.join(f'<tr><th scope="row">{escape(name)}</th><td><code>{escape(v)}</code></td></tr>' for name, v in rows)
+
+
+def _value(value: Any, limit: int = 300) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= limit else f'{text[:limit]}… ({count(len(text))} characters; all in manifest.json)'
