@@ -5,19 +5,32 @@ The work directory holds finished shards by their fingerprint: `<fingerprint>.tf
 made them; so an interrupted job continues, and two at once only share their work.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
 import PIL
 
-from seg_pipeline import durable_files, errors, formats, manifest, masks, records, rejects, resizing
+from seg_pipeline import (
+    array_records,
+    durable_files,
+    errors,
+    formats,
+    manifest,
+    masks,
+    records,
+    rejects,
+    resizing,
+    schemas,
+)
 from seg_pipeline import images as images_lib
 from seg_pipeline.label_map import LabelMap
 from seg_pipeline.pairing import Pair
@@ -25,6 +38,7 @@ from seg_pipeline.remapping import Remapping
 from seg_pipeline.sharding import ShardPlan
 from seg_pipeline.statistics import SplitStatistics
 
+FILE_FORMATS = ('tfrecord', 'array_record')
 RECORD_FORMAT = 2  # part of every fingerprint: raise it when equal inputs no longer give equal bytes or equal markers
 
 
@@ -42,6 +56,8 @@ class Preparation:
         version: TFDS version.
         image_size: (height, width) of the records.
         image_encoding: how images are stored, `png` or `jpeg`.
+        schema: the names under which a record's parts are stored, see `schemas`.
+        file_format: `tfrecord` or `array_record`.
         resize, mask_resize: how they get that size, see `resizing.resize_mask`.
         mask_format: see `masks.MaskReader`.
         max_pixels: larger sources are rejected unread.
@@ -58,6 +74,8 @@ class Preparation:
     resize: str = 'squash'
     mask_resize: str = 'nearest'
     image_encoding: str = 'png'
+    schema: str = schemas.TFDS
+    file_format: str = 'tfrecord'
     mask_format: str = 'auto'
     max_pixels: int = formats.DEFAULT_MAX_PIXELS
     remapping: Remapping | None = None
@@ -85,6 +103,8 @@ class Preparation:
             'resize': self.resize,
             'mask_resize': self.mask_resize,
             'image_encoding': self.image_encoding,
+            'schema': self.schema,
+            'file_format': self.file_format,
             'mask_format': self.mask_format,
             'max_pixels': self.max_pixels,
             'remapping': self.remapping and self.remapping.to_json(),
@@ -137,9 +157,12 @@ class ShardSummary:
     rejects: tuple[rejects.Reject, ...]
 
 
-def library_versions() -> dict[str, str]:
-    """The versions of the libraries whose code decides the bytes of a record."""
-    return {'numpy': np.__version__, 'opencv': cv2.__version__, 'pillow': PIL.__version__}
+def library_versions(file_format: str = 'tfrecord') -> dict[str, str]:
+    """The versions of the libraries whose code decides the bytes of a shard."""
+    versions = {'numpy': np.__version__, 'opencv': cv2.__version__, 'pillow': PIL.__version__}
+    if file_format == 'array_record':
+        versions['array_record'] = importlib.metadata.version('array_record')
+    return versions
 
 
 def fingerprint(job: Preparation, plan: ShardPlan) -> str:
@@ -147,7 +170,7 @@ def fingerprint(job: Preparation, plan: ShardPlan) -> str:
     value = {
         'format': RECORD_FORMAT,
         'label_map': job.label_map.to_json(),
-        'libraries': library_versions(),
+        'libraries': library_versions(job.file_format),
         'options': job.record_options(),
         'pairs': [
             [pair.key, pair.image, pair.mask, _stamp(job.images, pair.image), _stamp(job.masks, pair.mask)]
@@ -176,7 +199,12 @@ def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
     Raises:
         RejectError: with the reason why it cannot be part of the data set.
     """
-    decoded = decode_pair(job, pair)
+    with rejects.decoding(os.path.join(job.images, pair.image)):
+        return resize_pair(job, decode_pair(job, pair))
+
+
+def resize_pair(job: Preparation, decoded: DecodedPair) -> PreparedPair:
+    """Brings a pair to the size of the records."""
     return PreparedPair(
         resizing.resize_image(decoded.image, job.image_size, job.resize),
         stored_mask(job, decoded),
@@ -220,15 +248,16 @@ def decode_pair(job: Preparation, pair: Pair) -> DecodedPair:
 
 def serialize(job: Preparation, pair: Pair, prepared: PreparedPair) -> bytes:
     """The tf.train.Example of one pair."""
-    return records.serialize_example(
-        {
-            'image': images_lib.encode_image(prepared.image, job.image_encoding),
-            'segmentation_mask': images_lib.encode_png(prepared.mask),
-            'file_name': pair.image.encode(),
-            'original_height': prepared.original_size[0],
-            'original_width': prepared.original_size[1],
-        }
+    fields = schemas.Fields(
+        key=pair.key,
+        file_name=pair.image,
+        image=images_lib.encode_image(prepared.image, job.image_encoding),
+        image_encoding=job.image_encoding,
+        mask=images_lib.encode_png(prepared.mask),
+        size=job.image_size,
+        original_size=prepared.original_size,
     )
+    return records.serialize_example(schemas.to_features(job.schema, fields))
 
 
 def write_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
@@ -251,8 +280,10 @@ def _make_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
     lines: list[dict[str, Any]] = []
-    with durable_files.replacing(shard_path(job, plan.fingerprint)) as file:
-        writer = records.Writer(file)
+    with (
+        durable_files.replacing(shard_path(job, plan.fingerprint)) as file,
+        contextlib.closing(_open_writer(job, file)) as writer,
+    ):
         for pair in plan.pairs:
             try:
                 prepared = read_pair(job, pair)
@@ -268,6 +299,12 @@ def _make_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
     summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
     _write_marker(job, summary, lines)
     return summary
+
+
+def _open_writer(job: Preparation, file: IO[bytes]) -> records.Writer | array_records.Writer:
+    if job.file_format == 'array_record':
+        return array_records.Writer(file.name)
+    return records.Writer(file)
 
 
 def _record_line(plan: ShardPlan, pair: Pair, prepared: PreparedPair, index: int) -> dict[str, Any]:
@@ -288,7 +325,7 @@ def _record_line(plan: ShardPlan, pair: Pair, prepared: PreparedPair, index: int
 
 def shard_path(job: Preparation, shard_fingerprint: str) -> str:
     """Where a shard is kept until the data set is published."""
-    return os.path.join(job.work_dir, f'{shard_fingerprint}.tfrecord')
+    return os.path.join(job.work_dir, f'{shard_fingerprint}.{job.file_format}')
 
 
 def marker_path(job: Preparation, shard_fingerprint: str) -> str:

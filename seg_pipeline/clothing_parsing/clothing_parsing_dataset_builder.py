@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from seg_pipeline import errors, images, label_map, pairing, preparation, rejects, splits, tfds_metadata
+from seg_pipeline import (
+    errors,
+    images,
+    label_map,
+    pairing,
+    preparation,
+    rejects,
+    remapping,
+    splits,
+    tfds_metadata,
+)
 from seg_pipeline.clothing_parsing import source
 from seg_pipeline.preparation import Preparation
 
@@ -23,24 +33,37 @@ if TYPE_CHECKING:
 
 _SPLITS = 'train:0.8,validation:0.2'
 _SEED = 0
+_GROUPED_PREFIX = '9groups_'
 
 
 @dataclasses.dataclass
 class ClothingParsingConfig(tfds.core.BuilderConfig):
-    """A size of the images and masks.
+    """A size of the images and masks, and a table of classes.
 
     Attributes:
         image_size: (height, width); None keeps every photo as it is.
+        remap: file of the groups that take the place of the 59 classes; None keeps those.
     """
 
     image_size: tuple[int, int] | None = Preparation.image_size
+    remap: str | None = None
 
     @classmethod
-    def of_size(cls, height: int, width: int) -> 'ClothingParsingConfig':
-        """The config `<height>x<width>`."""
-        size = (height, width)
-        description = f'Images and masks of {height} x {width} pixels (height x width).'
-        return cls(name=tfds_metadata.config_name(size), description=description, image_size=size)
+    def of(cls, size: tuple[int, int] | None, grouped: bool = False) -> 'ClothingParsingConfig':
+        """The config `<height>x<width>` or `original`, or one of these behind `9groups_`."""
+        name = tfds_metadata.config_name(size) if size else 'original'
+        extent = f'{size[0]} x {size[1]} pixels (height x width)' if size else 'the size that was published'
+        return cls(
+            name=_GROUPED_PREFIX + name if grouped else name,
+            description=f'Images and masks of {extent}, {"9 groups" if grouped else "59 classes"}.',
+            image_size=size,
+            remap=source.NINE_GROUPS_FILE if grouped else None,
+        )
+
+    def classes(self) -> tuple[label_map.LabelMap, remapping.Remapping | None]:
+        """The classes of the records, and what leads to them from the 59."""
+        published = label_map.read_source(source.LABELS_FILE)
+        return remapping.read(self.remap, published) if self.remap else (published.to_label_map(), None)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -51,11 +74,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         '1.0.0': 'The first 1000 annotated photos, split 800 to 200 by a hash of their number.'
     }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
-        ClothingParsingConfig.of_size(*Preparation.image_size),
-        ClothingParsingConfig.of_size(384, 256),
-        ClothingParsingConfig(
-            name='original', description='Images and masks of the size that was published.', image_size=None
-        ),
+        ClothingParsingConfig.of(size, grouped)
+        for grouped in (False, True)
+        for size in (Preparation.image_size, (384, 256), None)
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Nothing needs to be done by hand: without a manual_dir the published data are downloaded. To use data that are at
@@ -80,10 +101,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _create_builder_config(
         self, builder_config: str | tfds.core.BuilderConfig | None, version: str | tfds.core.Version | None
     ) -> tfds.core.BuilderConfig | None:
-        """Makes a config of any `<height>x<width>`."""
+        """Makes a config of any `<height>x<width>`, with or without `9groups_` before it."""
         unknown = isinstance(builder_config, str) and builder_config not in self.builder_configs
-        if unknown and (size := re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', str(builder_config))):
-            return ClothingParsingConfig.of_size(int(size[1]), int(size[2]))
+        if unknown and (found := re.fullmatch(rf'({_GROUPED_PREFIX})?([1-9]\d*)x([1-9]\d*)', str(builder_config))):
+            return ClothingParsingConfig.of((int(found[2]), int(found[3])), grouped=bool(found[1]))
         return super()._create_builder_config(builder_config, version)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -94,7 +115,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=tfds_metadata.SUPERVISED_KEYS)
         size = self.builder_config.image_size or (None, None)
         return self.dataset_info_from_configs(
-            features=tfds_metadata.features(size, label_map.read(source.LABELS_FILE), Preparation.image_encoding),
+            features=tfds_metadata.features(size, self.builder_config.classes()[0], Preparation.image_encoding),
             supervised_keys=tfds_metadata.SUPERVISED_KEYS,
             homepage=source.REPOSITORY,
             license='Apache License 2.0',
@@ -109,11 +130,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         found = _source(dl_manager)
+        _check_labels(found.labels)
+        classes, mapping = self.builder_config.classes()
         job = Preparation(
             images=found.images,
             masks=found.masks,
             output_dir='',
-            label_map=_read_labels(found.labels),
+            label_map=classes,
+            remapping=mapping,
             image_size=self.builder_config.image_size or Preparation.image_size,
         )
         pairs = _find_pairs(found)
@@ -153,14 +177,13 @@ def _source(dl_manager: tfds.download.DownloadManager) -> source.Source:
     return source.unpack(archive, archive.with_name(f'{archive.name}.unpacked'))
 
 
-def _read_labels(path: str) -> label_map.LabelMap:
+def _check_labels(path: str) -> None:
     found, expected = label_map.read(path), label_map.read(source.LABELS_FILE)
     if found.names != expected.names:
         raise errors.UserError(
             f'{path}: {len(found.names)} classes that are not the {len(expected.names)} of Clothing Co-Parsing; '
             'prepare data with other classes with beam_jobs.prepare_dataset'
         )
-    return expected
 
 
 def _find_pairs(found: source.Source) -> list[pairing.Pair]:
@@ -176,10 +199,10 @@ def _find_pairs(found: source.Source) -> list[pairing.Pair]:
 def _example(pair: pairing.Pair, job: Preparation, keep_size: bool) -> tuple[str, dict[str, Any]]:
     """The key and features of one pair; images as the bytes that prepare_dataset writes."""
     try:
+        decoded = preparation.decode_pair(job, pair)
         if keep_size:
-            mask = images.read_mask(os.path.join(job.masks, pair.mask))
-            job = dataclasses.replace(job, image_size=mask.shape)
-        prepared = preparation.read_pair(job, pair)
+            job = dataclasses.replace(job, image_size=decoded.mask.shape)
+        prepared = preparation.resize_pair(job, decoded)
     except rejects.RejectError as error:
         raise errors.UserError(f'{error.reason}: {error}') from error
     return pair.key, {

@@ -31,6 +31,7 @@ NUM_PAIRS = 1000
 
 _PACKAGE = pathlib.Path(__file__).parent
 LABELS_FILE = str(_PACKAGE / 'labels.csv')
+NINE_GROUPS_FILE = str(_PACKAGE / 'nine_groups.csv')  # a remapping of them
 _DIGESTS_FILE = _PACKAGE / 'published.sha256'
 _PHOTOS, _ANNOTATIONS = 'photos', 'annotations/pixel-level'
 # The directories that users have, the most faithful first: the published archive, the PNG layout, its JPEG twin.

@@ -36,7 +36,7 @@ class ClothingParsingTest(tfds.testing.DatasetBuilderTestCase):
     """TFDS's own checks, on the five pairs of dummy_data."""
 
     DATASET_CLASS = builder_lib.Builder
-    BUILDER_CONFIG_NAMES_TO_TEST = ('128x128', 'original')
+    BUILDER_CONFIG_NAMES_TO_TEST = ('128x128', 'original', '9groups_128x128')
     SPLITS = {'train': 4, 'validation': 1}  # noqa: RUF012
 
 
@@ -185,6 +185,28 @@ def test_original_keeps_every_pixel(kaggle_dir: pathlib.Path, tmp_path: pathlib.
         np.testing.assert_array_equal(image, expected)
         np.testing.assert_array_equal(mask, cv2.imread(str(kaggle_dir / f'png_masks/MASKS/seg_{number}'), 0))
         assert original_size == mask.shape
+
+
+def test_nine_groups_are_the_classes_remapped(kaggle_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    builder = tfds.builder('clothing_parsing/9groups_original', data_dir=str(tmp_path))
+    _prepare(builder, kaggle_dir, tmp_path)
+    lines = pathlib.Path(source.NINE_GROUPS_FILE).read_text().splitlines()
+    group_of = dict(line.split(',')[:2] for line in lines if not line.startswith('#'))
+    groups = list(dict.fromkeys(group_of.values()))[1:]  # without the header
+    assert builder.info.features['segmentation_mask'].names == groups
+    seen = set()
+    for name, (_, _, mask, _) in _read(builder).items():
+        classes = cv2.imread(str(kaggle_dir / f'png_masks/MASKS/seg_{name.removeprefix("img_")}'), 0)
+        for number in np.unique(classes):
+            np.testing.assert_array_equal(mask[classes == number], groups.index(group_of[_NAMES[number]]))
+        seen |= set(np.unique(mask))
+    assert len(seen) > 4
+
+
+def test_groups_of_any_size(tmp_path: pathlib.Path) -> None:
+    builder = tfds.builder('clothing_parsing/9groups_8x6', data_dir=str(tmp_path))
+    assert builder.info.features['image'].shape == (8, 6, 3)
+    assert builder.info.features['segmentation_mask'].num_classes == 9
 
 
 def test_other_classes_are_refused(tmp_path: pathlib.Path) -> None:
