@@ -6,10 +6,13 @@ before they load it, so that a mistake is answered at once and on one line.
 
 import importlib.util
 import os
+import tempfile
 
 from absl import logging
 
 from seg_pipeline import errors
+
+_NVIDIA_DEVICE = '/dev/nvidiactl'  # there as soon as the driver is
 
 
 def start_tensorflow() -> None:
@@ -27,3 +30,27 @@ def start_tensorflow() -> None:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     if logging.get_verbosity() == logging.INFO:  # Its default once flags are parsed.
         logging.set_verbosity(logging.WARNING)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without what it tells a machine that has no GPU about its search for one.
+
+    Its libraries write that to the descriptor of stderr before any log level counts, where it would bury the one line
+    that a user's mistake gets. Where there is a GPU, every word of it may matter and stays.
+    """
+    if os.path.exists(_NVIDIA_DEVICE):
+        return
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            said.seek(0)
+            os.write(stderr, said.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -90,6 +90,10 @@ class Execution:
     keep_checkpoints: int = 2
 
 
+# Options of prepare_dataset that decide whether records can be read here.
+_READABLE = {'schema': 'tfds', 'file_format': 'tfrecord'}
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
     """The data set a run learns from, as far as the run depends on it."""
@@ -101,6 +105,13 @@ class Data:
 
     @classmethod
     def from_manifest(cls, manifest: manifest_lib.Manifest) -> 'Data':
+        """What the manifest says. Raises `UserError` if the records are not of the kind that the trainer reads."""
+        for name, wanted in _READABLE.items():
+            if (found := manifest.options.get(name, wanted)) != wanted:
+                raise errors.UserError(
+                    f'data set {manifest.dataset_name} {manifest.config_name} was made with --{name}={found}, for '
+                    f'other readers; the trainer reads --{name}={wanted}: prepare the data set again with that'
+                )
         height, width = manifest.image_size
         return cls(manifest.dataset_name, manifest.fingerprint, (height, width), manifest.label_map)
 

@@ -49,6 +49,7 @@ def main(argv: list[str]) -> None:
 
 
 def _evaluate(manifest: manifest_lib.Manifest) -> None:
+    trainer.load_tensorflow()
     from trainer import checkpoints, evaluation, strategy  # These load TensorFlow, which takes seconds.
 
     devices = strategy.make(_STRATEGY.value, _VIRTUAL_DEVICES.value)

@@ -38,6 +38,7 @@ def main(argv: list[str]) -> None:
     if _FORMAT.value == 'onnx' and importlib.util.find_spec('tf2onnx') is None:
         raise errors.UserError('--format=onnx needs tf2onnx, which is not installed: pip install tf2onnx onnx')
     trainer.start_tensorflow()
+    trainer.load_tensorflow()
     from trainer import exporting  # Loads TensorFlow, which takes seconds.
 
     try:

@@ -30,6 +30,7 @@ def main(argv: list[str]) -> None:
     found = photos.find(_IMAGES.value, _MASKS.value)
     output_dir = _OUTPUT_DIR.value
     trainer.start_tensorflow()
+    trainer.load_tensorflow()
     from trainer import checkpoints, inference, prediction  # These load TensorFlow, which takes seconds.
 
     model, run = checkpoints.load_for_inference(_MODEL_DIR.value)

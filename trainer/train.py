@@ -92,6 +92,7 @@ def main(argv: list[str]) -> int | None:
 def _train(
     run: config.RunConfig, execution: config.Execution, manifest: manifest_lib.Manifest, weights: str | None
 ) -> int | None:
+    trainer.load_tensorflow()
     from trainer import checkpoints, interruption, loop, strategy  # These load TensorFlow, which takes seconds.
 
     devices = strategy.make(execution.strategy, execution.virtual_devices)
