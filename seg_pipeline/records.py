@@ -1,5 +1,7 @@
 """The bytes of a data set: tf.train.Example messages in TFRecord files, written and read without TensorFlow.
 
+The functions that read take ArrayRecord files too, known by their names, and leave them to `array_records`.
+
 A TFRecord file is a sequence of records, each framed as (all integers little-endian)
 
     uint64 length | uint32 masked CRC-32C of the length | the payload | uint32 masked CRC-32C of the payload
@@ -13,6 +15,7 @@ import dataclasses
 import hashlib
 import os
 import struct
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
@@ -28,20 +31,25 @@ FeatureValue = bytes | int
 
 
 class DamagedRecordError(ValueError):
-    """A TFRecord file whose bytes contradict themselves; the message names file, record and byte offset."""
+    """A file whose bytes contradict themselves; the message names file, record and, of a TFRecord, byte offset."""
 
-    def __init__(self, path: str, index: int, offset: int, problem: str) -> None:
-        super().__init__(f'{path}: record {index} at byte {offset}: {problem}')
+    def __init__(self, path: str, index: int, offset: int | None, problem: str) -> None:
+        super().__init__(f'{path}: {place(index, offset)}: {problem}')
         self.index = index
         self.offset = offset
 
 
+def place(index: int, offset: int | None) -> str:
+    """How messages name a record: `record 3 at byte 4711`; ArrayRecord files tell no offsets."""
+    return f'record {index}' if offset is None else f'record {index} at byte {offset}'
+
+
 @dataclasses.dataclass(frozen=True)
 class Payload:
-    """The bytes of one record and where they are: `index` in its file, `offset` of its frame in bytes."""
+    """The bytes of one record and where they are: `index` in its file, `offset` of a TFRecord's frame in bytes."""
 
     index: int
-    offset: int
+    offset: int | None
     data: bytes
 
 
@@ -51,7 +59,7 @@ class Record:
 
     Attributes:
         index: place in the file, from 0.
-        offset: byte offset of the record in the file.
+        offset: byte offset of the record in the file; None in an ArrayRecord file.
         file_name: the image's path in the source folder.
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) uint8 class ids.
@@ -59,7 +67,7 @@ class Record:
     """
 
     index: int
-    offset: int
+    offset: int | None
     file_name: str
     image: np.ndarray
     mask: np.ndarray
@@ -163,20 +171,37 @@ class Writer:
         self.num_records += 1
         self.payload_bytes += len(payload)
 
+    def close(self) -> None:
+        """There is nothing to do; the file is the caller's."""
+
 
 def read_payloads(path: str) -> Iterator[Payload]:
-    """Reads a TFRecord file record by record, checking both checksums of each.
+    """Reads a file record by record, checking the checksums of each.
 
     Raises:
         DamagedRecordError: at the first record that is cut off or whose checksum does not hold.
         OSError: if the file cannot be read.
     """
+    if is_array_record(path):
+        yield from _array_records().read_payloads(path)
+        return
     with open(path, 'rb') as file:
         offset = index = 0
         while (data := _read_frame(file, path, index, offset)) is not None:
             yield Payload(index, offset, data)
             offset += len(data) + FRAME_BYTES
             index += 1
+
+
+def is_array_record(path: str) -> bool:
+    """Whether a file's name says that it is an ArrayRecord file."""
+    return '.array_record' in os.path.basename(path)
+
+
+def _array_records() -> types.ModuleType:
+    from seg_pipeline import array_records
+
+    return array_records
 
 
 def _read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | None:
@@ -229,21 +254,23 @@ def decode(payload: Payload) -> Record:
     Raises:
         ValueError, KeyError, IndexError: if the payload is not a record of this package.
     """
-    from seg_pipeline import images, masks
+    from seg_pipeline import images, masks, schemas
 
-    features = parse_example(payload.data)
+    stored = schemas.from_features(parse_example(payload.data))
     return Record(
         index=payload.index,
         offset=payload.offset,
-        file_name=features['file_name'][0].decode(),
-        image=images.decode_image(features['image'][0], 'image'),
-        mask=masks.decode(features['segmentation_mask'][0], 'segmentation_mask'),
-        original_size=(features['original_height'][0], features['original_width'][0]),
+        file_name=stored.file_name,
+        image=images.decode_image(stored.image, 'image'),
+        mask=masks.decode(stored.mask, 'segmentation_mask'),
+        original_size=stored.original_size,
     )
 
 
-def offsets(path: str) -> list[int]:
+def offsets(path: str) -> list[int | None]:
     """The byte offset of every record: with it, `read_at` gets record k without reading those before it.
+
+    In an ArrayRecord file each is None, and `read_at` does without.
 
     Raises:
         DamagedRecordError: see `read_payloads`.
@@ -251,7 +278,7 @@ def offsets(path: str) -> list[int]:
     return [payload.offset for payload in read_payloads(path)]
 
 
-def read_at(path: str, index: int, offset: int) -> Record:
+def read_at(path: str, index: int, offset: int | None) -> Record:
     """Reads one record.
 
     Args:
@@ -262,6 +289,8 @@ def read_at(path: str, index: int, offset: int) -> Record:
     Raises:
         DamagedRecordError: if no whole record begins there.
     """
+    if offset is None:
+        return decode(_array_records().read_payload(path, index))
     with open(path, 'rb') as file:
         file.seek(offset)
         data = _read_frame(file, path, index, offset)
@@ -281,6 +310,10 @@ def read_some(path: str, indices: Iterable[int]) -> Iterator[Record]:
         DamagedRecordError: if one of them, or the length of one before it, is damaged or missing.
         OSError: if the file cannot be read.
     """
+    if is_array_record(path):
+        for wanted in sorted(set(indices)):
+            yield read_at(path, wanted, None)
+        return
     offset = index = 0
     with open(path, 'rb') as file:
         for wanted in sorted(set(indices)):

@@ -29,9 +29,9 @@ class ShardPlan:
     fingerprint: str = ''
 
 
-def shard_name(dataset_name: str, split: str, index: int, count: int) -> str:
+def shard_name(dataset_name: str, split: str, index: int, count: int, file_format: str = 'tfrecord') -> str:
     """The name that TFDS expects: `name-split.tfrecord-00000-of-00008`."""
-    return f'{dataset_name}-{split}.tfrecord-{index:05d}-of-{count:05d}'
+    return f'{dataset_name}-{split}.{file_format}-{index:05d}-of-{count:05d}'
 
 
 def parse_counts(text: str, split_names: Iterable[str]) -> dict[str, int]:
@@ -52,7 +52,13 @@ def parse_counts(text: str, split_names: Iterable[str]) -> dict[str, int]:
 
 
 def plan(
-    pairs: Iterable[Pair], split_of: Mapping[str, str], counts: Mapping[str, int], seed: int, dataset_name: str
+    pairs: Iterable[Pair],
+    split_of: Mapping[str, str],
+    counts: Mapping[str, int],
+    seed: int,
+    dataset_name: str,
+    *,
+    file_format: str = 'tfrecord',
 ) -> list[ShardPlan]:
     """Cuts every split into shards of nearly equal size.
 
@@ -62,6 +68,7 @@ def plan(
         counts: the number of shards of a split; others get one for each 100 pairs. Never more than a split has pairs.
         seed: decides the order of the records, together with their keys.
         dataset_name: first part of the shards' names.
+        file_format: second part of them.
 
     Returns:
         The shards, ordered by split and number.
@@ -76,7 +83,7 @@ def plan(
         count = min(counts.get(split, default_count(len(keys))), len(keys))
         for index in range(count):
             part = keys[index * len(keys) // count : (index + 1) * len(keys) // count]
-            name = shard_name(dataset_name, split, index, count)
+            name = shard_name(dataset_name, split, index, count, file_format)
             plans.append(ShardPlan(name, split, tuple(by_key[key] for key in part)))
     return sorted(plans, key=lambda shard: shard.name)
 

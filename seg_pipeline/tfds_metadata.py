@@ -98,6 +98,7 @@ def write(
     label_map: LabelMap,
     image_encoding: str,
     shards: Iterable[SplitShards],
+    file_format: str = 'tfrecord',
     card: Card | None = None,
 ) -> tuple[str, ...]:
     """Writes the metadata files into a directory; equal arguments give equal bytes.
@@ -113,6 +114,7 @@ def write(
         label_map: see `features`.
         image_encoding: see `features`.
         shards: the splits in the order in which TFDS lists them, each (name, records of each shard, payload bytes).
+        file_format: that of the shards, `tfrecord` or `array_record`.
         card: what TFDS tells about it; otherwise the plain facts.
 
     Returns:
@@ -140,9 +142,9 @@ def write(
         homepage=card.homepage or None,
         citation=card.citation or None,
         license=card.license or None,
-        split_dict=tfds.core.splits.SplitDict([_split_info(dataset_dir, name, split) for split in shards]),
+        split_dict=tfds.core.splits.SplitDict([_split_info(dataset_dir, name, split, file_format) for split in shards]),
     )
-    info.set_file_format('tfrecord')
+    info.set_file_format(file_format)
     info.write_to_directory(dataset_dir)
     return (_LICENSE_FILE, *_FILES) if card.license else _FILES
 
@@ -160,12 +162,14 @@ def _plain_card(image_size: tuple[int, int], label_map: LabelMap) -> Card:
     )
 
 
-def _split_info(dataset_dir: str | os.PathLike[str], name: str, split: SplitShards) -> 'tfds.core.SplitInfo':
+def _split_info(
+    dataset_dir: str | os.PathLike[str], name: str, split: SplitShards, file_format: str
+) -> 'tfds.core.SplitInfo':
     import tensorflow_datasets as tfds
 
     split_name, shard_lengths, payload_bytes = split
     template = tfds.core.ShardedFileTemplate(
-        dataset_name=name, data_dir=os.fspath(dataset_dir), split=split_name, filetype_suffix='tfrecord'
+        dataset_name=name, data_dir=os.fspath(dataset_dir), split=split_name, filetype_suffix=file_format
     )
     return tfds.core.SplitInfo(
         name=split_name, shard_lengths=list(shard_lengths), num_bytes=payload_bytes, filename_template=template

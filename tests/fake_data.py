@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,9 +56,12 @@ def make_dataset(
     seed: int = 0,
     num_shards: str = '',
     source_size: tuple[int, int] = (48, 40),
-    image_encoding: str = 'png',
+    **options: Any,
 ) -> str:
-    """Prepares a data set with the functions of the Beam job, without Beam, and returns its directory."""
+    """Prepares a data set with the functions of the Beam job, without Beam, and returns its directory.
+
+    `options` are further ones of `preparation.Preparation`.
+    """
     source = pathlib.Path(output_dir) / 'source'
     write_pairs(source, num_pairs, source_size, num_classes, seed)
     shares = splits_lib.parse_fractions(splits)
@@ -67,8 +71,8 @@ def make_dataset(
         output_dir=str(output_dir),
         label_map=label_map.read(str(source / 'labels.csv')),
         image_size=image_size,
-        image_encoding=image_encoding,
         split_options={'splits': {name: str(share) for name, share in shares.items()}, 'seed': seed},
+        **options,
     )
     return prepare(job, sharding.parse_counts(num_shards, shares))
 
@@ -83,7 +87,7 @@ def prepare(job: preparation.Preparation, shard_counts: dict[str, int] | None = 
     )
     seed = job.split_options['seed']
     split_of = splits_lib.assign((pair.key for pair in pairs), shares, seed)
-    plans = sharding.plan(pairs, split_of, shard_counts or {}, seed, job.dataset_name)
+    plans = sharding.plan(pairs, split_of, shard_counts or {}, seed, job.dataset_name, file_format=job.file_format)
     summaries = [preparation.write_shard(job, plan) for plan in preparation.with_fingerprints(job, plans)]
     published = publication.publish(publication.Publication(job, tuple(plan.name for plan in plans)), summaries)
     assert published is not None, [reject for summary in summaries for reject in summary.rejects]
