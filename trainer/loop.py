@@ -83,7 +83,8 @@ class Loop:
         if self._store.restore():
             print(f'resuming {self._model_dir} after step {int(self._state.step)}', flush=True)
         self._progress.begin(int(self._state.step))
-        with input_pipeline.naming_damaged_shards(self._data_dir, self._manifest, config.TRAIN_SPLIT):
+        splits = [name for name in (config.TRAIN_SPLIT, config.VALIDATION_SPLIT) if name in self._manifest.split_names]
+        with input_pipeline.naming_damaged_shards(self._data_dir, self._manifest, *splits):
             return all(self._train_phase(phase, stop) for phase in schedules.phases(self._run.recipe))
 
     def _train_phase(self, phase: schedules.Phase, stop: interruption.Interruption) -> bool:
