@@ -71,7 +71,7 @@ def _shard_problems(
             count += 1
             line = lines[payload.index] if lines and payload.index < len(lines) else None
             if problem := _record_problem(whole, payload, line):
-                where = f'record {payload.index} at byte {payload.offset}{_key_of(line)}'
+                where = f'{records.place(payload.index, payload.offset)}{_key_of(line)}'
                 yield f'{path}: {where}: {problem}'
     except records.DamagedRecordError as error:
         line = lines[error.index] if lines and error.index < len(lines) else None
