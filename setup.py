@@ -53,7 +53,6 @@ setup(
             'pytest-xdist>=3.6',
             'ruff>=0.6',
             'selenium>=4.20',
-            'selenium>=4.20',
             'setuptools>=69',  # builds the wheel that a test installs
         ],
         'bench': ['webdataset>=0.2'],

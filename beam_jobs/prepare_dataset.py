@@ -8,6 +8,7 @@ stopped. Flags that are not listed here go to Beam (`--direct_num_workers=4`, `-
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -168,6 +169,7 @@ def _prepare(options: PipelineOptions) -> None:
             )
         _conclude(work, plans)
         scanning.forget(job, batches)
+        command=_command(),
 
 
 def _preparation(choice: planning.SplitChoice) -> Preparation:
@@ -261,6 +263,12 @@ def _report_foreign(job: Preparation, own: Sequence[str]) -> None:
         return
     what = f'{job.work_dir}: {len(paths)} files of other commands, {workspace.num_bytes(paths) / 1e6:.1f} MB'
     if _CLEAN.value:
+def _command() -> str:
+    """What to type to make this data set again. Without Beam's flags, which decide where it is made, not what it is."""
+    own = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    return shlex.join(['python', '-m', 'beam_jobs.prepare_dataset', *(f.serialize() for f in own if f.present)])
+
+
         workspace.clean(job.work_dir, frozenset(own))
         print(f'{what}, removed')
     else:

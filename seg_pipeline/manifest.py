@@ -18,6 +18,7 @@ RECORDS_FILE = 'records.jsonl'
 STATISTICS_FILE = 'statistics.json'
 DUPLICATES_FILE = 'duplicates.json'
 REJECTED_FILE = 'rejected.jsonl'
+CARD_FILE = 'report/index.html'
 SCHEMA_VERSION = 1
 _BLOCK_BYTES = 1 << 20
 

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
 from seg_pipeline import durable_files, errors, manifest, preparation, rejects, tfds_metadata, workspace
 from seg_pipeline import statistics as statistics_lib
+from seg_pipeline.data_card import gallery, page
 from seg_pipeline.pairing import Pair
 from seg_pipeline.placement import Placement
 from seg_pipeline.preparation import Preparation, ShardSummary
@@ -136,9 +137,38 @@ def build(
         shards=_split_shards(shards),
         card=tfds_metadata.Card(description=_description(job, shards)),
     )
-    result = _manifest(job, shards, staging, hashlib.sha256(records_text).hexdigest())
+    described = _manifest(job, shards, hashlib.sha256(records_text).hexdigest())
+    card = _card(publication, described, staging, summaries=summaries, lines=lines, rejected=rejected)
+    _write(staging, manifest.CARD_FILE, page.render(card))
+    result = dataclasses.replace(described, files=_file_digests(staging, {shard.name for shard in shards}))
     _write(staging, manifest.FILE_NAME, result.to_bytes())
     return result
+
+
+def _card(
+    publication: Publication,
+    described: manifest.Manifest,
+    staging: str,
+    *,
+    summaries: Sequence[ShardSummary],
+    lines: Sequence[dict[str, Any]],
+    rejected: Sequence[Reject],
+) -> page.DataCard:
+    """What the card tells; of the shards in `staging`, only the records of its gallery are read."""
+    job = publication.job
+    total = statistics_lib.merged(summary.statistics for summary in summaries).result(job.label_map)
+    # A squashed photo is seen as it was; the other modes keep its aspect ratio.
+    proportions = 'source' if job.resize == 'squash' else 'stored'
+    return page.DataCard(
+        manifest=described,
+        total=total,
+        splits=_statistics(job, summaries),
+        rejects=rejected,
+        pictures=gallery.choose(staging, lines, total['classes'], proportions=proportions),
+        command=publication.command,
+        duplicates=[[line['key'] for line in members] for members in _duplicates(publication, lines)],
+        split_of={line['key']: line['split'] for line in lines},
+    )
 
 
 def _why(placement: Placement | None) -> dict[str, str | None]:
@@ -195,13 +225,16 @@ def _description(job: Preparation, shards: Sequence[manifest.Shard]) -> str:
     )
 
 
-def _manifest(
-    job: Preparation, shards: tuple[manifest.Shard, ...], staging: str, records_sha256: str
-) -> manifest.Manifest:
-    names = {shard.name for shard in shards}
-    files = {
-        name: manifest.digest(os.path.join(staging, name)) for name in sorted(os.listdir(staging)) if name not in names
-    }
+def _file_digests(root: str, but: Collection[str]) -> dict[str, manifest.FileDigest]:
+    """The digests of all files below a directory by their paths in it, but of some."""
+    names = sorted(
+        os.path.relpath(os.path.join(directory, name), root) for directory, _, names in os.walk(root) for name in names
+    )
+    return {name: manifest.digest(os.path.join(root, name)) for name in names if name not in but}
+
+
+def _manifest(job: Preparation, shards: tuple[manifest.Shard, ...], records_sha256: str) -> manifest.Manifest:
+    """The manifest, but for the digests of the files beside the shards."""
     options = {**job.record_options(), **job.split_options}
     versions = preparation.library_versions()
     decisive = [options, versions, job.label_map.to_json(), records_sha256]
@@ -214,7 +247,7 @@ def _manifest(
         library_versions=versions,
         label_map=job.label_map,
         shards=shards,
-        files=files,
+        files={},
     )
 
 

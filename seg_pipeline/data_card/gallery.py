@@ -48,7 +48,7 @@ def choose(
     classes: Sequence[Mapping[str, Any]],
     *,
     limit: int = DEFAULT_LIMIT,
-    source_proportions: bool = True,
+    proportions: str = 'source',
 ) -> tuple[Picture, ...]:
     """Chooses records that show as many classes as possible, the rarest first, and reads those alone.
 
@@ -60,7 +60,7 @@ def choose(
         lines: the lines of `records.jsonl`.
         classes: the rows `classes` of `SplitStatistics.result` over all splits.
         limit: how many pictures.
-        source_proportions: show records in the proportions of their sources: right where they were squashed.
+        proportions: `source` to show records in the proportions of their sources, `stored` in their own.
 
     Returns:
         At most `limit` pictures; equal arguments give equal ones.
@@ -75,10 +75,10 @@ def choose(
     for row in sorted(classes, key=lambda row: (row['images'], row['id'])):
         key = row['largest_in']
         if key in by_key and row['id'] not in shown and key not in chosen and len(chosen) < limit:
-            chosen[key] = _read(dataset_dir, by_key[key], source_proportions, row['id'])
+            chosen[key] = _read(dataset_dir, by_key[key], proportions, row['id'])
             shown.update(chosen[key].ids)
     for key in _spread([line['key'] for line in lines if line['key'] not in chosen], limit - len(chosen)):
-        chosen[key] = _read(dataset_dir, by_key[key], source_proportions)
+        chosen[key] = _read(dataset_dir, by_key[key], proportions)
     return tuple(chosen.values())
 
 
@@ -87,9 +87,7 @@ def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
     return (keys[(2 * i + 1) * len(keys) // (2 * count)] for i in range(count))
 
 
-def _read(
-    dataset_dir: str, line: Mapping[str, Any], source_proportions: bool, chosen_for: int | None = None
-) -> Picture:
+def _read(dataset_dir: str, line: Mapping[str, Any], proportions: str, chosen_for: int | None = None) -> Picture:
     path = os.path.join(dataset_dir, line['shard'])
     (record,) = records.read_some(path, [line['index']])
     height, width = record.mask.shape
@@ -100,7 +98,7 @@ def _read(
         split=line['split'],
         photo=_jpeg(resizing.resize_image(record.image, size)),
         mask=resizing.resize_mask(record.mask, size),
-        proportions=record.original_size if source_proportions else (height, width),
+        proportions=record.original_size if proportions == 'source' else (height, width),
         chosen_for=chosen_for,
     )
 

@@ -12,8 +12,8 @@ from typing import Any
 from seg_pipeline.data_card import charts, sections
 from seg_pipeline.data_card.gallery import Picture, encode_runs
 from seg_pipeline.data_card.text import count, escape, percent, size
-from seg_pipeline.label_map import BACKGROUND_ID, IGNORE_COLOR, LabelMap
-from seg_pipeline.manifest import Shard
+from seg_pipeline.label_map import BACKGROUND_ID, IGNORE_COLOR
+from seg_pipeline.manifest import Manifest
 from seg_pipeline.rejects import Reject
 
 
@@ -28,37 +28,23 @@ class DataCard:
     """What the card tells.
 
     Attributes:
-        dataset_name: the TFDS name.
-        config_name: the TFDS config.
-        version: the TFDS version.
-        fingerprint: of the data set, in hex.
-        label_map: the classes.
+        manifest: of the data set; the digests of its files may be missing.
         total: `SplitStatistics.result` over all splits.
         splits: the same for each split, in order.
-        shards: all shards.
         rejects: what was left out.
         pictures: the gallery.
-        options: the options that decided the contents.
-        library_versions: the versions of the libraries that decide bytes.
         command: what made the data set; empty if not known.
-        duplicate_groups: keys of images that look alike, group by group; None if nobody looked.
-        split_of: the split of each key of those groups.
+        duplicates: keys of photos that are the same or nearly so, group by group.
+        split_of: the split of each of those keys.
     """
 
-    dataset_name: str
-    config_name: str
-    version: str
-    fingerprint: str
-    label_map: LabelMap
+    manifest: Manifest
     total: Mapping[str, Any]
     splits: Mapping[str, Mapping[str, Any]]
-    shards: Sequence[Shard] = ()
     rejects: Sequence[Reject] = ()
     pictures: Sequence[Picture] = ()
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    library_versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     command: str = ''
-    duplicate_groups: Sequence[Sequence[str]] | None = None
+    duplicates: Sequence[Sequence[str]] = ()
     split_of: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -67,33 +53,35 @@ def render(card: DataCard) -> bytes:
 
     Its content security policy forbids every request, and every script but its own, whatever the names in it say.
     """
+    about = card.manifest
+    labels = about.label_map
     script = _resource('page.js')
     values = {
         'script_hash': base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         'style': _resource('page.css'),
         'script': script,
         'data': _script_data(card),
-        'name': escape(card.dataset_name),
-        'subtitle': escape(f'{card.config_name} · version {card.version} · {card.fingerprint[:12]}'),
-        'spectrum': sections.spectrum(card.total, card.label_map),
+        'name': escape(about.dataset_name),
+        'subtitle': escape(f'{about.config_name} · version {about.version} · fingerprint {about.fingerprint[:12]}'),
+        'spectrum': sections.spectrum(card.total, labels),
         'tiles': _tiles(card),
         'findings': sections.findings(card.total, card.splits, card.rejects),
         'split_key': sections.split_key(card.splits),
-        'split_table': sections.split_table(card.splits, card.shards),
-        'class_table': sections.class_table(card.total, card.splits, card.label_map),
-        'frequencies': charts.class_frequencies(card.splits, card.total, card.label_map),
+        'split_table': sections.split_table(card.splits, about.shards),
+        'class_table': sections.class_table(card.total, card.splits, labels),
+        'frequencies': charts.class_frequencies(card.splits, card.total, labels),
         'brightness': charts.brightness(card.splits),
         'heights': charts.source_sizes(card.splits, 'height'),
         'widths': charts.source_sizes(card.splits, 'width'),
         'sizes_summary': sections.sizes_summary(card.total),
-        'cooccurrence': sections.cooccurrence(card.total, card.label_map),
-        'gallery': sections.gallery(card.pictures, card.label_map),
-        'legend': sections.legend(card.pictures, card.label_map),
+        'cooccurrence': sections.cooccurrence(card.total, labels),
+        'gallery': sections.gallery(card.pictures, labels),
+        'legend': sections.legend(card.pictures, labels),
         'rejects': sections.rejects(card.rejects),
-        'duplicates': sections.duplicates(card.duplicate_groups, card.split_of),
-        'split_story': sections.split_story(card.options, card.splits),
+        'duplicates': sections.duplicates(card.duplicates, card.split_of),
+        'split_story': sections.split_story(about.options, card.splits),
         'command': sections.command(card.command),
-        'facts': sections.facts(card.fingerprint, card.options, card.library_versions),
+        'facts': sections.facts(about.fingerprint, about.options, about.library_versions),
     }
     return _Template(_resource('page.html')).substitute(values).encode()
 
@@ -104,7 +92,7 @@ def _resource(name: str) -> str:
 
 def _script_data(card: DataCard) -> str:
     """What the script draws the gallery from; `<` is escaped, so that no name can end the element."""
-    labels = card.label_map
+    labels = card.manifest.label_map
     value = {
         'classes': {
             **{i: {'name': name, 'color': labels.colors[i]} for i, name in enumerate(labels.names)},
@@ -123,9 +111,9 @@ def _tiles(card: DataCard) -> str:
     present = sum(1 for row in card.total['classes'] if row['images'])
     tiles = [
         (count(card.total['num_records']), 'images'),
-        (f'{present} of {card.label_map.num_classes}', 'classes appear'),
+        (f'{present} of {card.manifest.label_map.num_classes}', 'classes appear'),
         (' + '.join(count(figures['num_records']) for figures in card.splits.values()), ' + '.join(card.splits)),
-        (size(sum(shard.num_bytes for shard in card.shards)), f'in {count(len(card.shards))} shards'),
+        (size(sum(shard.num_bytes for shard in card.manifest.shards)), f'in {count(len(card.manifest.shards))} shards'),
         (percent(card.total['ignored_share']), 'of the pixels ignored'),
         (count(len(card.rejects)), 'rejected'),
     ]

@@ -274,27 +274,25 @@ def rejects(rejected: Sequence[Reject]) -> str:
     return ''.join(parts)
 
 
-def duplicates(groups: Sequence[Sequence[str]] | None, split_of: Mapping[str, str]) -> str:
-    """The section of groups that look alike; nothing where nobody looked for them."""
-    if groups is None:
-        return ''
-    divided = sum(1 for group in groups if len({split_of.get(key, '') for key in group}) > 1)
+def duplicates(groups: Sequence[Sequence[str]], split_of: Mapping[str, str]) -> str:
+    """The section of photos that are the same or nearly so; nothing where there are none."""
     if not groups:
-        story = 'No two images look alike.'
-    elif divided:
-        story = f'{plural(len(groups), "group")}; <b>{count(divided)} of them stand on both sides of a split.</b>'
-    else:
-        story = f'{plural(len(groups), "group")}; each stands on one side of the splits.'
+        return ''
+    divided = sum(1 for group in groups if len({split_of[key] for key in group}) > 1)
+    where = 'each stands on one side of the splits'
+    if divided:
+        where = f'<b class="missing">{count(divided)} of them stand in more than one split</b>'
     items = ''.join(
         f'<li>{" ".join(f"<code>{escape(key)}</code>" for key in group)}'
-        f'<span>{escape(", ".join(sorted({split_of[key] for key in group if key in split_of})))}</span></li>'
+        f'<span>{escape(", ".join(sorted({split_of[key] for key in group})))}</span></li>'
         for group in groups[:_LISTED_GROUPS]
     )
     more = len(groups) - _LISTED_GROUPS
-    rest = f'<p class="quiet">{plural(more, "more group")}.</p>' if more > 0 else ''
+    rest = f'<p class="quiet">{plural(more, "more group")} in duplicates.json.</p>' if more > 0 else ''
     return (
-        f'<section id="duplicates"><h2>Near-duplicates</h2><p class="lead">{story}</p>'
-        f'<ul class="groups">{items}</ul>{rest}</section>'
+        f'<section id="duplicates"><h2>Duplicates and near-duplicates</h2><p class="lead">'
+        f'{plural(sum(map(len, groups)), "image")} in {plural(len(groups), "group")} that are the same or nearly so; '
+        f'{where}.</p><ul class="groups">{items}</ul>{rest}</section>'
     )
 
 

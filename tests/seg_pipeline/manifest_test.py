@@ -42,7 +42,7 @@ def test_unknown_split_names_the_known_ones(dataset_dir):
 def test_an_altered_shard_is_named(dataset_dir, tmp_path):
     found = manifest.read(dataset_dir)
     manifest.check_shards(dataset_dir, found, found.split_names)
-    for path in pathlib.Path(dataset_dir).iterdir():
+    for path in pathlib.Path(dataset_dir).glob('*.tfrecord-*'):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     shard = tmp_path / 'clothing_parsing-train.tfrecord-00001-of-00002'
     data = bytearray(shard.read_bytes())

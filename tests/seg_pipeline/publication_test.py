@@ -42,7 +42,9 @@ def _publish(job, plans, **options):
 
 
 def _digests(directory):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in pathlib.Path(directory).iterdir()}
+    root = pathlib.Path(directory)
+    files = [path for path in root.rglob('*') if path.is_file()]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_records_hold_the_resized_pair(job):

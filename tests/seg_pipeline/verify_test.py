@@ -27,7 +27,7 @@ def test_whole(whole):
 
 
 def test_a_flipped_byte_of_any_file_is_found(dataset_dir):
-    for path in sorted(dataset_dir.iterdir()):
+    for path in sorted(path for path in dataset_dir.rglob('*') if path.is_file()):
         data = path.read_bytes()
         for position in range(0, len(data), max(1, len(data) // 25)):
             path.write_bytes(data[:position] + bytes([data[position] ^ 0x20]) + data[position + 1 :])
