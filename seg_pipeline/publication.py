@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
-from seg_pipeline import durable_files, errors, manifest, preparation, rejects, tfds_metadata, workspace
+from seg_pipeline import durable_files, errors, manifest, preparation, rejects, schemas, tfds_metadata, workspace
 from seg_pipeline import statistics as statistics_lib
 from seg_pipeline.data_card import gallery, page
 from seg_pipeline.pairing import Pair
@@ -60,7 +60,7 @@ def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str 
     if missing or len(summaries) != len(publication.shard_names):
         made = f'{len(summaries)} of {len(publication.shard_names)} shards were made'
         raise errors.UserError(f'{job.work_dir}: {made}; run the command again')
-    rejected = _sorted_rejects([*publication.rejects, *(r for summary in summaries for r in summary.rejects)])
+    rejected = sorted_rejects([*publication.rejects, *(r for summary in summaries for r in summary.rejects)])
     if rejected and not publication.allow_rejects:
         return None
     staging = os.path.join(job.work_dir, f'{workspace.STAGING_PREFIX}{uuid.uuid4().hex}')
@@ -83,7 +83,7 @@ def read_rejects(publication: Publication, plans: Sequence[ShardPlan]) -> list[R
     if os.path.exists(job.dataset_dir):
         return published_rejects(job)
     found = [preparation.read_marker(job, plan) for plan in plans]
-    return _sorted_rejects([*publication.rejects, *(r for summary in found if summary for r in summary.rejects)])
+    return sorted_rejects([*publication.rejects, *(r for summary in found if summary for r in summary.rejects)])
 
 
 def published_rejects(job: Preparation) -> list[Reject]:
@@ -91,7 +91,7 @@ def published_rejects(job: Preparation) -> list[Reject]:
     return [Reject(**line) for line in _read_lines(job, manifest.REJECTED_FILE)]
 
 
-def _sorted_rejects(rejected: Iterable[Reject]) -> list[Reject]:
+def sorted_rejects(rejected: Iterable[Reject]) -> list[Reject]:
     """Rejects in the one order in which they are written and printed."""
     return sorted(rejected, key=lambda reject: (reject.key, reject.reason, reject.message))
 
@@ -126,17 +126,19 @@ def build(
     _write(staging, manifest.RECORDS_FILE, records_text)
     _write(staging, manifest.DUPLICATES_FILE, manifest.canonical_json(_duplicates(publication, lines)))
     _write(staging, manifest.REJECTED_FILE, ''.join(f'{reject.to_json()}\n' for reject in rejected).encode())
-    _write(staging, manifest.STATISTICS_FILE, manifest.canonical_json(_statistics(job, summaries)))
-    tfds_metadata.write(
-        staging,
-        name=job.dataset_name,
-        version=job.version,
-        image_size=job.image_size,
-        label_map=job.label_map,
-        image_encoding=job.image_encoding,
-        shards=_split_shards(shards),
-        card=tfds_metadata.Card(description=_description(job, shards)),
-    )
+    _write(staging, manifest.STATISTICS_FILE, manifest.canonical_json(split_statistics(job, summaries)))
+    if job.schema == schemas.TFDS:  # TFDS cannot be told of records with other names
+        tfds_metadata.write(
+            staging,
+            name=job.dataset_name,
+            version=job.version,
+            image_size=job.image_size,
+            label_map=job.label_map,
+            image_encoding=job.image_encoding,
+            shards=_split_shards(shards),
+            file_format=job.file_format,
+            card=tfds_metadata.Card(description=_description(job, shards)),
+        )
     described = _manifest(job, shards, hashlib.sha256(records_text).hexdigest())
     card = _card(publication, described, staging, summaries=summaries, lines=lines, rejected=rejected)
     _write(staging, manifest.CARD_FILE, page.render(card))
@@ -162,7 +164,7 @@ def _card(
     return page.DataCard(
         manifest=described,
         total=total,
-        splits=_statistics(job, summaries),
+        splits=split_statistics(job, summaries),
         rejects=rejected,
         pictures=gallery.choose(staging, lines, total['classes'], proportions=proportions),
         command=publication.command,
@@ -197,7 +199,8 @@ def _write(directory: str, name: str, data: bytes) -> None:
     durable_files.write(os.path.join(directory, name), data)
 
 
-def _statistics(job: Preparation, summaries: Sequence[ShardSummary]) -> dict[str, Any]:
+def split_statistics(job: Preparation, summaries: Sequence[ShardSummary]) -> dict[str, Any]:
+    """The figures of `statistics.json`: those of each split by its name."""
     splits = dict.fromkeys(summary.shard.split for summary in summaries)
     return {
         split: statistics_lib.merged(s.statistics for s in summaries if s.shard.split == split).result(job.label_map)
@@ -236,7 +239,7 @@ def _file_digests(root: str, but: Collection[str]) -> dict[str, manifest.FileDig
 def _manifest(job: Preparation, shards: tuple[manifest.Shard, ...], records_sha256: str) -> manifest.Manifest:
     """The manifest, but for the digests of the files beside the shards."""
     options = {**job.record_options(), **job.split_options}
-    versions = preparation.library_versions()
+    versions = preparation.library_versions(job.file_format)
     decisive = [options, versions, job.label_map.to_json(), records_sha256]
     return manifest.Manifest(
         dataset_name=job.dataset_name,
@@ -297,7 +300,7 @@ def difference(job: Preparation, pairs: Iterable[Pair]) -> str | None:
     for name, there, here in (
         ('options', present.options, {**job.record_options(), **job.split_options}),
         ('label table', present.label_map.to_json(), job.label_map.to_json()),
-        ('libraries', present.library_versions, preparation.library_versions()),
+        ('libraries', present.library_versions, preparation.library_versions(job.file_format)),
     ):
         for key in sorted(there.keys() | here.keys()):
             if there.get(key) != here.get(key):

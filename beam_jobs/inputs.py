@@ -1,0 +1,64 @@
+"""Where the pairs come from: folders that the user names, or a published data set that is downloaded."""
+
+import dataclasses
+import sys
+import time
+
+from seg_pipeline import errors
+
+SOURCES = ('clothing_parsing',)
+_REPORT_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The folders of the images and masks, and the label table."""
+
+    images: str
+    masks: str
+    labels: str
+
+
+def resolve(images: str | None, masks: str | None, labels: str | None, source: str | None, download_dir: str) -> Inputs:
+    """Makes sure that the inputs are named once, and downloads a published data set.
+
+    Args:
+        images, masks, labels: what the flags of these names say.
+        source: one of `SOURCES`, instead of them.
+        download_dir: where a download is kept, and found again.
+
+    Raises:
+        UserError: if one is missing, both are given, or the download fails.
+    """
+    given = {'--images': images, '--masks': masks, '--labels': labels}
+    if source:
+        if named := [flag for flag, value in given.items() if value]:
+            raise errors.UserError(f'--source={source} has its own images, masks and labels: leave out {named[0]}')
+        return _download(download_dir)
+    if missing := [flag for flag, value in given.items() if not value]:
+        raise errors.UserError(
+            f'{missing[0]} is missing: give --images, --masks and --labels, or --source={SOURCES[0]}. See --help'
+        )
+    return Inputs(images or '', masks or '', labels or '')
+
+
+def _download(directory: str) -> Inputs:
+    # Imported here: it registers the builder with TFDS, which takes a second.
+    from seg_pipeline.clothing_parsing import source
+
+    found = source.fetch(directory, report=_Report())
+    return Inputs(found.images, found.masks, found.labels)
+
+
+class _Report:
+    """Tells on stderr, every few seconds, how far a download is."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last >= _REPORT_SECONDS:
+            self._last = now
+            of = f' of {total / 1e6:.0f}' if total else ''
+            print(f'downloaded {done / 1e6:.0f}{of} MB', file=sys.stderr)
