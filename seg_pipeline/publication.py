@@ -161,6 +161,7 @@ def _card(
     total = statistics_lib.merged(summary.statistics for summary in summaries).result(job.label_map)
     # A squashed photo is seen as it was; the other modes keep its aspect ratio.
     proportions = 'source' if job.resize == 'squash' else 'stored'
+    duplicates = _duplicates(publication, lines)
     return page.DataCard(
         manifest=described,
         total=total,
@@ -168,8 +169,8 @@ def _card(
         rejects=rejected,
         pictures=gallery.choose(staging, lines, total['classes'], proportions=proportions),
         command=publication.command,
-        duplicates=[[line['key'] for line in members] for members in _duplicates(publication, lines)],
-        split_of={line['key']: line['split'] for line in lines},
+        duplicates=duplicates,
+        duplicate_pictures=gallery.of_duplicates(staging, lines, duplicates, proportions=proportions),
     )
 
 

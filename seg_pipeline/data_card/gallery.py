@@ -14,6 +14,8 @@ from seg_pipeline import records, resizing
 DEFAULT_LIMIT = 24
 _LONGER_SIDE = 256  # of a picture in the card, in pixels; smaller records stay as they are
 _JPEG_QUALITY = 85
+# Of duplicates, enough to judge whether they are such.
+_SHOWN_GROUPS, _SHOWN_MEMBERS, _SMALL_SIDE = 24, 4, 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +77,38 @@ def choose(
     for row in sorted(classes, key=lambda row: (row['images'], row['id'])):
         key = row['largest_in']
         if key in by_key and row['id'] not in shown and key not in chosen and len(chosen) < limit:
-            chosen[key] = _read(dataset_dir, by_key[key], proportions, row['id'])
+            chosen[key] = read(dataset_dir, by_key[key], proportions=proportions, chosen_for=row['id'])
             shown.update(chosen[key].ids)
     for key in _spread([line['key'] for line in lines if line['key'] not in chosen], limit - len(chosen)):
-        chosen[key] = _read(dataset_dir, by_key[key], proportions)
+        chosen[key] = read(dataset_dir, by_key[key], proportions=proportions)
     return tuple(chosen.values())
+
+
+def of_duplicates(
+    dataset_dir: str,
+    lines: Sequence[Mapping[str, Any]],
+    groups: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    proportions: str = 'source',
+) -> dict[str, Picture]:
+    """Small pictures, by key, of the first members of the first groups.
+
+    Args:
+        dataset_dir: where the shards are.
+        lines: the lines of `records.jsonl`.
+        groups: what `duplicates.json` holds.
+        proportions: see `choose`.
+
+    Raises:
+        DamagedRecordError: if one of the records is damaged.
+        OSError: if a shard cannot be read.
+    """
+    wanted = {member['key'] for group in groups[:_SHOWN_GROUPS] for member in group[:_SHOWN_MEMBERS]}
+    return {
+        line['key']: read(dataset_dir, line, longer_side=_SMALL_SIDE, proportions=proportions)
+        for line in lines
+        if line['key'] in wanted
+    }
 
 
 def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
@@ -87,11 +116,30 @@ def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
     return (keys[(2 * i + 1) * len(keys) // (2 * count)] for i in range(count))
 
 
-def _read(dataset_dir: str, line: Mapping[str, Any], proportions: str, chosen_for: int | None = None) -> Picture:
-    path = os.path.join(dataset_dir, line['shard'])
-    (record,) = records.read_some(path, [line['index']])
+def read(
+    dataset_dir: str,
+    line: Mapping[str, Any],
+    *,
+    longer_side: int = _LONGER_SIDE,
+    proportions: str = 'source',
+    chosen_for: int | None = None,
+) -> Picture:
+    """Reads one record as a picture.
+
+    Args:
+        dataset_dir: where the shards are.
+        line: its line of `records.jsonl`.
+        longer_side: of the picture, in pixels; a smaller record stays as it is.
+        proportions: see `choose`.
+        chosen_for: see `Picture`.
+
+    Raises:
+        DamagedRecordError: if it is damaged.
+        OSError: if the shard cannot be read.
+    """
+    (record,) = records.read_some(os.path.join(dataset_dir, line['shard']), [line['index']])
     height, width = record.mask.shape
-    scale = min(1.0, _LONGER_SIDE / max(height, width))
+    scale = min(1.0, longer_side / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     return Picture(
         key=line['key'],

@@ -34,8 +34,8 @@ class DataCard:
         rejects: what was left out.
         pictures: the gallery.
         command: what made the data set; empty if not known.
-        duplicates: keys of photos that are the same or nearly so, group by group.
-        split_of: the split of each of those keys.
+        duplicates: what `duplicates.json` holds: groups of photos that are the same or nearly so.
+        duplicate_pictures: those of some of them, by key.
     """
 
     manifest: Manifest
@@ -44,8 +44,8 @@ class DataCard:
     rejects: Sequence[Reject] = ()
     pictures: Sequence[Picture] = ()
     command: str = ''
-    duplicates: Sequence[Sequence[str]] = ()
-    split_of: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    duplicates: Sequence[Sequence[Mapping[str, Any]]] = ()
+    duplicate_pictures: Mapping[str, Picture] = dataclasses.field(default_factory=dict)
 
 
 def render(card: DataCard) -> bytes:
@@ -78,7 +78,7 @@ def render(card: DataCard) -> bytes:
         'gallery': sections.gallery(card.pictures, labels),
         'legend': sections.legend(card.pictures, labels),
         'rejects': sections.rejects(card.rejects),
-        'duplicates': sections.duplicates(card.duplicates, card.split_of),
+        'duplicates': sections.duplicates(card.duplicates, card.duplicate_pictures),
         'split_story': sections.split_story(about.options, card.splits),
         'command': sections.command(card.command),
         'facts': sections.facts(about.fingerprint, about.options, about.library_versions),

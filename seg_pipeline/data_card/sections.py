@@ -227,10 +227,9 @@ def gallery(pictures: Sequence[Picture], labels: LabelMap) -> str:
         names = [labels.names[i] for i in picture.ids if i < labels.num_classes and i != BACKGROUND_ID]
         height, width = picture.proportions
         chosen = '' if picture.chosen_for is None else f' · {escape(labels.names[picture.chosen_for])}'
-        photo = base64.b64encode(picture.photo).decode()
         figures.append(
             f'<figure><div class="picture" style="aspect-ratio:{width}/{height}">'
-            f'<img src="data:image/jpeg;base64,{photo}" alt="{escape(picture.key)}">'
+            f'<img src="{_data_uri(picture.photo)}" alt="{escape(picture.key)}">'
             f'<canvas data-mask="{number}" role="img" aria-label="{escape(", ".join(names))}"></canvas></div>'
             f'<figcaption><b>{escape(picture.key)}</b><span>{escape(picture.split)}{chosen}</span></figcaption></figure>'
         )
@@ -274,17 +273,21 @@ def rejects(rejected: Sequence[Reject]) -> str:
     return ''.join(parts)
 
 
-def duplicates(groups: Sequence[Sequence[str]], split_of: Mapping[str, str]) -> str:
-    """The section of photos that are the same or nearly so; nothing where there are none."""
+def duplicates(groups: Sequence[Sequence[Mapping[str, Any]]], pictures: Mapping[str, Picture]) -> str:
+    """The section of photos that are the same or nearly so; nothing where there are none.
+
+    Args:
+        groups: what `duplicates.json` holds.
+        pictures: those of some members, by key.
+    """
     if not groups:
         return ''
-    divided = sum(1 for group in groups if len({split_of[key] for key in group}) > 1)
-    where = 'each stands on one side of the splits'
+    divided = sum(1 for group in groups if len({member['split'] for member in group}) > 1)
+    where = 'each group stands on one side of the splits'
     if divided:
-        where = f'<b class="missing">{count(divided)} of them stand in more than one split</b>'
+        where = f'<b class="missing">{plural(divided, "group stands", "groups stand")} in more than one split</b>'
     items = ''.join(
-        f'<li>{" ".join(f"<code>{escape(key)}</code>" for key in group)}'
-        f'<span>{escape(", ".join(sorted({split_of[key] for key in group})))}</span></li>'
+        f'<li>{"".join(_duplicate(member, pictures.get(member["key"])) for member in group)}</li>'
         for group in groups[:_LISTED_GROUPS]
     )
     more = len(groups) - _LISTED_GROUPS
@@ -294,6 +297,19 @@ def duplicates(groups: Sequence[Sequence[str]], split_of: Mapping[str, str]) -> 
         f'{plural(sum(map(len, groups)), "image")} in {plural(len(groups), "group")} that are the same or nearly so; '
         f'{where}.</p><ul class="groups">{items}</ul>{rest}</section>'
     )
+
+
+def _duplicate(member: Mapping[str, Any], picture: Picture | None) -> str:
+    photo = ''
+    if picture is not None:
+        height, width = picture.proportions
+        photo = f'<img style="aspect-ratio:{width}/{height}" src="{_data_uri(picture.photo)}" alt="">'
+    reason = f'<span>{escape(member["split"])} · {escape(member["split_reason"] or "")}</span>'
+    return f'<figure>{photo}<figcaption><b>{escape(member["key"])}</b>{reason}</figcaption></figure>'
+
+
+def _data_uri(photo: bytes) -> str:
+    return f'data:image/jpeg;base64,{base64.b64encode(photo).decode()}'
 
 
 def split_story(options: Mapping[str, Any], splits: Mapping[str, Figures]) -> str:
