@@ -19,6 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import planning, progress, runners, transforms
 from seg_pipeline import (
     command_line,
+    dry_run,
     errors,
     grouping,
     images,
@@ -49,8 +50,8 @@ _LABELS = flags.DEFINE_string(
 _REMAP = flags.DEFINE_string(
     'remap',
     None,
-    'Other classes than those of --labels: .csv (name,group[,color]) or .json ({"group": ["name", ...]}) with the group '
-    'of every name; the group ignore is no class. Applied before resizing.',
+    'Other classes than those of --labels: .csv (name,group[,color]) or .json ({"group": ["name", ...]}) with the '
+    'group of every name; the group ignore is no class. Applied before resizing.',
 )
 _OUTPUT_DIR = flags.DEFINE_string(
     'output_dir', None, 'The data set appears in OUTPUT_DIR/DATASET_NAME/HEIGHTxWIDTH/VERSION.', required=True
@@ -117,6 +118,11 @@ _MAX_PIXELS = flags.DEFINE_integer('max_pixels', _DEFAULTS.max_pixels, 'Images w
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'fail', ('fail', 'reject'), 'What bad pairs do: end the job, or stay out of the data set.'
 )
+_DRY_RUN = flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Check and count everything, write the report to DATASET_NAME/HEIGHTxWIDTH/dry_run, and make no data set.',
+)
 _CLEAN = flags.DEFINE_bool('clean', False, 'Removes what commands with other inputs or options left unfinished.')
 
 EXIT_INTERRUPTED_JOB = 1
@@ -136,7 +142,7 @@ def _prepare(options: PipelineOptions) -> None:
     job = _preparation(choice)
     found = _find_pairs()
     pairs = choice.members(found.pairs)
-    if os.path.exists(job.dataset_dir):
+    if os.path.exists(job.dataset_dir) and not job.dry_run:
         return _already_there(job, pairs)
     counts = sharding.parse_counts(_NUM_SHARDS.value, choice.names)
     batches = planning.scan(job, choice, pairs, options)
@@ -163,12 +169,15 @@ def _prepare(options: PipelineOptions) -> None:
                     | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
                     | transforms.WriteShards(job)  # ShardSummary
                     | beam.CombineGlobally(beam.combiners.ToListCombineFn())  # list[ShardSummary]
-                    | transforms.PublishDataset(work)  # the data set's directory
+                    | (transforms.ReportFindings(work) if job.dry_run else transforms.PublishDataset(work))
                 ),
                 options,
             )
-        _conclude(work, plans)
+        if not job.dry_run:
+            _conclude(work, plans)
         scanning.forget(job, batches)
+    if job.dry_run:
+        _conclude_dry_run(job)
         command=_command(),
 
 
@@ -193,6 +202,7 @@ def _preparation(choice: planning.SplitChoice) -> Preparation:
         mask_format=_MASK_FORMAT.value,
         max_pixels=_MAX_PIXELS.value,
         split_options={**choice.to_json(), 'num_shards': _NUM_SHARDS.value},
+        dry_run=_DRY_RUN.value,
     )
 
 
@@ -306,6 +316,19 @@ def _conclude(work: publication.Publication, plans: Sequence[sharding.ShardPlan]
     counts = ', '.join(f'{built.num_records(split)} in {split}' for split in built.split_names)
     print(f'{counts}, {len(rejected)} rejected; fingerprint {built.fingerprint[:12]}')
     print(work.job.dataset_dir)
+
+
+def _conclude_dry_run(job: Preparation) -> None:
+    """Prints what a dry run found, from its report."""
+    directory = dry_run.report_dir(job)
+    rejected = dry_run.read_rejects(directory)
+    for reject in rejected:
+        print(f'rejected {reject.reason}: {reject.message}', file=sys.stderr)
+    good = ', '.join(f'{number} in {split}' for split, number in dry_run.count_records(directory).items())
+    print(f'dry run: {good}, {len(rejected)} rejected; no data set was made')
+    print(directory)
+    if rejected:
+        raise errors.UserError(f'{len(rejected)} rejected, listed above and in {directory}/{manifest.REJECTED_FILE}')
 
 
 if __name__ == '__main__':

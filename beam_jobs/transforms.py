@@ -4,7 +4,7 @@ import dataclasses
 
 import apache_beam as beam
 
-from seg_pipeline import preparation, publication, scanning
+from seg_pipeline import dry_run, preparation, publication, scanning
 from seg_pipeline.preparation import Preparation, ShardSummary
 from seg_pipeline.publication import Publication
 from seg_pipeline.sharding import ShardPlan
@@ -39,3 +39,13 @@ class PublishDataset(beam.PTransform):
 
     def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[str | None]:
         return summaries | beam.Map(lambda found, what: publication.publish(what, found), self.publication)
+
+
+@dataclasses.dataclass
+class ReportFindings(beam.PTransform):
+    """list[ShardSummary] of a dry run -> the directory of its report."""
+
+    publication: Publication
+
+    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[str]:
+        return summaries | beam.Map(lambda found, what: dry_run.write_report(what, found), self.publication)

@@ -101,10 +101,12 @@ def match_pairs(
         mask_key_regex: the same for masks.
 
     Returns:
-        The pairs, and a reject for each file without a partner, without a key, or with the key of another file.
+        The pairs, and a reject for each file without a partner, without a key, with the key of another file, or with a
+        name that is not UTF-8.
     """
-    image_keys, mask_keys = _best_keys(images, masks, image_key_regex, mask_key_regex)
     problems: list[rejects.Reject] = []
+    images, masks = _with_usable_names(images, 'image', problems), _with_usable_names(masks, 'mask', problems)
+    image_keys, mask_keys = _best_keys(images, masks, image_key_regex, mask_key_regex)
     images_by_key = _index(images, image_keys, 'image', problems)
     masks_by_key = _index(masks, mask_keys, 'mask', problems)
     twice = {problem.key for problem in problems}
@@ -117,6 +119,20 @@ def match_pairs(
         problems.append(rejects.Reject(key, rejects.NO_IMAGE, message, mask=masks_by_key[key]))
     pairs = tuple(Pair(key, images_by_key[key], masks_by_key[key]) for key in sorted(shared - twice))
     return Pairing(pairs, tuple(sorted(problems, key=lambda problem: (problem.key, problem.message))))
+
+
+def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.Reject]) -> list[str]:
+    """The paths that a record can hold; the others, whose bytes are no UTF-8, become rejects."""
+    usable = []
+    for path in paths:
+        try:
+            path.encode()
+            usable.append(path)
+        except UnicodeEncodeError:
+            shown = rejects.one_line(path)
+            message = f'{shown}: its name is not UTF-8: rename it'
+            problems.append(rejects.Reject(shown, rejects.UNUSABLE_NAME, message, **{kind: shown}))
+    return usable
 
 
 def _best_keys(

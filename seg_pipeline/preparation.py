@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import cv2
@@ -62,6 +62,7 @@ class Preparation:
         mask_format: see `masks.MaskReader`.
         max_pixels: larger sources are rejected unread.
         split_options: what else decided the plan (shares, seed, lists); kept in the manifest.
+        dry_run: read, check and count every pair, but keep no record; see `dry_run`.
     """
 
     images: str
@@ -80,6 +81,7 @@ class Preparation:
     max_pixels: int = formats.DEFAULT_MAX_PIXELS
     remapping: Remapping | None = None
     split_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    dry_run: bool = False
 
     @property
     def config_name(self) -> str:
@@ -94,7 +96,8 @@ class Preparation:
     @property
     def work_dir(self) -> str:
         """Where unfinished work is kept: beside the data set, on the same file system."""
-        return os.path.join(self.output_dir, self.dataset_name, self.config_name, '.work')
+        name = '.dry_run' if self.dry_run else '.work'
+        return os.path.join(self.output_dir, self.dataset_name, self.config_name, name)
 
     def record_options(self) -> dict[str, Any]:
         """The options that decide the bytes of a record."""
@@ -263,15 +266,17 @@ def serialize(job: Preparation, pair: Pair, prepared: PreparedPair) -> bytes:
 def write_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
     """Makes one shard, one pair at a time, or finds it made; leaves it and its marker in the work directory.
 
+    In a dry run, only the marker.
+
     Raises:
         UserError: if the output cannot be written.
     """
-    if (found := read_marker(job, plan)) and not found.rejects:
+    if not job.dry_run and (found := read_marker(job, plan)) and not found.rejects:
         path = shard_path(job, plan.fingerprint)
         if manifest.file_problem(path, manifest.FileDigest(found.shard.num_bytes, found.shard.sha256)) is None:
             return found
     try:
-        return _make_shard(job, plan)
+        return _check_shard(job, plan) if job.dry_run else _make_shard(job, plan)
     except OSError as error:
         raise errors.UserError(f'{error.filename or job.work_dir}: cannot be written: {error.strerror}') from error
 
@@ -284,12 +289,7 @@ def _make_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
         durable_files.replacing(shard_path(job, plan.fingerprint)) as file,
         contextlib.closing(_open_writer(job, file)) as writer,
     ):
-        for pair in plan.pairs:
-            try:
-                prepared = read_pair(job, pair)
-            except rejects.RejectError as error:
-                rejected.append(rejects.Reject(pair.key, error.reason, str(error), pair.image, pair.mask))
-                continue
+        for pair, prepared in _good_pairs(job, plan, rejected):
             lines.append(_record_line(plan, pair, prepared, writer.num_records))
             writer.write(serialize(job, pair, prepared))
             statistics.add(prepared.image, prepared.mask, prepared.original_size, pair.key)
@@ -299,6 +299,31 @@ def _make_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
     summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
     _write_marker(job, summary, lines)
     return summary
+
+
+def _check_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
+    statistics = SplitStatistics()
+    rejected: list[rejects.Reject] = []
+    for pair, prepared in _good_pairs(job, plan, rejected):
+        statistics.add(prepared.image, prepared.mask, prepared.original_size, pair.key)
+    shard = manifest.Shard(plan.name, plan.split, statistics.num_records, 0, 0, '')
+    summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    os.makedirs(job.work_dir, exist_ok=True)
+    _write_marker(job, summary, [])
+    return summary
+
+
+def _good_pairs(
+    job: Preparation, plan: ShardPlan, rejected: list[rejects.Reject]
+) -> Iterator[tuple[Pair, PreparedPair]]:
+    """Yields the pairs that can be part of the data set, and adds the others to `rejected`."""
+    for pair in plan.pairs:
+        try:
+            prepared = read_pair(job, pair)
+        except rejects.RejectError as error:
+            rejected.append(rejects.Reject(pair.key, error.reason, str(error), pair.image, pair.mask))
+        else:
+            yield pair, prepared
 
 
 def _open_writer(job: Preparation, file: IO[bytes]) -> records.Writer | array_records.Writer:
