@@ -101,3 +101,38 @@ def test_a_pair_in_no_list_is_left_out():
 def test_wrong_lists(lists, message):
     with pytest.raises(errors.UserError, match=message):
         splits.from_lists(_PAIRS, lists)
+
+
+@settings(max_examples=60)
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=12), singles=st.integers(0, 15), seed=st.integers(0, 9))
+def test_no_exchange_of_two_groups_brings_sizes_nearer(sizes, singles, seed):
+    groups = {f'{g}-{i}': f'group {g}' for g, size in enumerate(sizes) for i in range(size)}
+    groups |= {f'single {n}': f'single {n}' for n in range(singles)}
+    found = splits.assign(groups, _SHARES, seed, groups)
+    count, side = Counter(groups.values()), {groups[key]: split for key, split in found.items()}
+    wanted = splits.sizes(len(groups), _SHARES)['validation']
+    off = sum(count[group] for group in side if side[group] == 'validation') - wanted
+    gives = [0, *(count[group] for group in side if side[group] == 'validation')]
+    takes = [0, *(count[group] for group in side if side[group] == 'train')]
+    assert all(abs(off - give + take) >= abs(off) for give in gives for take in takes)
+    if singles >= 9:
+        assert off == 0
+
+
+def test_forced_groups_count_towards_their_split():
+    keys = [f'{n:04d}' for n in range(100)]
+    plain = splits.assign(keys, _SHARES, seed=0)
+    forced = dict.fromkeys([key for key in keys if plain[key] == 'train'][:3], 'validation')
+    found = splits.assign(keys, _SHARES, seed=0, forced=forced)
+    assert Counter(found.values()) == {'train': 80, 'validation': 20}
+    assert all(found[key] == 'validation' for key in forced)
+    assert sum(found[key] != plain[key] for key in keys) == 6
+
+
+def test_adding_groups_moves_few():
+    groups = {f'{g}-{i}': f'group {g}' for g in range(200) for i in range(1 + g % 7)}
+    more = {f'new {g}-{i}': f'new group {g}' for g in range(20) for i in range(1 + g % 7)}
+    before = splits.assign(groups, _SHARES, 0, groups)
+    after = splits.assign({**groups, **more}, _SHARES, 0, {**groups, **more})
+    # A tenth more pairs: the border lies 64 of 800 pairs further, and its last group with it.
+    assert sum(before[key] != after[key] for key in groups) <= 64 + 7
