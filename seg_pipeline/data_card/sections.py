@@ -304,8 +304,9 @@ def _duplicate(member: Mapping[str, Any], picture: Picture | None) -> str:
     if picture is not None:
         height, width = picture.proportions
         photo = f'<img style="aspect-ratio:{width}/{height}" src="{_data_uri(picture.photo)}" alt="">'
-    reason = f'<span>{escape(member["split"])} · {escape(member["split_reason"] or "")}</span>'
-    return f'<figure>{photo}<figcaption><b>{escape(member["key"])}</b>{reason}</figcaption></figure>'
+    reason = member['split_reason'] or ''
+    told = member['split'] if reason in ('', 'hash') else f'{member["split"]} · {reason}'
+    return f'<figure>{photo}<figcaption><b>{escape(member["key"])}</b><span>{escape(told)}</span></figcaption></figure>'
 
 
 def _data_uri(photo: bytes) -> str:
