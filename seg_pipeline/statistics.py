@@ -201,8 +201,9 @@ def median_frequency_weights(pixels: Sequence[int], areas: Sequence[int]) -> lis
         A weight for each class; None for an absent one.
     """
     frequencies = [count / area if count else None for count, area in zip(pixels, areas, strict=True)]
-    found = [frequency for frequency in frequencies if frequency is not None]
-    median = float(np.median(found)) if found else 0.0
+    found = sorted(frequency for frequency in frequencies if frequency is not None)
+    middle = len(found) // 2
+    median = (found[middle] + found[~middle]) / 2 if found else 0.0
     return [None if frequency is None else median / frequency for frequency in frequencies]
 
 

@@ -102,6 +102,8 @@ def source_sizes(splits: Mapping[str, Mapping[str, Any]], side: str) -> str:
     """
     values = [row[side] for figures in splits.values() for row in figures['source_sizes']]
     lowest, highest = min(values, default=0), max(values, default=0)
+    if not values:
+        return '<p class="one">–</p>'
     if lowest == highest:
         return f'<p class="one">{count(lowest)} px<span>in all images</span></p>'
     width = max(1, math.ceil((highest - lowest + 1) / _SIZE_BINS))

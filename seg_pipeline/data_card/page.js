@@ -46,16 +46,7 @@ function decodeMask({height, width, runs}) {
   return {height, width, ids};
 }
 
-const hidden = new Set();
-const legend = Array.from(document.querySelectorAll('#legend button'));
-const pictures = Array.from(document.querySelectorAll('canvas[data-mask]'), canvas => {
-  const mask = decodeMask(data.masks[Number(canvas.dataset.mask)]);
-  canvas.width = mask.width;
-  canvas.height = mask.height;
-  return {canvas, ...mask};
-});
-
-function draw({canvas, height, width, ids}) {
+function draw({canvas, height, width, ids}, hidden) {
   const context = canvas.getContext('2d');
   const picture = context.createImageData(width, height);
   for (let i = 0; i < ids.length; i++) {
@@ -65,48 +56,58 @@ function draw({canvas, height, width, ids}) {
   context.putImageData(picture, 0, 0);
 }
 
-function redraw() {
-  hidden.clear();
-  for (const button of legend) {
-    if (button.getAttribute('aria-pressed') === 'false') hidden.add(Number(button.dataset.class));
+function setUpGallery(legend) {
+  const pictures = Array.from(document.querySelectorAll('canvas[data-mask]'), canvas => {
+    const mask = decodeMask(data.masks[Number(canvas.dataset.mask)]);
+    canvas.width = mask.width;
+    canvas.height = mask.height;
+    return {canvas, ...mask};
+  });
+
+  function redraw() {
+    const off = legend.filter(button => button.getAttribute('aria-pressed') === 'false');
+    const hidden = new Set(off.map(button => Number(button.dataset.class)));
+    for (const picture of pictures) draw(picture, hidden);
   }
-  pictures.forEach(draw);
-}
 
-for (const button of legend) {
-  button.addEventListener('click', () => {
-    button.setAttribute('aria-pressed', String(button.getAttribute('aria-pressed') === 'false'));
-    redraw();
+  for (const button of legend) {
+    button.addEventListener('click', () => {
+      button.setAttribute('aria-pressed', String(button.getAttribute('aria-pressed') === 'false'));
+      redraw();
+    });
+  }
+
+  for (const button of document.querySelectorAll('[data-all]')) {
+    button.addEventListener('click', () => {
+      for (const other of legend) {
+        const isBackground = Number(other.dataset.class) === data.background;
+        other.setAttribute('aria-pressed', String(button.dataset.all === 'true' && !isBackground));
+      }
+      redraw();
+    });
+  }
+
+  document.getElementById('opacity').addEventListener('input', event => {
+    for (const {canvas} of pictures) canvas.style.opacity = event.target.value / 100;
   });
+
+  // The name of the class under the pointer.
+  const under = document.getElementById('under');
+  for (const {canvas, height, width, ids} of pictures) {
+    canvas.addEventListener('pointermove', event => {
+      const row = Math.floor(event.offsetY / canvas.clientHeight * height);
+      const column = Math.floor(event.offsetX / canvas.clientWidth * width);
+      const entry = data.classes[ids[row * width + column]];
+      under.textContent = entry ? entry.name : '';
+    });
+    canvas.addEventListener('pointerleave', () => { under.textContent = ''; });
+  }
+
+  redraw();
 }
 
-for (const button of document.querySelectorAll('[data-all]')) {
-  button.addEventListener('click', () => {
-    for (const other of legend) {
-      const isBackground = Number(other.dataset.class) === data.background;
-      other.setAttribute('aria-pressed', String(button.dataset.all === 'true' && !isBackground));
-    }
-    redraw();
-  });
-}
-
-document.getElementById('opacity').addEventListener('input', event => {
-  for (const {canvas} of pictures) canvas.style.opacity = event.target.value / 100;
-});
-
-// The name of the class under the pointer.
-const under = document.getElementById('under');
-for (const {canvas, height, width, ids} of pictures) {
-  canvas.addEventListener('pointermove', event => {
-    const row = Math.floor(event.offsetY / canvas.clientHeight * height);
-    const column = Math.floor(event.offsetX / canvas.clientWidth * width);
-    const entry = data.classes[ids[row * width + column]];
-    under.textContent = entry ? entry.name : '';
-  });
-  canvas.addEventListener('pointerleave', () => { under.textContent = ''; });
-}
-
-redraw();
+const legend = document.getElementById('legend');
+if (legend) setUpGallery(Array.from(legend.querySelectorAll('button')));
 
 for (const button of document.querySelectorAll('[data-copy]')) {
   button.addEventListener('click', async () => {

@@ -16,6 +16,8 @@ from seg_pipeline.label_map import BACKGROUND_ID, IGNORE_COLOR
 from seg_pipeline.manifest import Manifest
 from seg_pipeline.rejects import Reject
 
+_DIGEST_LENGTH = 64  # of a SHA-256 in hex
+
 
 class _Template(string.Template):
     """`%%name` in a page, where `$` and `{` belong to scripts and style sheets."""
@@ -62,7 +64,8 @@ def render(card: DataCard) -> bytes:
         'script': script,
         'data': _script_data(card),
         'name': escape(about.dataset_name),
-        'subtitle': escape(f'{about.config_name} · version {about.version} · fingerprint {about.fingerprint[:12]}'),
+        'subtitle': escape(f'{about.config_name} · version {about.version} · {_identity(about.fingerprint)}'),
+        'nav': _nav(card),
         'spectrum': sections.spectrum(card.total, labels),
         'tiles': _tiles(card),
         'findings': sections.findings(card.total, card.splits, card.rejects),
@@ -76,7 +79,6 @@ def render(card: DataCard) -> bytes:
         'sizes_summary': sections.sizes_summary(card.total),
         'cooccurrence': sections.cooccurrence(card.total, labels),
         'gallery': sections.gallery(card.pictures, labels),
-        'legend': sections.legend(card.pictures, labels),
         'rejects': sections.rejects(card.rejects),
         'duplicates': sections.duplicates(card.duplicates, card.duplicate_pictures),
         'split_story': sections.split_story(about.options, card.splits),
@@ -105,6 +107,26 @@ def _script_data(card: DataCard) -> str:
         ],
     }
     return json.dumps(value, ensure_ascii=True, separators=(',', ':')).replace('<', '\\u003c')
+
+
+def _identity(fingerprint: str) -> str:
+    return f'fingerprint {fingerprint[:12]}' if len(fingerprint) == _DIGEST_LENGTH else fingerprint
+
+
+def _nav(card: DataCard) -> str:
+    """Links to the sections that there are."""
+    links = {
+        'know': 'To know',
+        **({'gallery': 'Gallery'} if card.pictures else {}),
+        'classes': 'Classes',
+        'splits': 'Splits',
+        **({'duplicates': 'Duplicates'} if card.duplicates else {}),
+        'together': 'Co-occurrence',
+        'properties': 'Image properties',
+        'rejects': 'Rejects',
+        'made': 'How it was made',
+    }
+    return ''.join(f'<a href="#{name}">{title}</a>' for name, title in links.items())
 
 
 def _tiles(card: DataCard) -> str:

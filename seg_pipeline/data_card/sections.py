@@ -221,26 +221,44 @@ def _name(class_id: int, labels: LabelMap) -> str:
 
 
 def gallery(pictures: Sequence[Picture], labels: LabelMap) -> str:
-    """A figure for each picture: the photo, and on it a canvas that the script fills."""
-    figures = []
-    for number, picture in enumerate(pictures):
-        names = [labels.names[i] for i in picture.ids if i < labels.num_classes and i != BACKGROUND_ID]
-        height, width = picture.proportions
-        chosen = '' if picture.chosen_for is None else f' · {escape(labels.names[picture.chosen_for])}'
-        figures.append(
-            f'<figure><div class="picture" style="aspect-ratio:{width}/{height}">'
-            f'<img src="{_data_uri(picture.photo)}" alt="{escape(picture.key)}">'
-            f'<canvas data-mask="{number}" role="img" aria-label="{escape(", ".join(names))}"></canvas></div>'
-            f'<figcaption><b>{escape(picture.key)}</b><span>{escape(picture.split)}{chosen}</span></figcaption></figure>'
-        )
-    return ''.join(figures)
+    """The section of the gallery; nothing without pictures."""
+    if not pictures:
+        return ''
+    story = (
+        'Records chosen to show as many classes as possible, the rarest first; the caption says which class a record '
+        'was chosen for. A class in the legend hides or shows its colour in all pictures.'
+    )
+    tools = (
+        '<button type="button" data-all="true">All classes</button>'
+        '<button type="button" data-all="false">None</button>'
+        '<label>Opacity <input id="opacity" type="range" min="0" max="100" value="62"></label>'
+        '<output id="under" aria-live="polite"></output>'
+    )
+    figures = ''.join(_figure(number, picture, labels) for number, picture in enumerate(pictures))
+    return (
+        f'<section id="gallery"><h2>Gallery</h2><p class="lead">{story}</p><div class="controls">'
+        f'<div class="tools">{tools}</div><div class="legend" id="legend">{_legend(pictures, labels)}</div></div>'
+        f'<div class="gallery">{figures}</div></section>'
+    )
 
 
-def legend(pictures: Sequence[Picture], labels: LabelMap) -> str:
+def _figure(number: int, picture: Picture, labels: LabelMap) -> str:
+    """The photo, and on it a canvas that the script fills."""
+    names = [labels.names[i] for i in picture.ids if i < labels.num_classes and i != BACKGROUND_ID]
+    height, width = picture.proportions
+    chosen = '' if picture.chosen_for is None else f' · {escape(labels.names[picture.chosen_for])}'
+    return (
+        f'<figure><div class="picture" style="aspect-ratio:{width}/{height}">'
+        f'<img src="{_data_uri(picture.photo)}" alt="{escape(picture.key)}">'
+        f'<canvas data-mask="{number}" role="img" aria-label="{escape(", ".join(names))}"></canvas></div>'
+        f'<figcaption><b>{escape(picture.key)}</b><span>{escape(picture.split)}{chosen}</span></figcaption></figure>'
+    )
+
+
+def _legend(pictures: Sequence[Picture], labels: LabelMap) -> str:
     """A button for each class in the gallery, and for the ignored id where it appears."""
-    shown = sorted({i for picture in pictures for i in picture.ids})
     buttons = []
-    for class_id in shown:
+    for class_id in sorted({i for picture in pictures for i in picture.ids}):
         is_class = class_id < labels.num_classes
         name = labels.names[class_id] if is_class else 'ignored'
         color = hex_color(labels.colors[class_id] if is_class else IGNORE_COLOR)

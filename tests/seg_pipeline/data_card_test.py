@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-from seg_pipeline import manifest, pairing, preparation, publication, records, rejects, sharding
-from seg_pipeline.data_card import gallery, text
+from seg_pipeline import manifest, pairing, preparation, publication, records, rejects, sharding, statistics
+from seg_pipeline.data_card import gallery, page, text
 from seg_pipeline.label_map import LabelMap
 from tests import fake_data
 
@@ -274,6 +274,24 @@ def test_no_request_and_no_error(opened, dataset_dir):
     assert [url for url in urls if url != own and not url.startswith('data:')] == []
     assert opened.get_log('browser') == []
     assert opened.execute_script('return window.hacked') is None
+
+
+@pytest.mark.parametrize('num_records', [0, 1])
+def test_without_pictures(driver, dataset_dir, tmp_path, num_records):
+    """As a dry run writes it, which may even have found nothing good."""
+    found = manifest.read(dataset_dir)
+    counts = statistics.SplitStatistics()
+    for _ in range(num_records):
+        counts.add(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8), (2, 2), 'x')
+    figures = counts.result(found.label_map)
+    path = tmp_path / 'index.html'
+    path.write_bytes(page.render(page.DataCard(found, figures, {'train': figures})))
+    driver.get(path.as_uri())
+    assert driver.get_log('browser') == []
+    assert driver.execute_script('return document.querySelectorAll("#gallery, a[href=\'#gallery\']").length') == 0
+    assert driver.find_element('css selector', '.tile b').text == str(num_records)
+    targets = 'return [...document.querySelectorAll("nav a")].map(a => document.querySelector(a.hash) !== null)'
+    assert set(driver.execute_script(targets)) == {True}
 
 
 _READ_TABLE = (
