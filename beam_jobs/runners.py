@@ -1,23 +1,33 @@
 """Which engine runs the job on this machine."""
 
 import argparse
+import contextlib
 import logging
 import os
 import re
 import shlex
+import shutil
+import signal
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
+import grpc  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_provision_api_pb2
-from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms import environments
 
 from seg_pipeline import errors
 
 LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
+_POLL_SECONDS = 0.2
+_WORKER_EXIT = re.compile(r'Worker subprocess exited with return code (-?\d+)')
 _USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|$)')
 
 
@@ -70,22 +80,89 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
 
     Raises:
         UserError: if a worker met a mistake of the user.
+        LostWorkerError: if a worker process of this machine was killed; the others are ended too.
         RuntimeError: if the job failed otherwise.
     """
-    try:
-        pipeline = beam.Pipeline(runner=_local_runner(options) if is_local(options) else None, options=options)
-        build(pipeline)
-        state = pipeline.run().wait_until_finish()
-    except Exception as error:
-        # Engines carry a worker's exception as text, with its traceback, and append the step that it comes from.
-        if found := _USER_ERROR.findall(f'{type(error).__name__}: {error}'):
-            raise errors.UserError(found[-1]) from error
-        raise
+    running_mode = options.view_as(DirectOptions).direct_running_mode
+    with _Workers() as workers:
+        try:
+            runner = _local_runner(options, workers.directory) if is_local(options) else None
+            pipeline = beam.Pipeline(runner=runner, options=options)
+            build(pipeline)
+            state = pipeline.run().wait_until_finish()
+        except Exception as error:
+            # Engines carry a worker's exception as text, with its traceback, and append the step that it comes from.
+            if found := _USER_ERROR.findall(f'{type(error).__name__}: {error}'):
+                raise errors.UserError(found[-1]) from error
+            if workers.loss:
+                raise LostWorkerError(workers.loss) from error
+            raise
+        finally:
+            options.view_as(DirectOptions).direct_running_mode = running_mode  # they may serve another run
     if state != 'DONE':
         raise RuntimeError(f'the job ended as {state}')
 
 
-def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
+class _Workers:
+    """Watches over the worker processes of the local runner while the `with` block runs.
+
+    Beam's runner learns of the end of a process in a thread, which dies of it with a traceback, while the job waits for
+    what the other workers still have to do, which may be hours. Here the first loss ends all of them.
+
+    Attributes:
+        directory: workers live as long as it does.
+        loss: what happened to the first worker that was lost, if one was.
+    """
+
+    def __init__(self) -> None:
+        self.directory = tempfile.mkdtemp(prefix='workers-')
+        self.loss: str | None = None
+
+    def __enter__(self) -> '_Workers':
+        self._hook = threading.excepthook
+        threading.excepthook = self._thread_failed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        threading.excepthook = self._hook
+        self._end_all()
+
+    def _end_all(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        if found := _WORKER_EXIT.match(str(failure.exc_value)):
+            self.loss = self.loss or _describe_exit(int(found[1]))
+            self._end_all()
+        elif not isinstance(failure.exc_value, grpc.RpcError):  # a connection to a worker that has gone
+            self._hook(failure)
+
+
+@worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
+class _AnsweringWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
+    """Beam's handler of a worker process, which here never leaves the job waiting for the answer of a dead one."""
+
+    def start_worker(self) -> None:
+        super().start_worker()
+        threading.Thread(target=self._answer_for_the_dead, daemon=True).start()
+
+    def _answer_for_the_dead(self) -> None:
+        self.worker_thread.join()
+        connection = self.control_conn
+        while connection._state != worker_handlers.BeamFnControlServicer.DONE_STATE:
+            with contextlib.suppress(RuntimeError):  # a question was put meanwhile: it is answered in the next round
+                connection.abort(RuntimeError('the worker process has ended'))
+            time.sleep(_POLL_SECONDS)
+
+
+def _describe_exit(code: int) -> str:
+    if code < 0:
+        reason = ' (was memory short?)' if -code == signal.SIGKILL else ''
+        return f'a worker process was killed by signal {-code}{reason}'
+    return f'a worker process ended with exit code {code}'
+
+
+def _local_runner(options: PipelineOptions, directory: str) -> fn_runner.FnApiRunner:
     """Beam's runner for one machine, as its DirectRunner starts it.
 
     Without the detour that DirectRunner takes over Prism, a binary that it would download first; with the provision
@@ -96,7 +173,8 @@ def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
     direct = options.view_as(DirectOptions)
     environment = None
     if direct.direct_running_mode == 'multi_processing':
-        command = shlex.join((sys.executable, '-m', 'beam_jobs.worker'))
+        # exec: the process that Beam starts, a shell, becomes the worker.
+        command = 'exec ' + shlex.join((sys.executable, '-m', 'beam_jobs.worker', directory))
         environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         direct.direct_running_mode = 'in_memory'  # the one mode in which the runner keeps a given environment
     if not options.view_as(WorkerOptions).default_sdk_harness_log_level:

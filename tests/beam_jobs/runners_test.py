@@ -1,4 +1,6 @@
 import os
+import signal
+import time
 
 import apache_beam as beam
 import pytest
@@ -45,3 +47,34 @@ def test_other_failures_stay_failures():
             lambda p: p | beam.Create([1]) | beam.Map(lambda x: x // 0),
             runners.parse_options(['--direct_num_workers=1']),
         )
+
+
+def test_a_lost_worker_ends_the_job_at_once_and_the_other_workers_too(tmp_path):
+    """The first worker gets half of the elements and dies of one; the other would be at it for minutes."""
+
+    def work(element):
+        (tmp_path / str(os.getpid())).touch()
+        if element == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)
+
+    begin = time.monotonic()
+    options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
+    with pytest.raises(runners.LostWorkerError, match=r'^a worker process was killed by signal 9'):
+        runners.run(lambda p: p | beam.Create(range(200)) | beam.Reshuffle() | beam.Map(work), options)
+    assert time.monotonic() - begin < 30
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f'/proc/{pid}') for pid in os.listdir(tmp_path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_options_serve_several_runs():
+    options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
+    with pytest.raises(errors.UserError):
+        runners.run(lambda p: p | beam.Create([1]) | beam.Map(_fail), options)
+    assert options.view_as(DirectOptions).direct_running_mode == 'multi_processing'
+
+
+def _fail(_):
+    raise errors.UserError('x')
