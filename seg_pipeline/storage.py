@@ -1,0 +1,264 @@
+"""Files elsewhere than on this disk: `s3://`, `gs://` and `hdfs://` addresses, through Beam's file systems.
+
+An object store has whole objects and no directories: an object appears when its writing ends, there is no rename, and
+a name says nothing about other names. So nothing here takes a directory, and what is written is written whole or not at
+all. Functions that also take paths on this disk say so. Beam is imported where an address is met, never before.
+
+Where credentials and endpoints are not in the environment, Beam's options bring them (`--s3_endpoint_url`, ...); they
+reach the workers by themselves, and this process by `configure`. Every function raises `OSError`, with the address as
+its `filename`, when the store refuses.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import IO, Any
+
+from seg_pipeline import errors
+
+_ADDRESS = re.compile(r'([a-z][a-z0-9]*)://')
+# What each scheme needs: a module, and the extra that brings it.
+_NEEDS = {'s3': ('boto3', 'aws'), 'gs': ('google.cloud.storage', 'gcp'), 'hdfs': ('hdfs', 'hdfs')}
+_BUFFER_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Size of a file in bytes, the time of its last change in nanoseconds, and what all names of one file share."""
+
+    num_bytes: int
+    modified_ns: int
+    identity: Hashable
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is an address and not on this disk."""
+    return _ADDRESS.match(path) is not None
+
+
+def check(path: str) -> None:
+    """Raises `UserError` if a path is an address that cannot be used here; the message says what is missing."""
+    found = _ADDRESS.match(path)
+    if not found:
+        return
+    if found[1] not in _NEEDS:
+        raise errors.UserError(f'{path}: unknown scheme {found[1]}; known are {", ".join(_NEEDS)}, and paths')
+    module, extra = _NEEDS[found[1]]
+    try:
+        present = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        present = False
+    if not present:
+        raise errors.UserError(f"{path}: needs the extra {extra}: python -m pip install 'seg-pipeline[{extra}]'")
+
+
+def configure(options: Any) -> None:
+    """Gives Beam's options to the file systems of this process, before a pipeline does."""
+    from apache_beam.io.filesystems import FileSystems
+
+    FileSystems.set_options(options)
+
+
+def read_bytes(path: str, most: int | None = None) -> bytes:
+    """Reads a file, here or elsewhere: all of it, or its first bytes."""
+    size = -1 if most is None else most
+    if not is_url(path):
+        with open(path, 'rb') as file:
+            return file.read(size)
+    with _os_errors(path), _store(path).open(path) as file:
+        return file.read(size)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file of that name, here or elsewhere."""
+    if not is_url(path):
+        return os.path.exists(path)
+    with _os_errors(path):
+        return _store(path).exists(path)
+
+
+def existing(paths: Collection[str]) -> set[str]:
+    """Those of some files of one directory that are there, here or elsewhere."""
+    first = next(iter(paths), '')
+    if not is_url(first):
+        return {path for path in paths if os.path.exists(path)}
+    root = first.rpartition('/')[0]
+    return {f'{root}/{name}' for name in entries(root)}.intersection(paths)
+
+
+def remove(path: str) -> None:
+    """Removes a file, here or elsewhere, if it is there."""
+    if not is_url(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    with _os_errors(path):
+        _store(path).delete(path)
+
+
+def num_bytes(path: str) -> int:
+    """The size of a file, here or elsewhere."""
+    if not is_url(path):
+        return os.stat(path).st_size
+    with _os_errors(path):
+        return _store(path).num_bytes(path)
+
+
+def entries(root: str) -> dict[str, Entry]:
+    """Everything below an address, by its path relative to it."""
+    prefix = root.rstrip('/') + '/'
+    with _os_errors(root):
+        return {path.removeprefix(prefix): entry for path, entry in _store(root).list(prefix)}
+
+
+def statuses(root: str) -> Callable[[str], Entry | None]:
+    """Looks up files below a root, here or elsewhere: elsewhere, by one listing for all.
+
+    Returns:
+        A function from a path relative to the root to what is known of the file; None if there is no such file.
+    """
+    if is_url(root):
+        return entries(root).get
+
+    def status(path: str) -> Entry | None:
+        try:
+            found = os.stat(os.path.join(root, path))
+        except OSError:
+            return None
+        return Entry(found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino))
+
+    return status
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file within one store, by the store itself where it can."""
+    with _os_errors(source):
+        _store(source).copy(source, target)
+
+
+@contextlib.contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """A path on this disk with a file's contents: its own, or that of a copy that lives as long as the block."""
+    if not is_url(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix='copy-') as directory:
+        target = os.path.join(directory, path.rpartition('/')[2])
+        with _os_errors(path), _store(path).open(path) as source, open(target, 'wb') as file:
+            shutil.copyfileobj(source, file, _BUFFER_BYTES)
+        yield target
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[IO[bytes]]:
+    """A file on this disk whose contents become an object when the block ends without an exception.
+
+    By way of this disk, because a stream to an object that breaks off in the middle would leave its beginning there.
+    """
+    with tempfile.NamedTemporaryFile(prefix='upload-') as file:
+        yield file  # type: ignore[misc]
+        file.flush()
+        with _os_errors(path), open(file.name, 'rb') as source:
+            _store(path).put(source, path)
+
+
+@contextlib.contextmanager
+def _os_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+    except Exception as error:  # what each store's library raises, Beam's own exceptions among it
+        raise OSError(errno.EIO, ' '.join(str(error).split()), path) from error
+
+
+class _BeamStore:
+    """Any store, by Beam's file systems."""
+
+    def __init__(self) -> None:
+        from apache_beam.io.filesystem import CompressionTypes
+        from apache_beam.io.filesystems import FileSystems
+
+        self._files = FileSystems
+        self._raw = {'compression_type': CompressionTypes.UNCOMPRESSED}  # a .gz of the user's stays one
+
+    def open(self, path: str) -> IO[bytes]:
+        return self._files.open(path, **self._raw)
+
+    def put(self, source: IO[bytes], path: str) -> None:
+        with self._files.create(path, **self._raw) as target:
+            shutil.copyfileobj(source, target, _BUFFER_BYTES)
+
+    def exists(self, path: str) -> bool:
+        return self._files.exists(path)
+
+    def num_bytes(self, path: str) -> int:
+        return self._files.get_filesystem(path).size(path)
+
+    def delete(self, path: str) -> None:
+        if self._files.exists(path):  # some stores take the absence for an error
+            self._files.delete([path])
+
+    def copy(self, source: str, target: str) -> None:
+        self._files.copy([source], [target])
+
+    def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
+        (found,) = self._files.match([f'{prefix}**'])
+        for file in found.metadata_list:
+            yield file.path, Entry(file.size_in_bytes, int(file.last_updated_in_seconds * 1e9), file.path)
+
+
+class _S3Store(_BeamStore):
+    """S3 by the client beneath Beam's file system, which would make a new one, 0.1 s of work, for each operation."""
+
+    def __init__(self, options: Any) -> None:
+        from apache_beam.io.aws import s3io
+
+        super().__init__()
+        self._s3 = s3io.S3IO(options=options)
+        self._parse = s3io.parse_s3_path
+
+    def open(self, path: str) -> IO[bytes]:
+        return self._s3.open(path, 'rb', read_buffer_size=_BUFFER_BYTES)
+
+    def put(self, source: IO[bytes], path: str) -> None:
+        # Not by Beam's writer: closing it ends the upload even after a failure, and it cannot write an empty object.
+        self._s3.client.client.upload_fileobj(source, *self._parse(path))
+
+    def exists(self, path: str) -> bool:
+        return self._s3.exists(path)
+
+    def num_bytes(self, path: str) -> int:
+        return self._s3.size(path)
+
+    def delete(self, path: str) -> None:
+        self._s3.delete(path)
+
+    def copy(self, source: str, target: str) -> None:
+        self._s3.copy(source, target)
+
+    def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
+        for path, (num_bytes, modified) in self._s3.list_files(prefix, with_metadata=True):
+            yield path, Entry(num_bytes, int(modified * 1e9), path)
+
+
+_stores = threading.local()  # Beam's S3 client is good for one thread
+
+
+def _store(path: str) -> _BeamStore:
+    if not path.startswith('s3://'):
+        return _BeamStore()
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    options = FileSystems._pipeline_options or PipelineOptions([])
+    if getattr(_stores, 'options', None) is not options:
+        _stores.options, _stores.s3 = options, _S3Store(options)
+    return _stores.s3

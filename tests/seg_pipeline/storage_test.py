@@ -1,0 +1,113 @@
+"""Files in a bucket, looked at from outside by boto3; both ways to it: by S3's client and by Beam's file systems."""
+
+import contextlib
+import time
+
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from seg_pipeline import errors, storage
+from tests import s3_server
+
+
+@pytest.fixture(scope='module')
+def server():
+    with s3_server.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(server):
+    server.clear()
+    storage.configure(PipelineOptions(list(server.flags)))
+    yield server
+    storage.configure(None)
+
+
+@pytest.fixture(params=['s3', 'beam'])
+def either(request, bucket, monkeypatch):
+    """The bucket, by each of the two ways."""
+    if request.param == 'beam':
+        monkeypatch.setattr(storage, '_store', lambda path: storage._BeamStore())
+    return bucket
+
+
+def test_reading_writing_and_removing(either):
+    url = f'{either.url}/a/b.bin'
+    assert not storage.exists(url)
+    with pytest.raises(FileNotFoundError) as caught:
+        storage.read_bytes(url)
+    assert caught.value.filename == url
+    data = bytes(range(256)) * 9000
+    with storage.replacing(url) as file:
+        file.write(data)
+        assert either.names() == []  # nothing is there before the end
+    assert either.get('a/b.bin') == data == storage.read_bytes(url)
+    assert storage.read_bytes(url, 10) == data[:10]
+    assert storage.exists(url)
+    with storage.local_copy(url) as path, open(path, 'rb') as file:
+        assert file.read() == data
+    storage.copy(url, f'{either.url}/c')
+    assert either.get('c') == data
+    storage.remove(url)
+    storage.remove(url)
+    assert either.names() == ['c']
+
+
+def test_a_failure_leaves_the_object_as_it_was(either):
+    either.put('x', b'old')
+    with contextlib.suppress(KeyError), storage.replacing(f'{either.url}/x') as file:
+        file.write(b'new')
+        raise KeyError
+    assert either.get('x') == b'old'
+
+
+def test_an_empty_object(bucket):
+    with storage.replacing(f'{bucket.url}/empty'):
+        pass
+    assert bucket.get('empty') == b'' == storage.read_bytes(f'{bucket.url}/empty')
+
+
+def test_entries(either):
+    for name in ('d/1.png', 'd/sub/2.png', 'd/.hidden', 'dd/3.png'):
+        either.put(name, name.encode())
+    found = storage.entries(f'{either.url}/d')
+    assert {name: entry.num_bytes for name, entry in found.items()} == {'1.png': 7, 'sub/2.png': 11, '.hidden': 9}
+    assert all(abs(entry.modified_ns / 1e9 - time.time()) < 100 for entry in found.values())
+    assert storage.entries(f'{either.url}/nothing') == {}
+
+
+def test_more_entries_than_a_page_of_the_listing(bucket):
+    for number in range(1001):
+        bucket.put(f'many/{number:04d}', b'')
+    assert list(storage.entries(f'{bucket.url}/many')) == [f'{number:04d}' for number in range(1001)]
+
+
+def test_what_the_store_refuses_is_an_os_error_with_the_address(either):
+    with pytest.raises(OSError, match='does not exist') as caught, storage.replacing('s3://no-such-bucket/x') as file:
+        file.write(b'x')
+    assert caught.value.filename == 's3://no-such-bucket/x'
+
+
+def test_paths_of_this_disk_stay_themselves(tmp_path):
+    path = str(tmp_path / 'x')
+    assert not storage.exists(path)
+    (tmp_path / 'x').write_bytes(b'abc')
+    assert (storage.read_bytes(path), storage.read_bytes(path, 2), storage.exists(path)) == (b'abc', b'ab', True)
+    with storage.local_copy(path) as same:
+        assert same == path
+    storage.remove(path)
+    storage.remove(path)
+    assert not (tmp_path / 'x').exists()
+
+
+def test_addresses_that_cannot_be_used_are_told_before_the_work(monkeypatch):
+    for path in ('/a/b', 'relative/s3://', 'c:/x', 's3://bucket/x'):
+        storage.check(path)
+    assert storage.is_url('s3://bucket/x')
+    assert not storage.is_url('/a/s3://b')
+    with pytest.raises(errors.UserError, match='unknown scheme ftp; known are s3, gs, hdfs'):
+        storage.check('ftp://x/y')
+    monkeypatch.setattr(storage.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(errors.UserError, match=r"needs the extra aws: .*'seg-pipeline\[aws\]'"):
+        storage.check('s3://bucket/x')
