@@ -12,6 +12,8 @@ _HEAT_MAP_CLASSES = 26
 _HEAT_MAP_CELL = 23
 _HEAT_MAP_TOP = 92  # room for slanted names
 _SIZE_BINS = 28
+_PAGE_WIDTH = 1190  # of the style sheet's widest column, in pixels
+_NAME_STEP = 18  # what a slanted name needs
 _ROUND_STEPS = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 _SMALL = (360, 190)  # width and height of the small charts, in units of the view box
 
@@ -28,7 +30,8 @@ def class_frequencies(splits: Mapping[str, Mapping[str, Any]], total: Mapping[st
     shares = {split: _pixel_shares(figures) for split, figures in splits.items()}
     lowest = min((value for values in shares.values() for value in values if value), default=1.0)
     decades = max(1, math.ceil(-math.log10(lowest)))
-    step, left, top, height = 19, 78, 12, 230
+    left, top, height = 78, 12, 230
+    step = max(_NAME_STEP, min(2.5 * _NAME_STEP, (_PAGE_WIDTH - left - 14) // max(1, len(rows))))
     width = left + step * len(rows) + 14
     below = 120
 

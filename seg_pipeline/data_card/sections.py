@@ -345,13 +345,18 @@ def split_story(options: Mapping[str, Any], splits: Mapping[str, Figures]) -> st
         f'By shares: {shares}. The keys were put in the order of a hash of key and seed '
         f'{escape(options.get("seed", 0))} and dealt out in that order; that made {sizes}.'
     ]
-    if options.get('group_regex'):
-        parts.append(f'Images of one group, found by <code>{escape(options["group_regex"])}</code>, stay together.')
+    together = []
+    if 'near_duplicates' in options:
+        together.append('identical images')
     if options.get('near_duplicates', 'off') != 'off':
         distance = escape(options.get('max_distance', '?'))
-        parts.append(f'So do images whose perceptual hashes differ in at most {distance} of 64 bits.')
+        together.append(f'those whose perceptual hashes differ in at most {distance} of 64 bits')
+    if options.get('group_regex'):
+        together.append(f'the groups that <code>{escape(options["group_regex"])}</code> finds in paths')
+    if together:
+        parts.append(f'In one split stay {", ".join(together[:-1])}{" and " * (len(together) > 1)}{together[-1]}.')
     if options.get('stratify') == 'rare':
-        parts.append('Every class that at least two groups show is in every split.')
+        parts.append('Every class that enough groups show is in every split.')
     return ' '.join(parts)
 
 

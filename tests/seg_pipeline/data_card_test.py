@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
 from seg_pipeline import manifest, pairing, preparation, publication, records, rejects, sharding, statistics
-from seg_pipeline.data_card import gallery, page, text
+from seg_pipeline.data_card import gallery, page, sections, text
 from seg_pipeline.label_map import LabelMap
 from tests import fake_data
 
@@ -218,6 +218,27 @@ def test_long_runs():
 )
 def test_percentages(share, expected):
     assert text.percent(share) == expected
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        ({}, '8 in train.'),
+        ({'split_files': {'train': ['a', '<b>']}}, 'By given lists: train (2 names). That made 8 in train.'),
+        ({'near_duplicates': 'off'}, 'In one split stay identical images.'),
+        (
+            {'near_duplicates': 'group', 'max_distance': 7, 'group_regex': '(?P<day>x)'},
+            'In one split stay identical images, those whose perceptual hashes differ in at most 7 of 64 bits and the '
+            'groups that <code>(?P&lt;day&gt;x)</code> finds in paths.',
+        ),
+        ({'stratify': 'rare'}, 'Every class that enough groups show is in every split.'),
+    ],
+)
+def test_how_the_splits_were_made(options, expected):
+    given = options if 'split_files' in options or not options else {'splits': {'train': '1'}, 'seed': 5, **options}
+    story = sections.split_story(given, {'train': {'num_records': 8}})
+    assert story.endswith(expected)
+    assert 'train 1. The keys were put in the order of a hash of key and seed 5' in story or given is options
 
 
 # The page in a browser.
