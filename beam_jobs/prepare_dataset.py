@@ -255,6 +255,12 @@ def _find_pairs() -> pairing.Pairing:
     return result
 
 
+def _command() -> str:
+    """What to type to make this data set again. Without Beam's flags, which decide where it is made, not what it is."""
+    own = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    return shlex.join(['python', '-m', 'beam_jobs.prepare_dataset', *(f.serialize() for f in own if f.present)])
+
+
 def _announce(plans: Sequence[sharding.ShardPlan], placements: placement.Placements) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
@@ -273,12 +279,6 @@ def _report_foreign(job: Preparation, own: Sequence[str]) -> None:
         return
     what = f'{job.work_dir}: {len(paths)} files of other commands, {workspace.num_bytes(paths) / 1e6:.1f} MB'
     if _CLEAN.value:
-def _command() -> str:
-    """What to type to make this data set again. Without Beam's flags, which decide where it is made, not what it is."""
-    own = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
-    return shlex.join(['python', '-m', 'beam_jobs.prepare_dataset', *(f.serialize() for f in own if f.present)])
-
-
         workspace.clean(job.work_dir, frozenset(own))
         print(f'{what}, removed')
     else:
