@@ -159,6 +159,7 @@ def _prepare(options: PipelineOptions) -> None:
         allow_rejects=_ON_ERROR.value == 'reject',
         placements=placements.by_key,
         duplicates=placements.duplicates,
+        command=_command(),
     )
     with workspace.held(job.work_dir):
         with progress.Progress(job, plans):
@@ -178,7 +179,6 @@ def _prepare(options: PipelineOptions) -> None:
         scanning.forget(job, batches)
     if job.dry_run:
         _conclude_dry_run(job)
-        command=_command(),
 
 
 def _preparation(choice: planning.SplitChoice) -> Preparation:
