@@ -8,7 +8,7 @@ import io
 import zlib
 from collections.abc import Iterator
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from seg_pipeline import rejects
 from seg_pipeline.rejects import RejectError
@@ -63,6 +63,8 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
     """
     try:
         header = Image.open(io.BytesIO(data), formats=[kind.upper()])
+    except UnidentifiedImageError as error:
+        raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header in {len(data)} bytes') from error
     except Exception as error:  # Pillow's plugins raise whatever their parsing hits
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header: {error}') from error
     _check_size(header, path, max_pixels)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 
 import cv2
 import numpy as np
@@ -132,13 +133,15 @@ def _decode_mat(data: bytes, path: str, max_pixels: int) -> np.ndarray:
         raise RejectError(rejects.UNKNOWN_FORMAT, message) from error
     try:
         shapes = {name: shape for name, shape, _ in scipy_io.whosmat(io.BytesIO(data))}
-        height, width = shapes.get(_MAT_ARRAY, (0, 0))[:2]
-        if height * width <= max_pixels:  # nothing is unpacked before its size is known
+        shape = shapes.get(_MAT_ARRAY, ())
+        if math.prod(shape) <= max_pixels:  # nothing is unpacked before its size is known
             values = scipy_io.loadmat(io.BytesIO(data), variable_names=[_MAT_ARRAY]).get(_MAT_ARRAY)
+    except MemoryError:
+        raise
     except Exception as error:  # scipy raises whatever its parsing hits
         raise RejectError(rejects.DAMAGED, f'{path}: cannot be read as MATLAB: {error}') from error
-    if height * width > max_pixels:
-        message = f'{path}: {height}x{width} (height x width), more than --max_pixels={max_pixels}'
+    if math.prod(shape) > max_pixels:
+        message = f'{path}: an array of shape {shape} is {math.prod(shape)} pixels, more than --max_pixels={max_pixels}'
         raise RejectError(rejects.TOO_LARGE, message)
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in 'uif':
         found = ', '.join(f'{name} {shape}' for name, shape in shapes.items()) or 'nothing'

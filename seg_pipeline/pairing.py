@@ -130,7 +130,7 @@ def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.R
             usable.append(path)
         except UnicodeEncodeError:
             shown = rejects.one_line(path)
-            message = f'{shown}: its name is not UTF-8: rename it'
+            message = f'{shown}: the name of this {kind} is not UTF-8: rename it'
             problems.append(rejects.Reject(shown, rejects.UNUSABLE_NAME, message, **{kind: shown}))
     return usable
 

@@ -16,6 +16,7 @@ import importlib.util
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterator
@@ -122,7 +123,8 @@ def statuses(root: str) -> Callable[[str], Entry | None]:
     """Looks up files below a root, here or elsewhere: elsewhere, by one listing for all.
 
     Returns:
-        A function from a path relative to the root to what is known of the file; None if there is no such file.
+        A function from a path relative to the root to what is known of the file; None if there is no such file, or it is
+        a pipe or device.
     """
     if is_url(root):
         return entries(root).get
@@ -131,6 +133,8 @@ def statuses(root: str) -> Callable[[str], Entry | None]:
         try:
             found = os.stat(os.path.join(root, path))
         except OSError:
+            return None
+        if not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever, a device has no end
             return None
         return Entry(found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino))
 
