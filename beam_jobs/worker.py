@@ -24,5 +24,5 @@ def _end_with(directory: str) -> None:
 
 if __name__ == '__main__':
     threading.Thread(target=_end_with, args=(sys.argv.pop(),), daemon=True).start()
-    with open(os.devnull, 'w') as sys.stderr:
-        sdk_worker_main.main(sys.argv)
+    sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (to the end of the process, and not a line less)
+    sdk_worker_main.main(sys.argv)
