@@ -1,11 +1,12 @@
 """The charts of the card, as SVG. Colours come from the page's style sheet, so that they follow light and dark."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seg_pipeline import statistics
-from seg_pipeline.data_card.text import count, escape, hex_color, percent
+from seg_pipeline.data_card.text import count, escape, hex_color, percent, split_class
 from seg_pipeline.label_map import BACKGROUND_ID, LabelMap
 
 _HEAT_MAP_CLASSES = 26
@@ -28,54 +29,73 @@ def class_frequencies(splits: Mapping[str, Mapping[str, Any]], total: Mapping[st
     """
     rows = sorted((row for row in total['classes'] if row['pixels']), key=lambda row: (-row['pixels'], row['id']))
     shares = {split: _pixel_shares(figures) for split, figures in splits.items()}
-    lowest = min((value for values in shares.values() for value in values if value), default=1.0)
-    decades = max(1, math.ceil(-math.log10(lowest)))
-    left, top, height = 78, 12, 230
+    axis = _LogAxis.down_to(min((value for values in shares.values() for value in values if value), default=1.0))
+    left = 78
     step = max(_NAME_STEP, min(2.5 * _NAME_STEP, (_PAGE_WIDTH - left - 14) // max(1, len(rows))))
     width = left + step * len(rows) + 14
-    below = 120
-
-    def y_of(share: float) -> float:
-        return top + height * -math.log10(share) / decades
-
-    parts = [
-        f'<line class="grid" x1="{left}" x2="{width - 6}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{_power_of_ten(k)}</text>'
-        for k in range(decades + 1)
-        for y in (top + height * k / decades,)
-    ]
-    missing_y = top + height + 14
+    parts = [axis.grid(left, width - 6)]
     for place, row in enumerate(rows):
         x = left + step * (place + 0.5)
-        found = [y_of(values[row['id']]) for values in shares.values() if values[row['id']]]
-        parts.append(f'<line class="stem" x1="{x}" x2="{x}" y1="{min(found):.1f}" y2="{max(found):.1f}"/>')
-        for number, (split, values) in enumerate(shares.items()):
-            share = values[row['id']]
-            title = f'{row["name"]}: {percent(share)} of the pixels of {split}' if share else ''
-            title = title or f'{row["name"]}: absent from {split}'
-            y, kind = (y_of(share), 'dot') if share else (missing_y, 'dot hollow')
-            parts.append(
-                f'<circle class="{kind} split-{number}" cx="{x}" cy="{y:.1f}" r="4">'
-                f'<title>{escape(title)}</title></circle>'
-            )
-        bottom = missing_y + 10
+        parts.append(_dots(row, shares, axis, x))
         parts.append(
-            f'<rect class="swatch" x="{x - 5}" y="{bottom}" width="10" height="10" rx="2" '
+            f'<rect class="swatch" x="{x - 5}" y="{axis.absent + 10}" width="10" height="10" rx="2" '
             f'fill="{hex_color(labels.colors[row["id"]])}"/>'
-            f'<text class="name" text-anchor="end" transform="translate({x + 4} {bottom + 18}) rotate(-55)">'
+            f'<text class="name" text-anchor="end" transform="translate({x + 4} {axis.absent + 28}) rotate(-55)">'
             f'{escape(_shortened(row["name"]))}</text>'
         )
-    parts.append(f'<text class="tick" x="{left - 6}" y="{missing_y + 4}" text-anchor="end">absent</text>')
-    return _svg(width, top + height + below, parts, 'Share of pixels of each class in each split', fixed=True)
+    return _svg(width, axis.absent + 106, parts, 'Share of pixels of each class in each split', fixed=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _LogAxis:
+    """A vertical axis from 1 at the top down by powers of ten, and below it a line for nothing."""
+
+    decades: int
+    top: int = 12
+    height: int = 230
+
+    @classmethod
+    def down_to(cls, lowest: float) -> '_LogAxis':
+        return cls(max(1, math.ceil(-math.log10(lowest))))
+
+    @property
+    def absent(self) -> int:
+        return self.top + self.height + 14
+
+    def y_of(self, share: float) -> float:
+        return self.top + self.height * -math.log10(share) / self.decades if share else self.absent
+
+    def grid(self, left: float, right: float) -> str:
+        lines = [(self.y_of(10.0**-k), f'{100 / 10**k:.{max(0, k - 2)}f} %') for k in range(self.decades + 1)]
+        absent = f'<text class="tick" x="{left - 6}" y="{self.absent + 4}" text-anchor="end">absent</text>'
+        return ''.join(_grid_line(y, left, right, label) for y, label in lines) + absent
+
+
+def _dots(row: Mapping[str, Any], shares: Mapping[str, Sequence[float]], axis: _LogAxis, x: float) -> str:
+    """One class: a dot for each split and the line that holds them together."""
+    found = [axis.y_of(values[row['id']]) for values in shares.values() if values[row['id']]]
+    parts = [f'<line class="stem" x1="{x}" x2="{x}" y1="{min(found):.1f}" y2="{max(found):.1f}"/>']
+    for number, (split, values) in enumerate(shares.items()):
+        share = values[row['id']]
+        kind = 'dot' if share else 'dot hollow'
+        told = f'{percent(share)} of the pixels of {split}' if share else f'absent from {split}'
+        parts.append(
+            f'<circle class="{kind} {split_class(number)}" cx="{x}" cy="{axis.y_of(share):.1f}" r="4">'
+            f'<title>{escape(row["name"])}: {escape(told)}</title></circle>'
+        )
+    return ''.join(parts)
+
+
+def _grid_line(y: float, left: float, right: float, label: str) -> str:
+    return (
+        f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
+    )
 
 
 def _pixel_shares(figures: Mapping[str, Any]) -> list[float]:
     valid = max(figures['num_pixels'] - figures['ignored_pixels'], 1)
     return [row['pixels'] / valid for row in figures['classes']]
-
-
-def _power_of_ten(decades: int) -> str:
-    return f'{100 / 10**decades:.{max(0, decades - 2)}f} %'
 
 
 def _shortened(name: str, limit: int = 16) -> str:
@@ -121,44 +141,38 @@ def source_sizes(splits: Mapping[str, Mapping[str, Any]], side: str) -> str:
 
 
 def _histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], label: str, unit: str) -> str:
-    """Columns for the first split, a stepped line for each other one; heights are shares of the split."""
+    """Columns for the first split, a stepped line for each other one; heights are shares of the split.
+
+    Args:
+        series: for each split, the share of each bin.
+        edges: where the bins begin, and after them where the last one ends.
+        label: what it shows.
+        unit: of the edges.
+    """
     width, height = _SMALL
-    left, right, top, bottom = 48, 8, 10, 26
-    highest = max((value for values in series.values() for value in values), default=0.0) or 1.0
-    scale_top = _round_up(highest)
-    step = (width - left - right) / max(1, len(edges) - 1)
-
-    def y_of(value: float) -> float:
-        return top + (height - top - bottom) * (1 - value / scale_top)
-
-    parts = []
-    for share in (0.0, scale_top / 2, scale_top):
-        y = y_of(share)
-        parts.append(
-            f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick" x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{100 * share:g} %</text>'
-        )
+    left, right, top, bottom = 48, width - 8, 10, height - 26
+    highest = _round_up(max((value for values in series.values() for value in values), default=0.0) or 1.0)
+    step = (right - left) / max(1, len(edges) - 1)
+    xs = [left + step * i for i in range(len(edges))]
+    parts = [
+        _grid_line(bottom - (bottom - top) * part, left, right, f'{100 * highest * part:g} %') for part in (0, 0.5, 1)
+    ]
     for number, (split, values) in enumerate(series.items()):
+        ys = [bottom - (bottom - top) * value / highest for value in values]
         if number:
-            points = ' '.join(
-                f'{left + step * (i + side):.1f},{y_of(v):.1f}' for i, v in enumerate(values) for side in (0, 1)
-            )
-            parts.append(f'<polyline class="steps split-{number}" points="{points}"/>')
+            points = ' '.join(f'{x:.1f},{y:.1f}' for i, y in enumerate(ys) for x in xs[i : i + 2])
+            parts.append(f'<polyline class="steps {split_class(number)}" points="{points}"/>')
             continue
-        for i, value in enumerate(values):
-            if value:
-                title = f'{edges[i]} to {edges[i + 1] - 1}{unit}: {percent(value)} of {split}'
-                parts.append(
-                    f'<rect class="column split-{number}" x="{left + step * i + 0.5:.1f}" y="{y_of(value):.1f}" '
-                    f'width="{max(1.0, step - 1):.1f}" height="{y_of(0) - y_of(value):.1f}">'
-                    f'<title>{escape(title)}</title></rect>'
-                )
-    for i in sorted({0, (len(edges) - 1) // 2, len(edges) - 1}):
-        anchor = 'start' if i == 0 else 'end' if i == len(edges) - 1 else 'middle'
-        parts.append(
-            f'<text class="tick" x="{left + step * i:.1f}" y="{height - 8}" text-anchor="{anchor}">'
-            f'{edges[i] if i < len(edges) - 1 else edges[i] - 1}{unit}</text>'
-        )
+        parts += [
+            f'<rect class="column {split_class(number)}" x="{xs[i] + 0.5:.1f}" y="{y:.1f}" '
+            f'width="{max(1.0, step - 1):.1f}" height="{bottom - y:.1f}">'
+            f'<title>{edges[i]} to {edges[i + 1] - 1}{unit}: {percent(values[i])} of {escape(split)}</title></rect>'
+            for i, y in enumerate(ys)
+            if values[i]
+        ]
+    middle, last = (len(edges) - 1) // 2, len(edges) - 1
+    for i, anchor, value in ((0, 'start', edges[0]), (middle, 'middle', edges[middle]), (last, 'end', edges[-1] - 1)):
+        parts.append(f'<text class="tick" x="{xs[i]:.1f}" y="{height - 8}" text-anchor="{anchor}">{value}{unit}</text>')
     return _svg(width, height, parts, label)
 
 

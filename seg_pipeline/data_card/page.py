@@ -9,7 +9,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seg_pipeline.data_card import charts, sections
+from seg_pipeline.data_card import charts, sections, tables
 from seg_pipeline.data_card.gallery import Picture, encode_runs
 from seg_pipeline.data_card.text import count, escape, percent, size
 from seg_pipeline.label_map import BACKGROUND_ID, IGNORE_COLOR
@@ -70,8 +70,8 @@ def render(card: DataCard) -> bytes:
         'tiles': _tiles(card),
         'findings': sections.findings(card.total, card.splits, card.rejects),
         'split_key': sections.split_key(card.splits),
-        'split_table': sections.split_table(card.splits, about.shards),
-        'class_table': sections.class_table(card.total, card.splits, labels),
+        'split_table': tables.split_table(card.splits, about.shards),
+        'class_table': tables.class_table(card.total, card.splits, labels),
         'frequencies': charts.class_frequencies(card.splits, card.total, labels),
         'brightness': charts.brightness(card.splits),
         'heights': charts.source_sizes(card.splits, 'height'),
@@ -83,7 +83,7 @@ def render(card: DataCard) -> bytes:
         'duplicates': sections.duplicates(card.duplicates, card.duplicate_pictures),
         'split_story': sections.split_story(about.options, card.splits),
         'command': sections.command(card.command),
-        'facts': sections.facts(about.fingerprint, about.options, about.library_versions),
+        'facts': tables.facts(about.fingerprint, about.options, about.library_versions),
     }
     return _Template(_resource('page.html')).substitute(values).encode()
 

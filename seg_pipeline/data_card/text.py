@@ -3,6 +3,8 @@
 import html
 from collections.abc import Sequence
 
+_SPLIT_COLORS = 5  # in page.css
+
 
 def escape(value: object) -> str:
     """Text that HTML and SVG show as it is, in elements and in quoted attributes."""
@@ -64,3 +66,8 @@ def listed(names: Sequence[str], limit: int = 12) -> str:
 def hex_color(color: Sequence[int]) -> str:
     """(255, 0, 16) -> #ff0010."""
     return '#{:02x}{:02x}{:02x}'.format(*color)
+
+
+def split_class(number: int) -> str:
+    """The style class that colours a split, by its place; after as many as there are colours, they begin anew."""
+    return f'split-{number % _SPLIT_COLORS}'
