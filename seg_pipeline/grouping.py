@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent import futures
 
-from seg_pipeline import errors, perceptual_hash
+from seg_pipeline import errors, perceptual_hash, storage
 from seg_pipeline.pairing import Pair
 
 NEAR_DUPLICATES = ('off', 'group')
@@ -16,6 +16,8 @@ _HEAD_BYTES = 4096  # photos of equal size differ here, or are copies
 _BLOCK_BYTES = 1 << 20
 
 _IDENTICAL = -1  # below every distance: the strongest of links
+
+_REASON = re.compile(r'(?:identical to|near-duplicate of) (.+?)(?: at distance (\d+))?(?:; .*)?')
 
 _File = list[tuple[str, str]]  # its names, each a path and a key
 
@@ -81,14 +83,12 @@ def identical_files(root: str, pairs: Iterable[Pair]) -> list[Link]:
     Only files of equal size are read: the first 4 KiB, and the whole file where those are equal too. Names of one file
     (hard or symbolic links) are not read at all. Files that cannot be read are left out.
     """
+    status = storage.statuses(root)
     by_size = defaultdict(lambda: defaultdict(list))  # type: ignore[var-annotated]
     for pair in pairs:
         path = os.path.join(root, pair.image)
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue  # reading it gives the reject with the reason
-        by_size[status.st_size][status.st_dev, status.st_ino].append((path, pair.key))
+        if (found := status(pair.image)) is not None:  # else reading it gives the reject with the reason
+            by_size[found.num_bytes][found.identity].append((path, pair.key))
     groups: list[list[_File]] = [list(files.values()) for files in by_size.values()]
     for digest in (_digest_head, _digest_whole):
         groups = _refine([group for group in groups if len(group) > 1], digest) + [g for g in groups if len(g) == 1]
@@ -114,8 +114,7 @@ def _refine(groups: list[list[_File]], digest: Callable[[str], Hashable]) -> lis
 
 def _digest_head(path: str) -> bytes | None:
     try:
-        with open(path, 'rb') as file:
-            return hashlib.sha256(file.read(_HEAD_BYTES)).digest()
+        return hashlib.sha256(storage.read_bytes(path, _HEAD_BYTES)).digest()
     except OSError:
         return None
 
@@ -123,7 +122,7 @@ def _digest_head(path: str) -> bytes | None:
 def _digest_whole(path: str) -> bytes | None:
     digest = hashlib.sha256()
     try:
-        with open(path, 'rb') as file:
+        with storage.local_copy(path) as local, open(local, 'rb') as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     except OSError:
@@ -231,3 +230,9 @@ def _reasons(tree: Mapping[str, Mapping[str, int]], first: str) -> dict[str, str
 
 def _describe(distance: int, key: str) -> str:
     return f'identical to {key}' if distance == _IDENTICAL else f'near-duplicate of {key} at distance {distance}'
+
+
+def parse_reason(key: str, reason: str) -> Link | None:
+    """The link that a reason of `Grouping.why` tells of, at the start of a longer text or alone; None if it is none."""
+    found = _REASON.fullmatch(reason)
+    return Link(_IDENTICAL if found[2] is None else int(found[2]), key, found[1]) if found else None

@@ -1,131 +1,52 @@
 """Command: is this data set whole?
 
-    python -m seg_pipeline.verify DATASET_DIR
+    python -m seg_pipeline.verify DATASET_DIR [--repair --images=DIR --masks=DIR]
 
-Compares every file with the manifest and reads every record of every shard: framing, checksums, contents. Exit code 0:
-whole; 1: damaged, each problem on a line; 2: not a data set.
+Compares every file with the manifest and reads every record of every shard: framing, checksums, contents. --repair
+makes what is damaged again from the sources. Exit code 0: whole, or whole again; 1: damaged, each problem on a line; 2:
+not a data set.
 """
 
-import json
-import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from absl import flags
 
-import numpy as np
+from seg_pipeline import command_line, errors, integrity, manifest
 
-from seg_pipeline import command_line, errors, manifest, records
-from seg_pipeline.manifest import Manifest, Shard
+_REPAIR = flags.DEFINE_bool('repair', False, 'Make damaged files again, from the sources.')
+_IMAGES = flags.DEFINE_string('images', None, 'For --repair: the folder of images that the data set was made from.')
+_MASKS = flags.DEFINE_string('masks', None, 'For --repair: the folder of masks.')
 
 EXIT_DAMAGED = 1
-
-
-def problems(dataset_dir: str) -> Iterator[str]:
-    """Finds everything that is wrong with a data set.
-
-    Yields:
-        One line for each problem; it names the file and, inside a shard, the record, its byte offset and its key.
-
-    Raises:
-        UserError: if the directory is no data set at all.
-    """
-    if not os.path.exists(os.path.join(dataset_dir, manifest.FILE_NAME)):
-        manifest.read(dataset_dir)  # raises, saying why
-    try:
-        whole = manifest.read(dataset_dir)
-    except errors.UserError as error:
-        yield str(error)
-        return
-    for name, expected in whole.files.items():
-        if problem := manifest.file_problem(os.path.join(dataset_dir, name), expected):
-            yield problem
-    lines = _record_lines(dataset_dir)
-    for shard in whole.shards:
-        if problem := manifest.shard_problem(dataset_dir, shard):
-            yield problem
-        yield from _shard_problems(dataset_dir, whole, shard, lines.get(shard.name))
-    known = {manifest.FILE_NAME, *whole.files, *(shard.name for shard in whole.shards)}
-    for name in sorted(_files_below(dataset_dir) - known):
-        yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'
-
-
-def _record_lines(dataset_dir: str) -> dict[str, list[dict[str, Any]]]:
-    """What records.jsonl says of each shard; nothing where it cannot be read, which is a problem told elsewhere."""
-    result: dict[str, list[dict[str, Any]]] = {}
-    try:
-        with open(os.path.join(dataset_dir, manifest.RECORDS_FILE), encoding='utf-8') as file:
-            for line in file:
-                value = json.loads(line)
-                result.setdefault(value['shard'], []).append(value)
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return result
-
-
-def _shard_problems(
-    dataset_dir: str, whole: Manifest, shard: Shard, lines: Sequence[dict[str, Any]] | None
-) -> Iterator[str]:
-    path = os.path.join(dataset_dir, shard.name)
-    count = 0
-    try:
-        for payload in records.read_payloads(path):
-            count += 1
-            line = lines[payload.index] if lines and payload.index < len(lines) else None
-            if problem := _record_problem(whole, payload, line):
-                where = f'{records.place(payload.index, payload.offset)}{_key_of(line)}'
-                yield f'{path}: {where}: {problem}'
-    except records.DamagedRecordError as error:
-        line = lines[error.index] if lines and error.index < len(lines) else None
-        yield f'{error}{_key_of(line)}'
-        return
-    except OSError:
-        return  # the comparison of the file told it
-    if count != shard.num_records:
-        yield f'{path}: holds {count} records, the manifest says {shard.num_records}'
-
-
-def _key_of(line: dict[str, Any] | None) -> str:
-    return f' (key {line["key"]!r})' if line else ''
-
-
-def _record_problem(whole: Manifest, payload: records.Payload, line: dict[str, Any] | None) -> str | None:
-    try:
-        record = records.decode(payload)
-    except (ValueError, KeyError, IndexError) as error:
-        return f'{type(error).__name__}: {error}'
-    size = whole.image_size
-    if record.image.shape != (*size, 3) or record.mask.shape != size:
-        return f'image {record.image.shape} and mask {record.mask.shape}, wanted {size}'
-    ids = np.unique(record.mask)
-    unknown = ids[(ids >= whole.label_map.num_classes) & (ids != whole.label_map.ignore_id)]
-    if unknown.size:
-        return f'id {unknown[0]} is not in the label table of {whole.label_map.num_classes} classes'
-    if line and record.file_name != line['image']:
-        return f'is made from {record.file_name}, {manifest.RECORDS_FILE} says {line["image"]}'
-    return None
-
-
-def _files_below(root: str) -> set[str]:
-    return {
-        os.path.relpath(os.path.join(directory, name), root) for directory, _, names in os.walk(root) for name in names
-    }
 
 
 def main(argv: list[str]) -> int:
     if len(argv) != 2:
         raise errors.UserError(f'{len(argv) - 1} arguments; usage: python -m seg_pipeline.verify DATASET_DIR')
     dataset_dir = argv[1]
-    count = 0
-    for problem in problems(dataset_dir):
-        print(problem)
-        count += 1
+    if _REPAIR.value and not (_IMAGES.value and _MASKS.value):
+        raise errors.UserError('--repair needs the sources: --images=DIR --masks=DIR')
+    count = _report(dataset_dir)
+    if count and _REPAIR.value:
+        from seg_pipeline import repair  # here: who only looks need not load what makes data sets
+
+        for outcome in repair.repair(dataset_dir, _IMAGES.value, _MASKS.value):
+            print(f'{outcome.name}: ' + (f'not repaired: {outcome.refusal}' if outcome.refusal else 'repaired'))
+        count = _report(dataset_dir)
     if count:
         print(f'{dataset_dir}: DAMAGED: {count} problems')
         return EXIT_DAMAGED
     whole = manifest.read(dataset_dir)
-    print(
-        f'{dataset_dir}: whole: {sum(shard.num_records for shard in whole.shards)} records in {len(whole.shards)} shards'
-    )
+    num_records = sum(shard.num_records for shard in whole.shards)
+    print(f'{dataset_dir}: whole: {num_records} records in {len(whole.shards)} shards')
     return 0
+
+
+def _report(dataset_dir: str) -> int:
+    """Prints each problem and returns their number."""
+    count = 0
+    for problem in integrity.problems(dataset_dir):
+        print(problem)
+        count += 1
+    return count
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import inputs, prepare_dataset
-from seg_pipeline import errors, manifest, verify
+from seg_pipeline import errors, integrity, manifest
 from seg_pipeline.clothing_parsing import source
 from tests import fake_data
 
@@ -76,7 +76,7 @@ def test_a_published_data_set_is_downloaded_once_and_prepared(requests, tmp_path
     assert sum(built.num_records(split) for split in built.split_names) == 5
     assert built.label_map.num_classes == 59
     assert 'skirt' in built.label_map.names
-    assert list(verify.problems(dataset_dir)) == []
+    assert list(integrity.problems(dataset_dir)) == []
     assert (out / 'downloads').is_dir()
     nine = pathlib.Path(source.__file__).with_name('nine_groups.csv')
     _main('--source=clothing_parsing', f'--output_dir={out}', '--dataset_version=2.0.0', f'--remap={nine}')

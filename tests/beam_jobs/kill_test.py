@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from seg_pipeline import verify
+from seg_pipeline import integrity
 from tests import fake_data
 
 MOMENTS = int(os.environ.get('KILL_MOMENTS', '4'))
@@ -178,7 +178,7 @@ def test_nothing_half_made_is_ever_visible_and_the_same_command_continues(number
         code, _, said = disturb(stage, shards, delay)
         whole = stage.dataset_dir.exists()
         if whole:
-            assert list(verify.problems(str(stage.dataset_dir))) == []
+            assert list(integrity.problems(str(stage.dataset_dir))) == []
         visible = [p for p in stage.out.rglob('dataset_info.json') if '.work' not in p.parts]
         assert visible == ([stage.dataset_dir / 'dataset_info.json'] if whole else [])
         made = stage.made()

@@ -16,7 +16,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
-from seg_pipeline import errors, manifest, preparation, rejects, verify
+from seg_pipeline import errors, integrity, manifest, preparation, rejects
 from tests import fake_data
 
 _IN_MEMORY = ('--direct_num_workers=1', '--direct_running_mode=in_memory')
@@ -85,7 +85,7 @@ def test_the_command_and_the_same_bytes_on_one_worker_and_two(source, tmp_path):
     assert all('pairs/s' in line for line in error.splitlines()), error  # progress, and nothing of Beam's own
     dataset_dir = output.splitlines()[-1]
     assert dataset_dir == str(tmp_path / 'two' / 'clothing_parsing' / '16x24' / '1.0.0')
-    assert list(verify.problems(dataset_dir)) == []
+    assert list(integrity.problems(dataset_dir)) == []
     built = manifest.read(dataset_dir)
     assert (built.num_records('train'), built.num_records('validation')) == (8, 2)
     assert len(built.shards) == 5
@@ -244,7 +244,7 @@ def test_two_commands_at_once(source, tmp_path):
     for process in running:
         output, error = process.communicate()
         assert process.returncode == 0, error
-        assert list(verify.problems(output.splitlines()[-1])) == []
+        assert list(integrity.problems(output.splitlines()[-1])) == []
     assert os.listdir(tmp_path / 'out' / 'clothing_parsing' / '16x24') == ['1.0.0']
 
 

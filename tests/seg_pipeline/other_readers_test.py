@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, manifest, records, verify
+from seg_pipeline import errors, integrity, manifest, records
 from tests import fake_data
 from trainer import config
 
@@ -68,7 +68,7 @@ def test_model_garden_has_the_pixels_of_the_default_and_is_no_tfds_data_set(tmp_
     names = {path.name for path in pathlib.Path(dataset_dir).iterdir()}
     assert not names & {'dataset_info.json', 'features.json', 'segmentation_mask.labels.txt'}
     assert manifest.read(dataset_dir).options['schema'] == 'model_garden'
-    assert list(verify.problems(dataset_dir)) == []
+    assert list(integrity.problems(dataset_dir)) == []
 
 
 def test_array_record_by_tfds_and_by_its_own_module(tmp_path):
@@ -100,12 +100,12 @@ def test_array_record_twice_is_the_same_bytes_and_verified(tmp_path):
     assert first.shards == second.shards
     assert 'array_record' in first.library_versions
     assert {shard.sha256 for shard in first.shards}.isdisjoint(shard.sha256 for shard in third.shards)
-    assert [list(verify.problems(dataset_dir)) for dataset_dir in made] == [[], [], []]
+    assert [list(integrity.problems(dataset_dir)) for dataset_dir in made] == [[], [], []]
     path = pathlib.Path(first.shard_paths(made[0], 'train')[0])
     data = bytearray(path.read_bytes())
     data[data.index(b'IDAT') + 40] ^= 1
     path.write_bytes(data)
-    whole, record = verify.problems(made[0])
+    whole, record = integrity.problems(made[0])
     assert 'its SHA-256 is' in whole
     assert re.search(r"record 0: Corrupted .* \(key '000\d'\)", record)
 

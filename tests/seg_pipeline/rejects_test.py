@@ -12,7 +12,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
-from seg_pipeline import errors, images, manifest, masks, pairing, records, rejects, verify
+from seg_pipeline import errors, images, integrity, manifest, masks, pairing, records, rejects
 from tests import bad_inputs
 
 _BAD, _GOOD = bad_inputs.bad(), bad_inputs.good()
@@ -195,7 +195,7 @@ def test_reject_publishes_the_rest_and_no_worker_falls(everything):
     assert done.returncode == 0, done.stderr
     dataset_dir = done.stdout.splitlines()[-1]
     assert dataset_dir == str(everything / _DATASET / '1.0.0')
-    assert list(verify.problems(dataset_dir)) == []
+    assert list(integrity.problems(dataset_dir)) == []
     built = manifest.read(dataset_dir)
     names = [
         record.file_name

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from seg_pipeline import errors, manifest, records, verify
+from seg_pipeline import errors, integrity, manifest, records
 from tests import fake_data
 
 
@@ -23,7 +23,7 @@ def dataset_dir(whole, tmp_path):
 
 
 def test_whole(whole):
-    assert list(verify.problems(whole)) == []
+    assert list(integrity.problems(whole)) == []
 
 
 def test_a_flipped_byte_of_any_file_is_found(dataset_dir):
@@ -31,9 +31,9 @@ def test_a_flipped_byte_of_any_file_is_found(dataset_dir):
         data = path.read_bytes()
         for position in range(0, len(data), max(1, len(data) // 25)):
             path.write_bytes(data[:position] + bytes([data[position] ^ 0x20]) + data[position + 1 :])
-            assert any(path.name in problem for problem in verify.problems(str(dataset_dir))), (path.name, position)
+            assert any(path.name in problem for problem in integrity.problems(str(dataset_dir))), (path.name, position)
         path.write_bytes(data)
-    assert list(verify.problems(str(dataset_dir))) == []
+    assert list(integrity.problems(str(dataset_dir))) == []
 
 
 def test_a_damaged_record_is_named_with_index_offset_and_key(dataset_dir):
@@ -44,7 +44,7 @@ def test_a_damaged_record_is_named_with_index_offset_and_key(dataset_dir):
     data = bytearray(shard.read_bytes())
     data[payloads[2].offset + 40] ^= 1
     shard.write_bytes(data)
-    found = '\n'.join(verify.problems(str(dataset_dir)))
+    found = '\n'.join(integrity.problems(str(dataset_dir)))
     assert f'record 2 at byte {payloads[2].offset}' in found
     assert f'(key {key!r})' in found
 
@@ -66,7 +66,7 @@ def test_contents_are_checked_beyond_the_checksums(dataset_dir):
         *found.shards[1:],
     )
     (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).to_bytes())
-    problems = '\n'.join(verify.problems(str(dataset_dir)))
+    problems = '\n'.join(integrity.problems(str(dataset_dir)))
     assert 'is not in the label table of 4 classes' in problems
     assert f'holds {shard.num_records} records, the manifest says {shard.num_records + 1}' in problems
 
@@ -74,7 +74,7 @@ def test_contents_are_checked_beyond_the_checksums(dataset_dir):
 def test_missing_and_additional_files(dataset_dir):
     (dataset_dir / 'notes.txt').write_text('x')
     (dataset_dir / manifest.STATISTICS_FILE).unlink()
-    found = '\n'.join(verify.problems(str(dataset_dir)))
+    found = '\n'.join(integrity.problems(str(dataset_dir)))
     assert 'notes.txt: is not in the manifest' in found
     assert f'{manifest.STATISTICS_FILE}: No such file' in found
 
@@ -99,4 +99,4 @@ def test_exit_codes(dataset_dir, tmp_path):
 
 def test_not_a_data_set(tmp_path):
     with pytest.raises(errors.UserError, match='no data set'):
-        list(verify.problems(str(tmp_path)))
+        list(integrity.problems(str(tmp_path)))

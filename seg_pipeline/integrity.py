@@ -1,0 +1,103 @@
+"""Is a data set whole? Every file against the manifest; every record of every shard by framing, checksums, contents."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from seg_pipeline import errors, manifest, records, storage
+from seg_pipeline.manifest import Manifest, Shard
+
+
+def problems(dataset_dir: str) -> Iterator[str]:
+    """Finds everything that is wrong with a data set.
+
+    Yields:
+        One line for each problem; it names the file and, inside a shard, the record, its byte offset and its key.
+
+    Raises:
+        UserError: if the directory is no data set at all.
+    """
+    if not storage.exists(os.path.join(dataset_dir, manifest.FILE_NAME)):
+        manifest.read(dataset_dir)  # raises, saying why
+    try:
+        whole = manifest.read(dataset_dir)
+    except errors.UserError as error:
+        yield str(error)
+        return
+    for name, expected in whole.files.items():
+        if problem := manifest.file_problem(os.path.join(dataset_dir, name), expected):
+            yield problem
+    lines = _record_lines(dataset_dir)
+    for shard in whole.shards:
+        if problem := manifest.shard_problem(dataset_dir, shard):
+            yield problem
+        yield from _shard_problems(dataset_dir, whole, shard, lines.get(shard.name))
+    known = {manifest.FILE_NAME, *whole.files, *(shard.name for shard in whole.shards)}
+    for name in sorted(_files_below(dataset_dir) - known):
+        yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'
+
+
+def _record_lines(dataset_dir: str) -> dict[str, list[dict[str, Any]]]:
+    """What records.jsonl says of each shard; nothing where it cannot be read, which is a problem told elsewhere."""
+    result: dict[str, list[dict[str, Any]]] = {}
+    try:
+        for line in storage.read_bytes(os.path.join(dataset_dir, manifest.RECORDS_FILE)).splitlines():
+            value = json.loads(line)
+            result.setdefault(value['shard'], []).append(value)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return result
+
+
+def _shard_problems(
+    dataset_dir: str, whole: Manifest, shard: Shard, lines: Sequence[dict[str, Any]] | None
+) -> Iterator[str]:
+    path = os.path.join(dataset_dir, shard.name)
+    count = 0
+    try:
+        for payload in records.read_payloads(path):
+            count += 1
+            line = lines[payload.index] if lines and payload.index < len(lines) else None
+            if problem := _record_problem(whole, payload, line):
+                where = f'{records.place(payload.index, payload.offset)}{_key_of(line)}'
+                yield f'{path}: {where}: {problem}'
+    except records.DamagedRecordError as error:
+        line = lines[error.index] if lines and error.index < len(lines) else None
+        yield f'{error}{_key_of(line)}'
+        return
+    except OSError:
+        return  # the comparison of the file told it
+    if count != shard.num_records:
+        yield f'{path}: holds {count} records, the manifest says {shard.num_records}'
+
+
+def _key_of(line: dict[str, Any] | None) -> str:
+    return f' (key {line["key"]!r})' if line else ''
+
+
+def _record_problem(whole: Manifest, payload: records.Payload, line: dict[str, Any] | None) -> str | None:
+    try:
+        record = records.decode(payload)
+    except (ValueError, KeyError, IndexError) as error:
+        return f'{type(error).__name__}: {error}'
+    size = whole.image_size
+    if record.image.shape != (*size, 3) or record.mask.shape != size:
+        return f'image {record.image.shape} and mask {record.mask.shape}, wanted {size}'
+    ids = np.unique(record.mask)
+    unknown = ids[(ids >= whole.label_map.num_classes) & (ids != whole.label_map.ignore_id)]
+    if unknown.size:
+        return f'id {unknown[0]} is not in the label table of {whole.label_map.num_classes} classes'
+    if line and record.file_name != line['image']:
+        return f'is made from {record.file_name}, {manifest.RECORDS_FILE} says {line["image"]}'
+    return None
+
+
+def _files_below(root: str) -> set[str]:
+    if storage.is_url(root):
+        return set(storage.entries(root))
+    return {
+        os.path.relpath(os.path.join(directory, name), root) for directory, _, names in os.walk(root) for name in names
+    }
