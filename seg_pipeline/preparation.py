@@ -72,8 +72,8 @@ class Preparation:
     dataset_name: str = 'clothing_parsing'
     version: str = '1.0.0'
     image_size: tuple[int, int] = (128, 128)
-    resize: str = 'squash'
-    mask_resize: str = 'nearest'
+    resize: str = resizing.DEFAULT_MODE
+    mask_resize: str = resizing.DEFAULT_MASK_MODE
     image_encoding: str = 'png'
     schema: str = schemas.TFDS
     file_format: str = 'tfrecord'

@@ -57,7 +57,21 @@ class Remapping:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON values, for fingerprints and manifests."""
-        return {**dataclasses.asdict(self.source), 'targets': list(self.targets)}
+        source = self.source
+        return {
+            'ids': list(source.ids),
+            'names': list(source.names),
+            'colors': [list(color) for color in source.colors],
+            'ignore_id': source.ignore_id,
+            'targets': list(self.targets),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> 'Remapping':
+        """The inverse of `to_json`."""
+        colors = tuple((red, green, blue) for red, green, blue in value['colors'])
+        source = SourceTable(tuple(value['ids']), tuple(value['names']), colors, value['ignore_id'])
+        return cls(source, tuple(value['targets']))
 
 
 def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 
 MODES = ('squash', 'letterbox', 'crop')
+DEFAULT_MODE = 'squash'
 MASK_MODES = ('nearest', 'majority')
+DEFAULT_MASK_MODE = 'nearest'
 
 Size = tuple[int, int]  # (height, width) in pixels
 
@@ -73,7 +75,7 @@ class Geometry:
         return whole
 
 
-def geometry(original_size: Size, size: Size, mode: str = 'squash') -> Geometry:
+def geometry(original_size: Size, size: Size, mode: str = DEFAULT_MODE) -> Geometry:
     """Decides which part of a photo goes where.
 
     Args:
@@ -105,7 +107,7 @@ def _rounded(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def resize_image(image: np.ndarray, size: Size, mode: str = 'squash') -> np.ndarray:
+def resize_image(image: np.ndarray, size: Size, mode: str = DEFAULT_MODE) -> np.ndarray:
     """Resizes a photo: each new pixel is the mean of the area that it covers; linear where a side grows.
 
     Args:
@@ -134,7 +136,7 @@ def _resize_image(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def resize_mask(
-    mask: np.ndarray, size: Size, mode: str = 'squash', mask_mode: str = 'nearest', border: int = 255
+    mask: np.ndarray, size: Size, mode: str = DEFAULT_MODE, mask_mode: str = DEFAULT_MASK_MODE, border: int = 255
 ) -> np.ndarray:
     """Resizes a mask; no id appears that was not there, but for `border` around a letterbox.
 
@@ -161,7 +163,7 @@ def resize_mask(
     return result
 
 
-def restore_mask(mask: np.ndarray, original_size: Size, mode: str = 'squash', fill: int = 255) -> np.ndarray:
+def restore_mask(mask: np.ndarray, original_size: Size, mode: str = DEFAULT_MODE, fill: int = 255) -> np.ndarray:
     """Brings a mask of a resized image, such as a prediction, back to its photo's geometry.
 
     Args:

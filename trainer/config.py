@@ -6,9 +6,10 @@ import json
 import os
 from typing import Any
 
-from seg_pipeline import durable_files, errors
+from seg_pipeline import durable_files, errors, masks, resizing
 from seg_pipeline import label_map as label_map_lib
 from seg_pipeline import manifest as manifest_lib
+from seg_pipeline.remapping import Remapping
 
 # What a run directory holds.
 CONFIG_FILE = 'config.json'
@@ -96,12 +97,25 @@ _READABLE = {'schema': 'tfds', 'file_format': 'tfrecord'}
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """The data set a run learns from, as far as the run depends on it."""
+    """The data set a run learns from, as far as the run depends on it.
+
+    Attributes:
+        dataset_name: its TFDS name.
+        fingerprint: of its inputs and options.
+        image_size: (height, width) of its images.
+        label_map: its classes.
+        resize: how photos became images of that size, one of `resizing.MODES`.
+        mask_format: of the masks that it was made of, one of `masks.MASK_FORMATS`.
+        remapping: how their classes became those of the data set, see `Remapping.to_json`; None if they are.
+    """
 
     dataset_name: str
     fingerprint: str
     image_size: tuple[int, int]
     label_map: label_map_lib.LabelMap
+    resize: str = resizing.DEFAULT_MODE
+    mask_format: str = masks.MaskReader.mask_format
+    remapping: dict[str, Any] | None = None
 
     @classmethod
     def from_manifest(cls, manifest: manifest_lib.Manifest) -> 'Data':
@@ -113,7 +127,15 @@ class Data:
                     f'other readers; the trainer reads --{name}={wanted}: prepare the data set again with that'
                 )
         height, width = manifest.image_size
-        return cls(manifest.dataset_name, manifest.fingerprint, (height, width), manifest.label_map)
+        names = ('resize', 'mask_format', 'remapping')
+        options = {name: manifest.options[name] for name in names if name in manifest.options}
+        return cls(manifest.dataset_name, manifest.fingerprint, (height, width), manifest.label_map, **options)
+
+    @property
+    def mask_reader(self) -> masks.MaskReader:
+        """Reads masks like those that the data set was made of."""
+        found = Remapping.from_json(self.remapping) if self.remapping else None
+        return masks.MaskReader(self.label_map, self.mask_format, found)
 
 
 @dataclasses.dataclass(frozen=True)

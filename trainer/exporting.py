@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from seg_pipeline import durable_files
+from seg_pipeline import durable_files, errors, resizing
 from trainer import checkpoints, config, inference
 
 LABEL_MAP_FILE = 'label_map.json'
@@ -33,10 +33,15 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
         output_dir: directory to make.
 
     Raises:
-        UserError: `model_dir` is no run with a checkpoint.
+        UserError: `model_dir` is no run with a checkpoint, or was trained on images that were not squashed.
         OSError: `output_dir` cannot be written.
     """
     model, run = checkpoints.load_for_inference(model_dir)
+    if run.data.resize != resizing.DEFAULT_MODE:  # what is exported squashes the photos that it is given
+        raise errors.UserError(
+            f'{model_dir} was trained on images made with --resize={run.data.resize}; '
+            f'only {resizing.DEFAULT_MODE} can be exported; trainer.predict takes this run'
+        )
     write = {'saved_model': _write_saved_model, 'onnx': _write_onnx, 'litert': _write_litert}[file_format]
     with _appearing(output_dir) as directory:
         write(model, run, directory)

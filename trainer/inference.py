@@ -71,7 +71,7 @@ class Predictor:
             tf.TensorSpec((None, height, width, 3), tf.uint8)
         )
         self._ids = tf.function(ids_at_size).get_concrete_function(
-            tf.TensorSpec((None, height, width, num_classes), tf.float32), tf.TensorSpec((2,), tf.int32)
+            tf.TensorSpec((None, None, None, num_classes), tf.float32), tf.TensorSpec((2,), tf.int32)
         )
 
     def logits(self, images: np.ndarray) -> tf.Tensor:

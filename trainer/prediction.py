@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
+import tensorflow as tf
 
 from seg_pipeline import durable_files, images, resizing, visualization
 from seg_pipeline import masks as masks_lib
@@ -58,17 +59,26 @@ def _predictions(
     pool: futures.Executor,
 ) -> Iterator[visualization.Row | images.RejectError]:
     """Yields every photo with its prediction, or why it has none. OpenCV and TensorFlow leave the threads to run."""
-    reader = masks_lib.MaskReader(run.label_map)
+    reader = run.data.mask_reader
     for start in range(0, len(found), batch_size):
         loaded = list(pool.map(lambda photo: _try_to_load(photo, reader), found[start : start + batch_size]))
         yield from (result for result in loaded if isinstance(result, images.RejectError))
         good = [result for result in loaded if isinstance(result, photos.Loaded)]
         if not good:
             continue
-        logits = predictor.logits(np.stack([resizing.resize_image(photo.image, run.image_size) for photo in good]))
-        masks = pool.map(predictor.ids, logits, [photo.image.shape[:2] for photo in good])
+        small = [resizing.resize_image(photo.image, run.image_size, run.data.resize) for photo in good]
+        logits = predictor.logits(np.stack(small))
+        masks = pool.map(lambda photo, scores: _mask(photo, scores, predictor, run), good, logits)
         for photo, mask in zip(good, masks, strict=True):
             yield visualization.Row(photo.name, photo.image, mask, photo.ground_truth)
+
+
+def _mask(photo: photos.Loaded, logits: tf.Tensor, predictor: inference.Predictor, run: config.RunConfig) -> np.ndarray:
+    """The ids of every pixel of a photo, (H, W) uint8; the ignored id where a crop has cut it off."""
+    height, width = photo.image.shape[:2]
+    geometry = resizing.geometry((height, width), run.image_size, run.data.resize)
+    visible = predictor.ids(logits[geometry.target.slices], geometry.source.size)
+    return geometry.restore(visible, run.label_map.ignore_id)
 
 
 def _try_to_load(photo: photos.Photo, reader: masks_lib.MaskReader) -> photos.Loaded | images.RejectError:

@@ -44,6 +44,11 @@ def test_lookup(tmp_path):
     np.testing.assert_array_equal(found.lookup(256), table[:256])
 
 
+def test_there_and_back(tmp_path):
+    _, found = _read(tmp_path, 'groups.csv', _CSV)
+    assert remapping.Remapping.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
 @pytest.mark.parametrize(
     ('name', 'text', 'message'),
     [

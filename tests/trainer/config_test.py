@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from seg_pipeline import errors, label_map
+from seg_pipeline import errors, label_map, masks, remapping
 from trainer import config
 
 DATA = config.Data('clothing_parsing', 'f' * 64, (32, 64), label_map.LabelMap.default(('background', 'shirt')))
@@ -21,6 +21,17 @@ def test_what_is_written_is_read(tmp_path):
     assert config.read(str(tmp_path / 'deep' / 'run')) == run
     assert run.image_size == (32, 64)
     assert run.label_map.names == ('background', 'shirt')
+
+
+def test_a_run_reads_masks_as_its_data_were_read(tmp_path):
+    source = label_map.SourceTable((0, 7, 900), ('null', 'skin', 'hat'), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    mapping = remapping.Remapping(source, (0, 1, 255))
+    data = dataclasses.replace(DATA, resize='crop', mask_format='ids', remapping=mapping.to_json())
+    config.write(str(tmp_path), config.RunConfig(config.Recipe(), data))
+    found = config.read(str(tmp_path)).data
+    assert found == data
+    assert found.mask_reader == masks.MaskReader(DATA.label_map, 'ids', mapping)
+    assert DATA.mask_reader == masks.MaskReader(DATA.label_map)
 
 
 @pytest.mark.parametrize('text', ['', '{}', '[]', '{"schema_version": 9}', '{"schema_version": 1, "recipe": {"x": 1}}'])

@@ -1,5 +1,6 @@
 """Predictions of a tiny network: what is written, and that it is what the network answers."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -63,6 +64,39 @@ def test_every_photo_gets_the_networks_answer_at_its_own_size(tmp_path, model_di
         np.testing.assert_array_equal(overlay, visualization.overlay(image, mask, fake_run.LABELS))
         seen |= set(mask.flat)
     assert len(seen) > 1  # it is no constant answer
+
+
+@pytest.mark.parametrize('mode', ['letterbox', 'crop'])
+def test_photos_are_resized_as_the_data_were_and_the_answer_is_put_back(tmp_path, model_dir, photo_dir, mode):
+    model, run = checkpoints.load_for_inference(model_dir)
+    run = dataclasses.replace(run, data=dataclasses.replace(run.data, resize=mode))
+    found = photos.find(str(photo_dir))
+    assert prediction.predict(found, inference.Predictor(model), run, str(tmp_path), 2) == []
+    for photo in found:
+        image = images.read_image(photo.image)
+        mask = cv2.imread(f'{tmp_path}/masks/{photo.name}.png', cv2.IMREAD_UNCHANGED)
+        height, width = image.shape[:2]
+        side, longest = min(height, width), max(height, width)
+        if mode == 'crop':  # fake_run.IMAGE_SIZE is a square
+            top, left = (height - side) // 2, (width - side) // 2
+            seen = np.s_[top : top + side, left : left + side]
+            logits = model(cv2.resize(image[seen], (32, 32), interpolation=_interpolation(side))[np.newaxis])
+            whole = tf.image.resize(logits, (side, side))
+        else:
+            seen = np.s_[:, :]
+            small = round(32 * height / longest), round(32 * width / longest)
+            top, left = (32 - small[0]) // 2, (32 - small[1]) // 2
+            boxed = np.zeros((32, 32, 3), np.uint8)
+            part = np.s_[top : top + small[0], left : left + small[1]]
+            boxed[part] = cv2.resize(image, small[::-1], interpolation=_interpolation(longest))
+            whole = tf.image.resize(model(boxed[np.newaxis])[(slice(None), *part)], (height, width))
+        expected = np.full((height, width), 255, np.uint8)
+        expected[seen] = tf.argmax(whole, axis=-1)[0]
+        np.testing.assert_array_equal(mask, expected)
+
+
+def _interpolation(side):
+    return cv2.INTER_AREA if side >= 32 else cv2.INTER_LINEAR
 
 
 def test_the_files_are_named_after_the_photos(tmp_path, model_dir, photo_dir):
