@@ -312,6 +312,10 @@ def _conclude(work: publication.Publication, plans: Sequence[sharding.ShardPlan]
             f'{len(rejected)} rejected, listed above; nothing was published. Mend them, or leave them out with '
             '--on_error=reject; what was made is kept, and the same command continues'
         )
+    if rejected and not os.path.exists(work.job.dataset_dir):
+        found = [summary for plan in plans if (summary := preparation.read_marker(work.job, plan))]
+        emptied = ', '.join(publication.emptied_splits(found))
+        raise errors.UserError(f'{len(rejected)} rejected, listed above; no pair is left in {emptied}: not published')
     built = manifest.read(work.job.dataset_dir)
     counts = ', '.join(f'{built.num_records(split)} in {split}' for split in built.split_names)
     print(f'{counts}, {len(rejected)} rejected; fingerprint {built.fingerprint[:12]}')

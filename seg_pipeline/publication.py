@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
@@ -50,7 +51,7 @@ def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str 
     Calling it twice, even at the same time, is harmless: equal inputs give equal bytes, and the first rename wins.
 
     Returns:
-        The directory of the data set; None if it was not published because of rejects.
+        The directory of the data set; None if it was not published because rejects are not allowed or empty a split.
 
     Raises:
         UserError: if a shard is missing or another data set has taken the place.
@@ -61,7 +62,7 @@ def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str 
         made = f'{len(summaries)} of {len(publication.shard_names)} shards were made'
         raise errors.UserError(f'{job.work_dir}: {made}; run the command again')
     rejected = sorted_rejects([*publication.rejects, *(r for summary in summaries for r in summary.rejects)])
-    if rejected and not publication.allow_rejects:
+    if rejected and (not publication.allow_rejects or emptied_splits(summaries)):
         return None
     staging = os.path.join(job.work_dir, f'{workspace.STAGING_PREFIX}{uuid.uuid4().hex}')
     try:
@@ -75,6 +76,14 @@ def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str 
         shutil.rmtree(staging, ignore_errors=True)
     _forget_work(job, summaries)
     return job.dataset_dir
+
+
+def emptied_splits(summaries: Iterable[ShardSummary]) -> list[str]:
+    """The splits of which no pair is left: a reader of the data set could not open them."""
+    records: Counter[str] = Counter()
+    for summary in summaries:
+        records[summary.shard.split] += summary.shard.num_records
+    return sorted(split for split, number in records.items() if not number)
 
 
 def read_rejects(publication: Publication, plans: Sequence[ShardPlan]) -> list[Reject]:

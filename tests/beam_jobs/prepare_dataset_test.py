@@ -16,7 +16,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
-from seg_pipeline import errors, integrity, manifest, preparation, rejects
+from seg_pipeline import errors, integrity, label_map, manifest, preparation, rejects, resizing
 from tests import fake_data
 
 _IN_MEMORY = ('--direct_num_workers=1', '--direct_running_mode=in_memory')
@@ -264,3 +264,47 @@ def test_defaults_are_those_of_the_contract():
         flags.FLAGS(['x', *_arguments('s', 'o')[:4]])
         assert prepare_dataset._parse_size(flags.FLAGS.image_size) == (128, 128) == preparation.Preparation.image_size
         assert flags.FLAGS.splits == 'train:0.8,validation:0.2'
+
+
+def test_a_split_of_which_nothing_is_left_is_not_published(source, tmp_path, capsys):
+    for path in sorted((source / 'images').iterdir()):
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(errors.UserError, match='10 rejected, listed above; no pair is left in train, validation'):
+        _main(source, tmp_path / 'out', '--on_error=reject')
+    assert len(capsys.readouterr().err.splitlines()) >= 10
+    assert not (tmp_path / 'out' / 'clothing_parsing' / '16x24' / '1.0.0').exists()
+
+
+def test_remapping_and_resizing_reach_the_data_set(source, tmp_path, capsys):
+    (tmp_path / 'groups.csv').write_text(
+        'name,group,color\nbackground,ground,#000000\nclass 1,thing,#ff0000\nclass 2,ignore,\nclass 3,thing,\n'
+    )
+    options = (f'--remap={tmp_path}/groups.csv', '--resize=letterbox', '--mask_resize=majority')
+    _main(source, tmp_path / 'out', *options)
+    dataset_dir = capsys.readouterr().out.splitlines()[-1]
+    built = manifest.read(dataset_dir)
+    assert built.label_map == label_map.LabelMap(('ground', 'thing'), ((0, 0, 0), (255, 0, 0)))
+    assert (built.options['resize'], built.options['mask_resize']) == ('letterbox', 'majority')
+    assert built.options['remapping']['targets'] == [0, 1, 255, 1]
+    lookup = np.array([0, 1, 255, 1], np.uint8)
+    for record in fake_data.read_split(dataset_dir, 'train'):
+        number = record.file_name.removeprefix('img_')
+        mask = lookup[cv2.imread(str(source / 'masks' / f'seg_{number}'), 0)]
+        np.testing.assert_array_equal(record.mask, resizing.resize_mask(mask, (16, 24), 'letterbox', 'majority'))
+        assert (record.mask[:, 0] == 255).all()  # 48x40 stands between borders in 16x24
+        assert record.original_size == mask.shape
+    assert 'ground' in (pathlib.Path(dataset_dir) / 'segmentation_mask.labels.txt').read_text()
+    (tmp_path / 'groups.csv').write_text('name,group\nbackground,ground\n')
+    with pytest.raises(errors.UserError, match='no group for 3 of 4 classes: class 1, class 2, class 3'):
+        _main(source, tmp_path / 'out', f'--remap={tmp_path}/groups.csv')
+
+
+@pytest.mark.parametrize(
+    'options', [('--resize=crop',), ('--mask_resize=majority',), ('--dataset_version=1.0.0', '--remap=G')]
+)
+def test_another_geometry_or_other_classes_are_another_data_set(source, tmp_path, options):
+    _main(source, tmp_path / 'out')
+    (tmp_path / 'groups.csv').write_text('name,group\nbackground,a\nclass 1,b\nclass 2,b\nclass 3,b\n')
+    options = [option.replace('=G', f'={tmp_path}/groups.csv') for option in options]
+    with pytest.raises(errors.UserError, match=r'made from something else: options: (resize|mask_resize|remapping) is'):
+        _main(source, tmp_path / 'out', *options)
