@@ -11,7 +11,7 @@ EXPORT = ['onnx>=1.17', 'tf2onnx>=1.17']
 setup(
     name='seg-pipeline',
     version='0.1.0',
-    description='Image/mask pairs to verified TFRecords and a TFDS data set with Beam, and exact multi-GPU training on them.',
+    description='Image/mask pairs to a verified TFDS data set with Beam, and exact multi-GPU training on it.',
     long_description=pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
@@ -39,14 +39,17 @@ setup(
         'export': EXPORT,
         'gcp': ['apache-beam[gcp]'],
         'aws': ['apache-beam[aws]'],
+        'hdfs': ['apache-beam[hadoop]'],
         'test': [
             *TRAIN,
             *MAT,
             *EXPORT,
             'ai-edge-litert>=2',  # runs what export --format=litert writes
+            'boto3>=1.34',
             'build>=1.2',
             'dill>=0.3.8',  # tensorflow-datasets 4.9.10 imports it in tfds.testing without declaring it
             'hypothesis>=6.100',
+            'moto[server]>=5',  # an S3 server on loopback
             'mypy>=1.11',
             'onnxruntime>=1.20',  # runs what export --format=onnx writes
             'pytest>=8',

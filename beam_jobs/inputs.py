@@ -1,10 +1,11 @@
 """Where the pairs come from: folders that the user names, or a published data set that is downloaded."""
 
 import dataclasses
+import os
 import sys
 import time
 
-from seg_pipeline import errors
+from seg_pipeline import errors, storage
 
 SOURCES = ('clothing_parsing',)
 _REPORT_SECONDS = 2.0
@@ -40,6 +41,13 @@ def resolve(images: str | None, masks: str | None, labels: str | None, source: s
             f'{missing[0]} is missing: give --images, --masks and --labels, or --source={SOURCES[0]}. See --help'
         )
     return Inputs(images or '', masks or '', labels or '')
+
+
+def download_dir(output_dir: str) -> str:
+    """Where a download is kept: with the output, or on this disk if that is elsewhere."""
+    if storage.is_url(output_dir):
+        return os.path.expanduser('~/.cache/seg_pipeline')
+    return os.path.join(output_dir, 'downloads')
 
 
 def _download(directory: str) -> Inputs:

@@ -6,7 +6,6 @@ The last line printed is the directory of the data set. The same command again c
 stopped. Flags that are not listed here go to Beam (`--direct_num_workers=4`, `--runner=FlinkRunner`, ...).
 """
 
-import os
 import re
 import shlex
 import sys
@@ -16,7 +15,7 @@ import apache_beam as beam
 from absl import flags
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import planning, progress, runners, transforms
+from beam_jobs import inputs, planning, progress, runners, transforms
 from seg_pipeline import (
     command_line,
     dry_run,
@@ -33,8 +32,10 @@ from seg_pipeline import (
     remapping,
     resizing,
     scanning,
+    schemas,
     sharding,
     splits,
+    storage,
     stratification,
     workspace,
 )
@@ -42,10 +43,15 @@ from seg_pipeline.preparation import Preparation
 
 _DEFAULTS = Preparation  # a dataclass's defaults are attributes of its class
 
-_IMAGES = flags.DEFINE_string('images', None, 'Folder of the images; searched with its subfolders.', required=True)
-_MASKS = flags.DEFINE_string('masks', None, 'Folder of the masks; searched with its subfolders.', required=True)
-_LABELS = flags.DEFINE_string(
-    'labels', None, 'Label table: .csv (i,label_list or id,name[,color]), .json or .txt.', required=True
+_IMAGES = flags.DEFINE_string('images', None, 'Folder of the images; searched with its subfolders.')
+_MASKS = flags.DEFINE_string('masks', None, 'Folder of the masks; searched with its subfolders.')
+_LABELS = flags.DEFINE_string('labels', None, 'Label table: .csv (i,label_list or id,name[,color]), .json or .txt.')
+_SOURCE = flags.DEFINE_enum(
+    'source',
+    None,
+    inputs.SOURCES,
+    'Instead of --images, --masks and --labels: a published data set, downloaded into OUTPUT_DIR/downloads (where '
+    'that is no path of this disk, into ~/.cache/seg_pipeline) and checked.',
 )
 _REMAP = flags.DEFINE_string(
     'remap',
@@ -54,7 +60,11 @@ _REMAP = flags.DEFINE_string(
     'group of every name; the group ignore is no class. Applied before resizing.',
 )
 _OUTPUT_DIR = flags.DEFINE_string(
-    'output_dir', None, 'The data set appears in OUTPUT_DIR/DATASET_NAME/HEIGHTxWIDTH/VERSION.', required=True
+    'output_dir',
+    None,
+    'The data set appears in OUTPUT_DIR/DATASET_NAME/HEIGHTxWIDTH/VERSION. Inputs and output may be addresses: s3://, '
+    'gs://, hdfs://.',
+    required=True,
 )
 _DATASET_NAME = flags.DEFINE_string('dataset_name', _DEFAULTS.dataset_name, 'TFDS name: lower case, digits and _.')
 _DATASET_VERSION = flags.DEFINE_string('dataset_version', _DEFAULTS.version, 'TFDS version: MAJOR.MINOR.PATCH.')
@@ -76,6 +86,19 @@ _MASK_RESIZE = flags.DEFINE_enum(
 )
 _IMAGE_ENCODING = flags.DEFINE_enum(
     'image_encoding', _DEFAULTS.image_encoding, images.ENCODINGS, 'How images are stored; masks are always PNG.'
+)
+_SCHEMA = flags.DEFINE_enum(
+    'schema',
+    _DEFAULTS.schema,
+    schemas.SCHEMAS,
+    "What the parts of a record are called: tfds, or model_garden for TensorFlow Model Garden's decoders; TFDS and the "
+    'trainer do not read the latter.',
+)
+_FILE_FORMAT = flags.DEFINE_enum(
+    'file_format',
+    _DEFAULTS.file_format,
+    preparation.FILE_FORMATS,
+    'tfrecord, or array_record for tfds.data_source and Grain; the trainer does not read the latter.',
 )
 _MASK_FORMAT = flags.DEFINE_enum(
     'mask_format',
@@ -138,16 +161,21 @@ def main(argv: list[str]) -> int:
 
 
 def _prepare(options: PipelineOptions) -> None:
+    storage.configure(options)
+    for path in (_IMAGES.value, _MASKS.value, _LABELS.value, _OUTPUT_DIR.value):
+        storage.check(path or '')
     choice = _split_choice()
     job = _preparation(choice)
-    found = _find_pairs()
+    found = _find_pairs(job)
     pairs = choice.members(found.pairs)
-    if os.path.exists(job.dataset_dir) and not job.dry_run:
+    if manifest.is_taken(job.dataset_dir) and not job.dry_run:
         return _already_there(job, pairs)
     counts = sharding.parse_counts(_NUM_SHARDS.value, choice.names)
     batches = planning.scan(job, choice, pairs, options)
     placements = planning.place(job, choice, pairs, batches)
-    plans = sharding.plan(pairs, placements.split_of, counts, choice.seed, job.dataset_name)
+    plans = sharding.plan(
+        pairs, placements.split_of, counts, choice.seed, job.dataset_name, file_format=job.file_format
+    )
     plans = preparation.with_fingerprints(job, plans)
     _announce(plans, placements)
     _report_foreign(job, [plan.fingerprint for plan in (*batches, *plans)])
@@ -186,10 +214,13 @@ def _preparation(choice: planning.SplitChoice) -> Preparation:
         raise errors.UserError(f'--dataset_name={_DATASET_NAME.value}: TFDS wants lower case letters, digits and _')
     if not re.fullmatch(r'\d+\.\d+\.\d+', _DATASET_VERSION.value):
         raise errors.UserError(f'--dataset_version={_DATASET_VERSION.value}: wanted MAJOR.MINOR.PATCH, as 1.0.0')
-    classes, mapping = _read_classes()
+    found = inputs.resolve(
+        _IMAGES.value, _MASKS.value, _LABELS.value, _SOURCE.value, inputs.download_dir(_OUTPUT_DIR.value)
+    )
+    classes, mapping = _read_classes(found.labels)
     return Preparation(
-        images=_IMAGES.value,
-        masks=_MASKS.value,
+        images=found.images,
+        masks=found.masks,
         output_dir=_OUTPUT_DIR.value,
         label_map=classes,
         remapping=mapping,
@@ -199,6 +230,8 @@ def _preparation(choice: planning.SplitChoice) -> Preparation:
         resize=_RESIZE.value,
         mask_resize=_MASK_RESIZE.value,
         image_encoding=_IMAGE_ENCODING.value,
+        schema=_SCHEMA.value,
+        file_format=_FILE_FORMAT.value,
         mask_format=_MASK_FORMAT.value,
         max_pixels=_MAX_PIXELS.value,
         split_options={**choice.to_json(), 'num_shards': _NUM_SHARDS.value},
@@ -206,10 +239,10 @@ def _preparation(choice: planning.SplitChoice) -> Preparation:
     )
 
 
-def _read_classes() -> tuple[label_map.LabelMap, remapping.Remapping | None]:
+def _read_classes(labels: str) -> tuple[label_map.LabelMap, remapping.Remapping | None]:
     if not _REMAP.value:
-        return label_map.read(_LABELS.value, _IGNORE_ID.value), None
-    return remapping.read(_REMAP.value, label_map.read_source(_LABELS.value, _IGNORE_ID.value))
+        return label_map.read(labels, _IGNORE_ID.value), None
+    return remapping.read(_REMAP.value, label_map.read_source(labels, _IGNORE_ID.value))
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -236,20 +269,20 @@ def _read_split_files() -> dict[str, list[str]]:
     lists = {}
     for split, path in splits.parse(_SPLIT_FILES.value, 'split_files').items():
         try:
-            with open(path, encoding='utf-8') as file:
-                lists[split] = [line.strip() for line in file if line.strip()]
+            lines = storage.read_bytes(path).decode().splitlines()
+            lists[split] = [line.strip() for line in lines if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise errors.UserError(f'--split_files: {path}: cannot be read: {error}') from error
     return lists
 
 
-def _find_pairs() -> pairing.Pairing:
-    found = pairing.list_files(_IMAGES.value), pairing.list_files(_MASKS.value, pairing.MASK_SUFFIXES)
+def _find_pairs(job: Preparation) -> pairing.Pairing:
+    found = pairing.list_files(job.images), pairing.list_files(job.masks, pairing.MASK_SUFFIXES)
     result = pairing.match_pairs(*found, _IMAGE_KEY_REGEX.value, _MASK_KEY_REGEX.value)
     if not result.pairs:
         examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in found]
         raise errors.UserError(
-            f'no image has a mask: {_IMAGES.value} holds {examples[0]}, {_MASKS.value} holds {examples[1]}; '
+            f'no image has a mask: {job.images} holds {examples[0]}, {job.masks} holds {examples[1]}; '
             'give --image_key_regex and --mask_key_regex'
         )
     return result
@@ -312,7 +345,7 @@ def _conclude(work: publication.Publication, plans: Sequence[sharding.ShardPlan]
             f'{len(rejected)} rejected, listed above; nothing was published. Mend them, or leave them out with '
             '--on_error=reject; what was made is kept, and the same command continues'
         )
-    if rejected and not os.path.exists(work.job.dataset_dir):
+    if rejected and not manifest.is_taken(work.job.dataset_dir):
         found = [summary for plan in plans if (summary := preparation.read_marker(work.job, plan))]
         emptied = ', '.join(publication.emptied_splits(found))
         raise errors.UserError(f'{len(rejected)} rejected, listed above; no pair is left in {emptied}: not published')

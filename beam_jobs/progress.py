@@ -1,6 +1,5 @@
 """Shows how far the job is, on every engine that shares a file system: finished shards leave a marker; count them."""
 
-import os
 import sys
 import threading
 import time
@@ -8,7 +7,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
-from seg_pipeline import preparation
+from seg_pipeline import preparation, storage
 from seg_pipeline.preparation import Preparation
 from seg_pipeline.sharding import ShardPlan
 
@@ -32,6 +31,7 @@ class Progress:
     ) -> None:
         self._unit = unit
         self._pending = {path_of(job, plan.fingerprint): len(plan.pairs) for plan in plans}
+        self._poll_seconds = _LOG_SECONDS if storage.is_url(job.work_dir) else _POLL_SECONDS
         self._num_shards = len(self._pending)
         self._num_pairs = sum(self._pending.values())
         self._output = output
@@ -66,7 +66,7 @@ class Progress:
 
     def _watch(self) -> None:
         last_logged = self._start
-        while not self._stop.wait(_POLL_SECONDS):
+        while not self._stop.wait(self._poll_seconds):
             self._poll()
             now = time.monotonic()
             if self._output.isatty():
@@ -77,5 +77,5 @@ class Progress:
 
     def _poll(self) -> None:
         # A marker that was there and has gone was published: once counted, a shard stays counted.
-        for path in [path for path in self._pending if os.path.exists(path)]:
+        for path in storage.existing(self._pending):
             del self._pending[path]

@@ -9,7 +9,7 @@ import errno
 from collections.abc import Iterator
 from typing import Any
 
-from seg_pipeline import manifest
+from seg_pipeline import manifest, storage
 from seg_pipeline.records import DamagedRecordError, Payload
 
 _WRITER_OPTIONS = 'group_size:1,uncompressed'
@@ -60,26 +60,28 @@ def read_payloads(path: str) -> Iterator[Payload]:
         DamagedRecordError: at the first record that is damaged, or at record 0 if the file as a whole is.
         OSError: if the file cannot be read.
     """
-    reader = _open(path)
-    for index in range(reader.num_records()):
-        yield _read(reader, path, index)
+    with storage.local_copy(path) as local:
+        reader = _open(local, path)
+        for index in range(reader.num_records()):
+            yield _read(reader, path, index)
 
 
 def read_payload(path: str, index: int) -> Payload:
     """Reads one record. Raises as `read_payloads`, and `DamagedRecordError` if the file ends before it."""
-    reader = _open(path)
-    if index >= reader.num_records():
-        raise DamagedRecordError(path, index, None, f'the file has {reader.num_records()} records')
-    return _read(reader, path, index)
+    with storage.local_copy(path) as local:
+        reader = _open(local, path)
+        if index >= reader.num_records():
+            raise DamagedRecordError(path, index, None, f'the file has {reader.num_records()} records')
+        return _read(reader, path, index)
 
 
-def _open(path: str) -> Any:
+def _open(local: str, path: str) -> Any:
     from array_record.python import array_record_module
 
-    with open(path, 'rb'):
+    with open(local, 'rb'):
         pass  # the module takes a file that it cannot open for one without records
     try:
-        reader = array_record_module.ArrayRecordReader(path, _READER_OPTIONS)
+        reader = array_record_module.ArrayRecordReader(local, _READER_OPTIONS)
         if not reader.ok():  # it says why only when something is read
             reader.read_all()
     except RuntimeError as error:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from seg_pipeline import durable_files, errors, manifest, preparation, publication, tfds_metadata
+from seg_pipeline import durable_files, errors, manifest, preparation, publication, storage, tfds_metadata
 from seg_pipeline import statistics as statistics_lib
 from seg_pipeline.data_card import page
 from seg_pipeline.preparation import Preparation, ShardSummary
@@ -60,20 +60,20 @@ def write_report(what: Publication, summaries: Sequence[ShardSummary]) -> str:
         raise errors.UserError(f'{error.filename or directory}: cannot be written: {error.strerror}') from error
     for summary in summaries:
         with contextlib.suppress(OSError):
-            os.unlink(preparation.marker_path(what.job, summary.fingerprint))
+            storage.remove(preparation.marker_path(what.job, summary.fingerprint))
     return directory
 
 
 def read_rejects(directory: str) -> list[Reject]:
     """The rejects of a report."""
-    with open(os.path.join(directory, manifest.REJECTED_FILE), encoding='utf-8') as file:
-        return [Reject(**json.loads(line)) for line in file]
+    lines = storage.read_bytes(os.path.join(directory, manifest.REJECTED_FILE)).splitlines()
+    return [Reject(**json.loads(line)) for line in lines]
 
 
 def count_records(directory: str) -> dict[str, int]:
     """How many pairs of each split a report found good."""
-    with open(os.path.join(directory, manifest.STATISTICS_FILE), encoding='utf-8') as file:
-        return {split: figures['num_records'] for split, figures in json.load(file).items()}
+    found = json.loads(storage.read_bytes(os.path.join(directory, manifest.STATISTICS_FILE)))
+    return {split: figures['num_records'] for split, figures in found.items()}
 
 
 def _manifest(job: Preparation, summaries: Sequence[ShardSummary]) -> manifest.Manifest:

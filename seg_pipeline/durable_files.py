@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Iterator
 from typing import IO
 
+from seg_pipeline import storage
+
 TEMPORARY_SUFFIX = '.tmp'
 _ATTEMPTS = 10
 _YOUNG_SECONDS = 60  # a file of this age may belong to a writer that has not locked it yet
@@ -20,9 +22,16 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     The temporary name is unique, so that two writers of one path never meet; the last to finish wins. The file is
     locked while it is written, so that `remove_abandoned` can tell a dead writer's file from a living one's.
 
+    A path elsewhere than on this disk is written by `storage.replacing`, whose file has no lock: an object store shows
+    nobody what is not finished.
+
     Raises:
         OSError: if the file cannot be written; `path` is then as it was.
     """
+    if storage.is_url(path):
+        with storage.replacing(path) as file:
+            yield file
+        return
     temporary = f'{path}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}'
     file = _create(temporary)
     try:

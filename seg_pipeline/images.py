@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from seg_pipeline import formats, rejects
+from seg_pipeline import formats, rejects, storage
 from seg_pipeline.rejects import RejectError
 
 ENCODINGS = ('png', 'jpeg')
@@ -33,20 +33,29 @@ def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> bytes
     Raises:
         RejectError: UNREADABLE, EMPTY_FILE or TOO_LARGE.
     """
+    most = max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, a device has no end
-            raise RejectError(rejects.UNREADABLE, f'{path}: not a regular file')
-        if status.st_size > (most := max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES):
-            message = f'{path}: {status.st_size} bytes, more than the {most} that --max_pixels={max_pixels} can take'
-            raise RejectError(rejects.TOO_LARGE, message)
-        with open(path, 'rb') as file:
-            data = file.read()
+        size = _file_size(path)
+        data = storage.read_bytes(path, most + 1) if size <= most else b''
+        size = max(size, len(data))
     except OSError as error:
         raise RejectError(rejects.UNREADABLE, f'{path}: {error.strerror}') from error
+    if size > most:
+        message = f'{path}: {size} bytes, more than the {most} that --max_pixels={max_pixels} can take'
+        raise RejectError(rejects.TOO_LARGE, message)
     if not data:
         raise RejectError(rejects.EMPTY_FILE, f'{path}: 0 bytes')
     return data
+
+
+def _file_size(path: str) -> int:
+    """The size of a file on this disk, before it is opened; elsewhere, reading tells."""
+    if storage.is_url(path):
+        return 0
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, a device has no end
+        raise RejectError(rejects.UNREADABLE, f'{path}: not a regular file')
+    return status.st_size
 
 
 def read_image(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> np.ndarray:

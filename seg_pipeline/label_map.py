@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_pipeline import errors
+from seg_pipeline import errors, storage
 
 BACKGROUND_ID = 0
 DEFAULT_IGNORE_ID = 255
@@ -160,8 +160,7 @@ def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
 def read_text(path: str, what: str) -> str:
     """Reads a small text file, with or without a byte order mark. Raises `UserError` if that is impossible."""
     try:
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            return file.read()
+        return storage.read_bytes(path).decode('utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UserError(f'{what} {path}: cannot be read: {error}') from error
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from seg_pipeline import errors
+from seg_pipeline import errors, storage
 from seg_pipeline.label_map import LabelMap
 
 FILE_NAME = 'manifest.json'
@@ -145,6 +145,11 @@ def canonical_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + '\n').encode()
 
 
+def is_taken(dataset_dir: str) -> bool:
+    """Whether there is something where a data set goes; on an object store, which has no directories, a manifest."""
+    return storage.exists(os.path.join(dataset_dir, FILE_NAME) if storage.is_url(dataset_dir) else dataset_dir)
+
+
 def read(dataset_dir: str) -> Manifest:
     """Reads the manifest of a data set.
 
@@ -156,8 +161,7 @@ def read(dataset_dir: str) -> Manifest:
     """
     path = os.path.join(dataset_dir, FILE_NAME)
     try:
-        with open(path, 'rb') as file:
-            data = file.read()
+        data = storage.read_bytes(path)
     except OSError as error:
         raise errors.UserError(
             f'{dataset_dir}: no data set: {FILE_NAME}: {error.strerror}; '
@@ -177,7 +181,7 @@ def digest(path: str) -> FileDigest:
     """
     result = hashlib.sha256()
     num_bytes = 0
-    with open(path, 'rb') as file:
+    with storage.local_copy(path) as local, open(local, 'rb') as file:
         while block := file.read(_BLOCK_BYTES):
             result.update(block)
             num_bytes += len(block)

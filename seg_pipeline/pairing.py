@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from seg_pipeline import errors, rejects
+from seg_pipeline import errors, rejects, storage
 
 IMAGE_SUFFIXES = frozenset(('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'))
 MASK_SUFFIXES = IMAGE_SUFFIXES | {'.mat'}
@@ -49,9 +49,11 @@ def list_files(root: str, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[str]
     Raises:
         UserError: if `root` is no directory or cannot be listed.
     """
+    wanted = frozenset(suffixes)
+    if storage.is_url(root):
+        return _list_elsewhere(root, wanted)
     if not os.path.isdir(root):
         raise errors.UserError(f'{root}: no such directory')
-    wanted = frozenset(suffixes)
     found: list[str] = []
     # A directory and the real paths of its ancestors: a link that leads back to one of them would never end.
     pending = [('', frozenset((os.path.realpath(root),)))]
@@ -72,6 +74,17 @@ def list_files(root: str, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[str]
             elif os.path.splitext(entry.name)[1].lower() in wanted:
                 found.append(path)
     return sorted(found)
+
+
+def _list_elsewhere(root: str, suffixes: frozenset[str]) -> list[str]:
+    try:
+        found = storage.entries(root)
+    except OSError as error:
+        raise errors.UserError(f'{root}: cannot be listed: {error.strerror}') from error
+    if not found:
+        raise errors.UserError(f'{root}: no such directory')
+    visible = (path for path in found if not any(part.startswith('.') for part in path.split('/')))
+    return sorted(path for path in visible if os.path.splitext(path)[1].lower() in suffixes)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
@@ -180,7 +193,8 @@ def _trimmed(stems: list[str]) -> list[str]:
 
 def _common_cut(stems: list[str]) -> int:
     """How many first characters all stems share, so that the cut after them splits no run of digits or letters."""
-    cut = len(os.path.commonprefix((min(stems), max(stems))))  # in sorted order, these two differ the earliest
+    first, last = min(stems), max(stems)  # in sorted order, no two differ earlier than these
+    cut = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     while cut > 0 and any(_splits_a_run(stem, cut) for stem in stems):
         cut -= 1
     return cut

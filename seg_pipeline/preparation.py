@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 import cv2
@@ -30,6 +30,7 @@ from seg_pipeline import (
     rejects,
     resizing,
     schemas,
+    storage,
 )
 from seg_pipeline import images as images_lib
 from seg_pipeline.label_map import LabelMap
@@ -40,6 +41,8 @@ from seg_pipeline.statistics import SplitStatistics
 
 FILE_FORMATS = ('tfrecord', 'array_record')
 RECORD_FORMAT = 2  # part of every fingerprint: raise it when equal inputs no longer give equal bytes or equal markers
+
+_Status = Callable[[str], storage.Entry | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +171,7 @@ def library_versions(file_format: str = 'tfrecord') -> dict[str, str]:
     return versions
 
 
-def fingerprint(job: Preparation, plan: ShardPlan) -> str:
+def _fingerprint(job: Preparation, plan: ShardPlan, image_of: _Status, mask_of: _Status) -> str:
     """Hex digest of what decides a shard's bytes: options, libraries and each source's name, size and time."""
     value = {
         'format': RECORD_FORMAT,
@@ -176,7 +179,7 @@ def fingerprint(job: Preparation, plan: ShardPlan) -> str:
         'libraries': library_versions(job.file_format),
         'options': job.record_options(),
         'pairs': [
-            [pair.key, pair.image, pair.mask, _stamp(job.images, pair.image), _stamp(job.masks, pair.mask)]
+            [pair.key, pair.image, pair.mask, _stamp(image_of(pair.image)), _stamp(mask_of(pair.mask))]
             for pair in plan.pairs
         ],
     }
@@ -185,15 +188,13 @@ def fingerprint(job: Preparation, plan: ShardPlan) -> str:
 
 def with_fingerprints(job: Preparation, plans: Iterable[ShardPlan]) -> list[ShardPlan]:
     """The same plans, each with its fingerprint."""
-    return [dataclasses.replace(plan, fingerprint=fingerprint(job, plan)) for plan in plans]
+    image_of, mask_of = storage.statuses(job.images), storage.statuses(job.masks)
+    return [dataclasses.replace(plan, fingerprint=_fingerprint(job, plan, image_of, mask_of)) for plan in plans]
 
 
-def _stamp(root: str, path: str) -> list[int]:
-    try:
-        status = os.stat(os.path.join(root, path))
-    except OSError:
-        return []  # reading it gives the reject with the reason
-    return [status.st_size, status.st_mtime_ns]
+def _stamp(found: storage.Entry | None) -> list[int]:
+    # What is not there gives its reject when it is read.
+    return [] if found is None else [found.num_bytes, found.modified_ns]
 
 
 def read_pair(job: Preparation, pair: Pair) -> PreparedPair:
@@ -308,7 +309,6 @@ def _check_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:
         statistics.add(prepared.image, prepared.mask, prepared.original_size, pair.key)
     shard = manifest.Shard(plan.name, plan.split, statistics.num_records, 0, 0, '')
     summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
-    os.makedirs(job.work_dir, exist_ok=True)
     _write_marker(job, summary, [])
     return summary
 
@@ -392,7 +392,6 @@ def read_record_lines(job: Preparation, summary: ShardSummary) -> list[dict[str,
 
 def _read_marker_json(job: Preparation, shard_fingerprint: str) -> dict[str, Any] | None:
     try:
-        with open(marker_path(job, shard_fingerprint), 'rb') as file:
-            return json.load(file)
+        return json.loads(storage.read_bytes(marker_path(job, shard_fingerprint)))
     except (OSError, ValueError):
         return None

@@ -6,13 +6,25 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
-from seg_pipeline import durable_files, errors, manifest, preparation, rejects, schemas, tfds_metadata, workspace
+from seg_pipeline import (
+    durable_files,
+    errors,
+    manifest,
+    object_commit,
+    preparation,
+    rejects,
+    schemas,
+    storage,
+    tfds_metadata,
+    workspace,
+)
 from seg_pipeline import statistics as statistics_lib
 from seg_pipeline.data_card import gallery, page
 from seg_pipeline.pairing import Pair
@@ -64,18 +76,46 @@ def publish(publication: Publication, summaries: Sequence[ShardSummary]) -> str 
     rejected = sorted_rejects([*publication.rejects, *(r for summary in summaries for r in summary.rejects)])
     if rejected and (not publication.allow_rejects or emptied_splits(summaries)):
         return None
+    summaries = sorted(summaries, key=lambda summary: summary.shard.name)
+    try:
+        if storage.is_url(job.dataset_dir):
+            _publish_elsewhere(publication, summaries, rejected)
+        else:
+            _publish_here(publication, summaries, rejected)
+    except OSError as error:
+        if not _is_published(job.dataset_dir, summaries):
+            raise errors.UserError(
+                f'{error.filename or job.dataset_dir}: cannot be written: {error.strerror}'
+            ) from error
+    _forget_work(job, summaries)
+    return job.dataset_dir
+
+
+def _publish_here(publication: Publication, summaries: Sequence[ShardSummary], rejected: Sequence[Reject]) -> None:
+    job = publication.job
     staging = os.path.join(job.work_dir, f'{workspace.STAGING_PREFIX}{uuid.uuid4().hex}')
     try:
         os.makedirs(staging)
-        built = build(publication, sorted(summaries, key=lambda summary: summary.shard.name), rejected, staging)
-        _move_into_place(staging, job.dataset_dir, built)
-    except OSError as error:
-        if not _is_published(job.dataset_dir, summaries):
-            raise errors.UserError(f'{error.filename or staging}: cannot be written: {error.strerror}') from error
+        _move_into_place(staging, job.dataset_dir, build(publication, summaries, rejected, staging))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    _forget_work(job, summaries)
-    return job.dataset_dir
+
+
+def _publish_elsewhere(publication: Publication, summaries: Sequence[ShardSummary], rejected: Sequence[Reject]) -> None:
+    job = publication.job
+    if manifest.is_taken(job.dataset_dir):
+        if _is_published(job.dataset_dir, summaries):
+            return
+        raise errors.UserError(
+            f'{job.dataset_dir}: holds a data set already; remove it or give another --dataset_version'
+        )
+    object_commit.place_shards(
+        job.dataset_dir,
+        {summary.shard.name: preparation.shard_path(job, summary.fingerprint) for summary in summaries},
+    )
+    with tempfile.TemporaryDirectory(prefix=workspace.STAGING_PREFIX) as staging:
+        built = _describe(publication, summaries, rejected, staging, job.dataset_dir)
+        object_commit.commit(staging, job.dataset_dir, built)
 
 
 def emptied_splits(summaries: Iterable[ShardSummary]) -> list[str]:
@@ -89,7 +129,7 @@ def emptied_splits(summaries: Iterable[ShardSummary]) -> list[str]:
 def read_rejects(publication: Publication, plans: Sequence[ShardPlan]) -> list[Reject]:
     """All rejects of a job that has ended: from the data set, or from the markers where none was published."""
     job = publication.job
-    if os.path.exists(job.dataset_dir):
+    if manifest.is_taken(job.dataset_dir):
         return published_rejects(job)
     found = [preparation.read_marker(job, plan) for plan in plans]
     return sorted_rejects([*publication.rejects, *(r for summary in found if summary for r in summary.rejects)])
@@ -122,9 +162,20 @@ def build(
     Raises:
         OSError: if something cannot be written, or a shard or marker has gone.
     """
-    job = publication.job
     for summary in summaries:
-        _link(preparation.shard_path(job, summary.fingerprint), os.path.join(staging, summary.shard.name))
+        _link(preparation.shard_path(publication.job, summary.fingerprint), os.path.join(staging, summary.shard.name))
+    return _describe(publication, summaries, rejected, staging, staging)
+
+
+def _describe(
+    publication: Publication,
+    summaries: Sequence[ShardSummary],
+    rejected: Sequence[Reject],
+    staging: str,
+    shards_dir: str,
+) -> manifest.Manifest:
+    """Writes every file but the shards, which lie in `shards_dir`, into `staging`; the manifest comes last."""
+    job = publication.job
     shards = tuple(summary.shard for summary in summaries)
     lines = [
         {**line, **_why(publication.placements.get(line['key']))}
@@ -149,7 +200,7 @@ def build(
             card=tfds_metadata.Card(description=_description(job, shards)),
         )
     described = _manifest(job, shards, hashlib.sha256(records_text).hexdigest())
-    card = _card(publication, described, staging, summaries=summaries, lines=lines, rejected=rejected)
+    card = _card(publication, described, shards_dir, summaries=summaries, lines=lines, rejected=rejected)
     _write(staging, manifest.CARD_FILE, page.render(card))
     result = dataclasses.replace(described, files=_file_digests(staging, {shard.name for shard in shards}))
     _write(staging, manifest.FILE_NAME, result.to_bytes())
@@ -159,13 +210,13 @@ def build(
 def _card(
     publication: Publication,
     described: manifest.Manifest,
-    staging: str,
+    shards_dir: str,
     *,
     summaries: Sequence[ShardSummary],
     lines: Sequence[dict[str, Any]],
     rejected: Sequence[Reject],
 ) -> page.DataCard:
-    """What the card tells; of the shards in `staging`, only the records of its gallery are read."""
+    """What the card tells; of the shards in `shards_dir`, only the records of its gallery are read."""
     job = publication.job
     total = statistics_lib.merged(summary.statistics for summary in summaries).result(job.label_map)
     # A squashed photo is seen as it was; the other modes keep its aspect ratio.
@@ -176,10 +227,10 @@ def _card(
         total=total,
         splits=split_statistics(job, summaries),
         rejects=rejected,
-        pictures=gallery.choose(staging, lines, total['classes'], proportions=proportions),
+        pictures=gallery.choose(shards_dir, lines, total['classes'], proportions=proportions),
         command=publication.command,
         duplicates=duplicates,
-        duplicate_pictures=gallery.of_duplicates(staging, lines, duplicates, proportions=proportions),
+        duplicate_pictures=gallery.of_duplicates(shards_dir, lines, duplicates, proportions=proportions),
     )
 
 
@@ -339,8 +390,7 @@ def _source_difference(job: Preparation, here: Mapping[str, Pair]) -> str | None
 def _read_lines(job: Preparation, name: str) -> list[dict[str, Any]]:
     path = os.path.join(job.dataset_dir, name)
     try:
-        with open(path, encoding='utf-8') as file:
-            return [json.loads(line) for line in file]
+        return [json.loads(line) for line in storage.read_bytes(path).splitlines()]
     except (OSError, ValueError) as error:
         raise errors.UserError(f'{path}: damaged: {error}') from error
 
@@ -364,5 +414,5 @@ def _forget_work(job: Preparation, summaries: Sequence[ShardSummary]) -> None:
             preparation.shard_path(job, summary.fingerprint),
         ):
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                storage.remove(path)
     workspace.tidy(job.work_dir)

@@ -22,6 +22,8 @@ from typing import IO, Any
 import google_crc32c
 import numpy as np
 
+from seg_pipeline import storage
+
 FRAME_BYTES = 16  # length, its checksum and the payload's: what a record takes beside its payload
 _LENGTH = struct.Struct('<Q')
 _CRC = struct.Struct('<I')
@@ -185,7 +187,7 @@ def read_payloads(path: str) -> Iterator[Payload]:
     if is_array_record(path):
         yield from _array_records().read_payloads(path)
         return
-    with open(path, 'rb') as file:
+    with storage.local_copy(path) as local, open(local, 'rb') as file:
         offset = index = 0
         while (data := _read_frame(file, path, index, offset)) is not None:
             yield Payload(index, offset, data)
@@ -291,9 +293,13 @@ def read_at(path: str, index: int, offset: int | None) -> Record:
     """
     if offset is None:
         return decode(_array_records().read_payload(path, index))
-    with open(path, 'rb') as file:
-        file.seek(offset)
-        data = _read_frame(file, path, index, offset)
+    with storage.local_copy(path) as local, open(local, 'rb') as file:
+        return _read_at(file, path, index, offset)
+
+
+def _read_at(file: IO[bytes], path: str, index: int, offset: int) -> Record:
+    file.seek(offset)
+    data = _read_frame(file, path, index, offset)
     if data is None:
         raise DamagedRecordError(path, index, offset, 'the file ends before it')
     return decode(Payload(index, offset, data))
@@ -315,7 +321,7 @@ def read_some(path: str, indices: Iterable[int]) -> Iterator[Record]:
             yield read_at(path, wanted, None)
         return
     offset = index = 0
-    with open(path, 'rb') as file:
+    with storage.local_copy(path) as local, open(local, 'rb') as file:
         for wanted in sorted(set(indices)):
             while index < wanted:
                 file.seek(offset)
@@ -324,4 +330,4 @@ def read_some(path: str, indices: Iterable[int]) -> Iterator[Record]:
                     raise DamagedRecordError(path, index, offset, f'the file ends before record {wanted}')
                 offset += length + FRAME_BYTES
                 index += 1
-            yield read_at(path, index, offset)
+            yield _read_at(file, path, index, offset)

@@ -4,7 +4,6 @@ Batches of pairs are scanned by the workers. Each leaves its result in the work 
 from the contents of the batch, so that an interrupted job does not repeat it; the command reads them from there.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from seg_pipeline import durable_files, errors, images, perceptual_hash, preparation, rejects
+from seg_pipeline import durable_files, errors, images, perceptual_hash, preparation, rejects, storage
 from seg_pipeline.pairing import Pair
 from seg_pipeline.preparation import Preparation
 from seg_pipeline.sharding import ShardPlan
@@ -110,13 +109,11 @@ def read(job: Preparation, batches: Iterable[ShardPlan]) -> Findings:
 def forget(job: Preparation, batches: Iterable[ShardPlan]) -> None:
     """Removes the results of batches when they have served."""
     for batch in batches:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(result_path(job, batch.fingerprint))
+        storage.remove(result_path(job, batch.fingerprint))
 
 
 def _read(job: Preparation, batch: ShardPlan) -> dict[str, tuple[int | None, list[int]]] | None:
     try:
-        with open(result_path(job, batch.fingerprint), 'rb') as file:
-            return json.load(file)
+        return json.loads(storage.read_bytes(result_path(job, batch.fingerprint)))
     except (OSError, ValueError):
         return None

@@ -45,7 +45,11 @@ def is_url(path: str) -> bool:
 
 
 def check(path: str) -> None:
-    """Raises `UserError` if a path is an address that cannot be used here; the message says what is missing."""
+    """Makes sure that an address can be used here, before Beam tries for minutes; a path of this disk always can.
+
+    Raises:
+        UserError: if its scheme is unknown, a package is missing, or the store lets nobody in.
+    """
     found = _ADDRESS.match(path)
     if not found:
         return
@@ -57,7 +61,12 @@ def check(path: str) -> None:
     except ModuleNotFoundError:
         present = False
     if not present:
-        raise errors.UserError(f"{path}: needs the extra {extra}: python -m pip install 'seg-pipeline[{extra}]'")
+        raise errors.UserError(f"{path}: needs an extra: python -m pip install 'seg-pipeline[{extra}]'")
+    try:
+        with _os_errors(path):
+            _store(path).knock(path)
+    except OSError as error:
+        raise errors.UserError(f'{path}: cannot be used: {error.strerror}') from error
 
 
 def configure(options: Any) -> None:
@@ -123,8 +132,8 @@ def statuses(root: str) -> Callable[[str], Entry | None]:
     """Looks up files below a root, here or elsewhere: elsewhere, by one listing for all.
 
     Returns:
-        A function from a path relative to the root to what is known of the file; None if there is no such file, or it is
-        a pipe or device.
+        A function from a path relative to the root to what is known of the file; None if there is no such file, or it
+        is a pipe or device.
     """
     if is_url(root):
         return entries(root).get
@@ -167,7 +176,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     By way of this disk, because a stream to an object that breaks off in the middle would leave its beginning there.
     """
     with tempfile.NamedTemporaryFile(prefix='upload-') as file:
-        yield file  # type: ignore[misc]
+        yield file
         file.flush()
         with _os_errors(path), open(file.name, 'rb') as source:
             _store(path).put(source, path)
@@ -192,6 +201,9 @@ class _BeamStore:
 
         self._files = FileSystems
         self._raw = {'compression_type': CompressionTypes.UNCOMPRESSED}  # a .gz of the user's stays one
+
+    def knock(self, path: str) -> None:
+        """Raises any exception if the store, the bucket or the credentials are not there; asks once."""
 
     def open(self, path: str) -> IO[bytes]:
         return self._files.open(path, **self._raw)
@@ -228,6 +240,9 @@ class _S3Store(_BeamStore):
         super().__init__()
         self._s3 = s3io.S3IO(options=options)
         self._parse = s3io.parse_s3_path
+
+    def knock(self, path: str) -> None:
+        self._s3.client.client.head_bucket(Bucket=path.split('/')[2])
 
     def open(self, path: str) -> IO[bytes]:
         return self._s3.open(path, 'rb', read_buffer_size=_BUFFER_BYTES)

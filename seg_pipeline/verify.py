@@ -9,7 +9,7 @@ not a data set.
 
 from absl import flags
 
-from seg_pipeline import command_line, errors, integrity, manifest
+from seg_pipeline import command_line, errors, integrity, manifest, storage
 
 _REPAIR = flags.DEFINE_bool('repair', False, 'Make damaged files again, from the sources.')
 _IMAGES = flags.DEFINE_string('images', None, 'For --repair: the folder of images that the data set was made from.')
@@ -24,6 +24,9 @@ def main(argv: list[str]) -> int:
     dataset_dir = argv[1]
     if _REPAIR.value and not (_IMAGES.value and _MASKS.value):
         raise errors.UserError('--repair needs the sources: --images=DIR --masks=DIR')
+    storage.check(dataset_dir)
+    if _REPAIR.value and storage.is_url(dataset_dir):
+        raise errors.UserError(f'{dataset_dir}: --repair works on this disk only: prepare the data set again')
     count = _report(dataset_dir)
     if count and _REPAIR.value:
         from seg_pipeline import repair  # here: who only looks need not load what makes data sets

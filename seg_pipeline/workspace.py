@@ -2,6 +2,8 @@
 
 Every command holds a shared lock on the directory while it lives, and the kernel drops the lock of one that was killed.
 Whoever gets the exclusive lock is alone, and may remove what nobody needs.
+
+An object store has neither directories nor locks: there, nothing is half-written, and only --clean removes anything.
 """
 
 import contextlib
@@ -11,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterator
 
-from seg_pipeline import durable_files, errors
+from seg_pipeline import durable_files, errors, storage
 
 STAGING_PREFIX = 'publish-'
 
@@ -26,6 +28,10 @@ def held(directory: str) -> Iterator[None]:
     Raises:
         UserError: if it cannot be written.
     """
+    if storage.is_url(directory):
+        _probe_elsewhere(directory)
+        yield
+        return
     try:
         tidy(directory)
         descriptor = _open_locked(directory)
@@ -79,8 +85,14 @@ def _probe(directory: str) -> None:
     try:
         durable_files.write(path, b'x')
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        storage.remove(path)
+
+
+def _probe_elsewhere(directory: str) -> None:
+    try:
+        _probe(directory)
+    except OSError as error:
+        raise errors.UserError(f'{directory}: cannot be written: {error.strerror}') from error
 
 
 @contextlib.contextmanager
@@ -111,6 +123,9 @@ def tidy(directory: str) -> None:
 
 def foreign(directory: str, own: Collection[str]) -> list[str]:
     """The files of a work directory that belong to none of the given fingerprints: what other commands left or make."""
+    if storage.is_url(directory):
+        names = storage.entries(directory)
+        return sorted(f'{directory}/{name}' for name in names if name.partition('.')[0] not in own)
     try:
         entries = [entry for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False)]
     except OSError:
@@ -123,7 +138,7 @@ def num_bytes(paths: Collection[str]) -> int:
     total = 0
     for path in paths:
         with contextlib.suppress(OSError):
-            total += os.stat(path).st_size
+            total += storage.num_bytes(path)
     return total
 
 
@@ -133,6 +148,10 @@ def clean(directory: str, own: Collection[str] = ()) -> None:
     Raises:
         UserError: if a command is at work there.
     """
+    if storage.is_url(directory):
+        for path in foreign(directory, own):
+            storage.remove(path)
+        return
     with _alone(directory) as alone:
         if not alone and os.path.isdir(directory):
             raise errors.UserError(f'--clean: {directory}: another command is at work there; wait for its end')

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,7 @@ class Bucket:
 @contextlib.contextmanager
 def serve() -> Iterator[Bucket]:
     """Runs the server while the block runs."""
+    logging.getLogger('werkzeug').setLevel(logging.WARNING)  # a line for each request
     server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
     server.start()
     try:

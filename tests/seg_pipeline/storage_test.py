@@ -101,13 +101,19 @@ def test_paths_of_this_disk_stay_themselves(tmp_path):
     assert not (tmp_path / 'x').exists()
 
 
-def test_addresses_that_cannot_be_used_are_told_before_the_work(monkeypatch):
-    for path in ('/a/b', 'relative/s3://', 'c:/x', 's3://bucket/x'):
+def test_addresses_that_cannot_be_used_are_told_before_the_work(bucket, monkeypatch):
+    for path in ('/a/b', 'relative/s3://', 'c:/x', f'{bucket.url}/x', bucket.url):
         storage.check(path)
+    with pytest.raises(errors.UserError, match=r's3://no-such-bucket/x: cannot be used: .*Not Found'):
+        storage.check('s3://no-such-bucket/x')
+    nobody = PipelineOptions(['--s3_endpoint_url=http://127.0.0.1:9', *bucket.flags[1:]])
+    storage.configure(nobody)
+    with pytest.raises(errors.UserError, match='cannot be used: Could not connect'):
+        storage.check(bucket.url)
     assert storage.is_url('s3://bucket/x')
     assert not storage.is_url('/a/s3://b')
     with pytest.raises(errors.UserError, match='unknown scheme ftp; known are s3, gs, hdfs'):
         storage.check('ftp://x/y')
     monkeypatch.setattr(storage.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(errors.UserError, match=r"needs the extra aws: .*'seg-pipeline\[aws\]'"):
+    with pytest.raises(errors.UserError, match=r"needs an extra: .*'seg-pipeline\[aws\]'"):
         storage.check('s3://bucket/x')

@@ -1,0 +1,257 @@
+"""prepare_dataset from a bucket to a bucket: an S3 server on loopback, looked at from outside by boto3."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_jobs import prepare_dataset
+from seg_pipeline import errors, integrity, manifest, object_commit, storage
+from tests import fake_data, s3_server
+
+_PLACE = 'out/clothing_parsing/16x24'
+_SHARDS = '--num_shards=train:3,validation:2'
+
+
+@pytest.fixture(scope='module')
+def server():
+    with s3_server.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(server):
+    server.clear()
+    yield server
+    storage.configure(None)
+
+
+def _fill(bucket, tmp_path, **options):
+    """The same pairs on this disk and in the bucket."""
+    fake_data.write_pairs(tmp_path / 'in', **options)
+    for path in (tmp_path / 'in').rglob('*.*'):
+        bucket.put(path.relative_to(tmp_path).as_posix(), path.read_bytes())
+    bucket.put('in/images/.hidden.png', b'not looked at')
+
+
+def _arguments(root, *more):
+    return [
+        f'--images={root}/in/images',
+        f'--masks={root}/in/masks/',
+        f'--labels={root}/in/labels.csv',
+        f'--output_dir={root}/out',
+        '--image_size=16,24',
+        *more,
+    ]
+
+
+def _main(root, *more):
+    with flagsaver.flagsaver():
+        argv = ['prepare_dataset', *_arguments(root, '--direct_num_workers=1', *more)]
+        prepare_dataset.main(flags.FLAGS(argv, known_only=True))
+
+
+def _start(root, *more, **options):
+    command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', *_arguments(root, *more)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def _in_bucket(bucket, name='1.0.0'):
+    prefix = f'{_PLACE}/{name}/'
+    return {found.removeprefix(prefix): hashlib.sha256(bucket.get(found)).hexdigest() for found in bucket.names(prefix)}
+
+
+def _on_disk(root):
+    place = pathlib.Path(root) / _PLACE / '1.0.0'
+    return {
+        path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in place.rglob('*')
+        if path.is_file()
+    }
+
+
+def _but_the_command(digests):
+    """The card holds the command, and the manifest the digest of the card."""
+    return {name: digest for name, digest in digests.items() if name not in (manifest.FILE_NAME, manifest.CARD_FILE)}
+
+
+def test_the_command_with_workers_makes_the_bytes_that_it_makes_on_this_disk(bucket, tmp_path):
+    _fill(bucket, tmp_path, num_pairs=10)
+    process = _start(bucket.url, *bucket.flags, _SHARDS, '--direct_num_workers=2')
+    output, error = process.communicate()
+    assert process.returncode == 0, error
+    dataset_dir = output.splitlines()[-1]
+    assert dataset_dir == f'{bucket.url}/{_PLACE}/1.0.0'
+    _main(tmp_path, _SHARDS)
+    assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
+    assert sorted(bucket.names('out/')) == sorted(bucket.names(f'{_PLACE}/1.0.0/'))  # nothing is left beside it
+    storage.configure(PipelineOptions(list(bucket.flags)))
+    assert list(integrity.problems(dataset_dir)) == []
+    there, here = manifest.read(dataset_dir), manifest.read(str(tmp_path / _PLACE / '1.0.0'))
+    assert (there.fingerprint, there.shards) == (here.fingerprint, here.shards)
+    assert 'secret' not in bucket.get(f'{_PLACE}/1.0.0/{manifest.CARD_FILE}').decode()
+
+
+def test_damage_in_the_bucket_is_found_by_the_command_that_has_its_credentials_in_the_environment(bucket, tmp_path):
+    _fill(bucket, tmp_path, num_pairs=6)
+    _main(bucket.url, *bucket.flags)
+    name = next(name for name in bucket.names(f'{_PLACE}/1.0.0/') if '-train.' in name)
+    data = bytearray(bucket.get(name))
+    data[100] ^= 1
+    bucket.put(name, bytes(data))
+    bucket.put(f'{_PLACE}/1.0.0/stranger', b'')
+    endpoint = bucket.flags[0].partition('=')[2]
+    environment = {
+        **os.environ,
+        'AWS_ENDPOINT_URL': endpoint,
+        'AWS_ACCESS_KEY_ID': 'key',
+        'AWS_SECRET_ACCESS_KEY': 'secret',
+        'AWS_DEFAULT_REGION': 'us-east-1',
+    }
+    found = subprocess.run(
+        [sys.executable, '-m', 'seg_pipeline.verify', f'{bucket.url}/{_PLACE}/1.0.0'],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1, found.stderr
+    lines = found.stdout.splitlines()
+    assert f's3://{s3_server.BUCKET}/{name}: its SHA-256 is ' in lines[0]
+    assert 'record 0 at byte 0: checksum of the data' in lines[1]
+    assert lines[2].endswith('stranger: is not in the manifest')
+
+
+def test_again_changed_and_mistaken(bucket, tmp_path, capsys):
+    _fill(bucket, tmp_path, num_pairs=6)
+    _main(bucket.url, *bucket.flags)
+    before = _in_bucket(bucket)
+    _main(bucket.url, *bucket.flags)
+    assert capsys.readouterr().out.splitlines()[-2].startswith('nothing to do')
+    with pytest.raises(errors.UserError, match='options: seed is 0 there and 1 here'):
+        _main(bucket.url, *bucket.flags, '--seed=1')
+    bucket.put('in/images/img_0003.png', bucket.get('in/images/img_0002.png'))
+    with pytest.raises(errors.UserError, match=rf'{bucket.url}/in/images/img_0003.png has SHA-256'):
+        _main(bucket.url, *bucket.flags)
+    assert _in_bucket(bucket) == before
+    with pytest.raises(errors.UserError, match='/nowhere: no such directory'):
+        _main(bucket.url, *bucket.flags, f'--images={bucket.url}/nowhere')
+    with pytest.raises(errors.UserError, match=r's3://no-such-bucket/out: cannot be used: .*Not Found'):
+        _main(bucket.url, *bucket.flags, '--output_dir=s3://no-such-bucket/out')
+
+
+def test_bad_pairs_are_rejected_with_their_address(bucket, tmp_path, capsys):
+    _fill(bucket, tmp_path, num_pairs=6)
+    bucket.put('in/images/img_0002.png', bucket.get('in/images/img_0002.png')[:-30])
+    bucket.put('in/masks/seg_0003.png', b'')
+    with pytest.raises(errors.UserError, match='2 rejected, listed above; nothing was published'):
+        _main(bucket.url, *bucket.flags)
+    error = capsys.readouterr().err
+    assert f'rejected damaged: {bucket.url}/in/images/img_0002.png: ' in error
+    assert f'rejected empty_file: {bucket.url}/in/masks/seg_0003.png: 0 bytes' in error
+    assert _in_bucket(bucket) == {}
+    _main(bucket.url, *bucket.flags, '--on_error=reject')
+    rejected = bucket.get(f'{_PLACE}/1.0.0/{manifest.REJECTED_FILE}').splitlines()
+    assert [json.loads(line)['key'] for line in rejected] == ['0002', '0003']
+
+
+def test_killed_between_shards_and_started_again(bucket, tmp_path):
+    _fill(bucket, tmp_path, num_pairs=60, size=(300, 200))
+    shards = '--num_shards=train:24,validation:6'
+    process = _start(bucket.url, *bucket.flags, shards, '--direct_num_workers=1', start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (made := [name for name in bucket.names(f'{_PLACE}/.work/') if name.endswith('.json')]):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    made = [name for name in bucket.names(f'{_PLACE}/.work/') if name.endswith('.json')]
+    assert 1 <= len(made) < 30
+    _nothing_is_there(bucket)
+    changed = {name: bucket.client.head_object(Bucket=s3_server.BUCKET, Key=name)['LastModified'] for name in made}
+    process = _start(bucket.url, *bucket.flags, shards, '--direct_num_workers=1')
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    assert f'continuing: {len(changed)} of 30 shards are already made' in error
+    _main(tmp_path, shards)
+    assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
+
+
+def _nothing_is_there(bucket):
+    storage.configure(PipelineOptions(list(bucket.flags)))
+    with pytest.raises(errors.UserError, match=r'no data set: manifest\.json: No such file'):
+        manifest.read(f'{bucket.url}/{_PLACE}/1.0.0')
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize('after', [0, 1, 2, 4, 6])
+def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch, after):
+    """Until the last two uploads nobody finds a data set, and what is left does not disturb another command."""
+    _fill(bucket, tmp_path, num_pairs=6)
+    upload, count = object_commit._upload, [0]
+
+    def some(path, address):
+        if count[0] == after:
+            raise _KilledError
+        count[0] += 1
+        upload(path, address)
+
+    monkeypatch.setattr(object_commit, '_upload', some)
+    with pytest.raises(Exception, match='_KilledError'):
+        _main(bucket.url, *bucket.flags, _SHARDS)
+    monkeypatch.setattr(object_commit, '_upload', upload)
+    _nothing_is_there(bucket)
+    left = _in_bucket(bucket)
+    assert len(left) == 4 + after  # three shards and one, and what was uploaded
+    assert 'dataset_info.json' not in left
+    # Another number of shards: what the first command left under other names is not in the data set.
+    _main(bucket.url, *bucket.flags, '--num_shards=train:2,validation:1')
+    _main(tmp_path, '--num_shards=train:2,validation:1')
+    assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
+
+
+def test_the_last_two_files_are_those_that_readers_look_for(bucket, tmp_path, monkeypatch):
+    _fill(bucket, tmp_path, num_pairs=6)
+    uploaded = []
+    upload = object_commit._upload
+    monkeypatch.setattr(
+        object_commit,
+        '_upload',
+        lambda path, address: (uploaded.append(os.path.basename(address)), upload(path, address)),
+    )
+    _main(bucket.url, *bucket.flags)
+    assert uploaded[-2:] == ['dataset_info.json', 'manifest.json']
+
+
+def test_work_of_other_options_is_reported_and_cleaned(bucket, tmp_path, capsys):
+    _fill(bucket, tmp_path, num_pairs=6)
+    bucket.put(f'{_PLACE}/.work/{"0" * 64}.tfrecord', b'left by another')
+    _main(bucket.url, *bucket.flags)
+    assert '1 files of other commands, 0.0 MB; --clean removes them' in capsys.readouterr().out
+    _main(bucket.url, *bucket.flags, '--clean', '--dataset_version=1.0.1')
+    assert bucket.names(f'{_PLACE}/.work/') == []
+
+
+def test_options_that_look_into_the_pairs_work_elsewhere_too(bucket, tmp_path):
+    _fill(bucket, tmp_path, num_pairs=6)
+    more = ('--near_duplicates=group', '--stratify=rare', '--file_format=array_record', '--schema=model_garden')
+    _main(bucket.url, *bucket.flags, *more)
+    _main(tmp_path, *more)
+    assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
+    assert bucket.names(f'{_PLACE}/.work/') == []
+    storage.configure(PipelineOptions(list(bucket.flags)))
+    assert list(integrity.problems(f'{bucket.url}/{_PLACE}/1.0.0')) == []
+    _main(bucket.url, *bucket.flags, '--dry_run')
+    assert manifest.CARD_FILE in _in_bucket(bucket, 'dry_run')
