@@ -78,7 +78,10 @@ def _measure(name: str, data: pathlib.Path, scratch: str) -> Run:
     output_dir = tempfile.mkdtemp(dir=scratch)
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, '-m', 'benchmarks.prepare', f'--contender={name}', f'--data={data}', f'--output_dir={output_dir}'],
+        [
+            *(sys.executable, '-m', 'benchmarks.prepare', f'--contender={name}'),
+            *(f'--data={data}', f'--output_dir={output_dir}'),
+        ],
         stdout=subprocess.DEVNULL,
     )
     peak = 0.0

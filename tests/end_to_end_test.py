@@ -1,4 +1,4 @@
-"""The commands of the README, as it writes them, one after another on synthetic pairs; and the demo that strings them up."""
+"""The commands of the README, as it writes them, one after another on synthetic pairs; and the demo."""
 
 import json
 import os

@@ -20,9 +20,14 @@ def test_replaces_at_the_end_and_not_before(tmp_path):
 def test_an_exception_leaves_everything_as_it_was(tmp_path):
     path = tmp_path / 'x'
     path.write_bytes(b'old')
-    with pytest.raises(RuntimeError), durable_files.replacing(str(path)) as file:
-        file.write(b'new')
-        raise RuntimeError
+
+    def fail():
+        with durable_files.replacing(str(path)) as file:
+            file.write(b'new')
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_bytes() == b'old'
     assert os.listdir(tmp_path) == ['x']
 

@@ -35,7 +35,7 @@ def test_every_flipped_byte_of_the_manifest_is_found(dataset_dir):
 
 
 def test_unknown_split_names_the_known_ones(dataset_dir):
-    with pytest.raises(errors.UserError, match="no split 'test'.* train, validation"):
+    with pytest.raises(errors.UserError, match=r"no split 'test'.* train, validation"):
         manifest.read(dataset_dir).num_records('test')
 
 
@@ -49,7 +49,7 @@ def test_an_altered_shard_is_named(dataset_dir, tmp_path):
     data[100] ^= 1
     shard.write_bytes(data)
     manifest.check_shards(str(tmp_path), found, ['validation'])
-    with pytest.raises(errors.UserError, match='train.tfrecord-00001-of-00002: its SHA-256 is .*, the manifest says'):
+    with pytest.raises(errors.UserError, match=r'train.tfrecord-00001-of-00002: its SHA-256 is .*, the manifest says'):
         manifest.check_shards(str(tmp_path), found, ['train'])
     shard.write_bytes(data[:-1])
     with pytest.raises(errors.UserError, match=f'has {len(data) - 1} bytes, the manifest says {len(data)}'):
