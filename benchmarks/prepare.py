@@ -8,7 +8,6 @@ that no contender is asked to time itself. The contenders take turns, so that a 
 memory is the largest VmHWM of any process of the contender, as the kernel keeps it (Linux).
 """
 
-import dataclasses
 import multiprocessing
 import os
 import pathlib
@@ -17,10 +16,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 from absl import flags
 
+from benchmarks import processes
 from seg_pipeline import command_line, errors, label_map, pairing, preparation, sharding
 
 _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
@@ -33,15 +32,6 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Where that contender writ
 _FEW = 20
 _PROCESSES = 2
 _SIZE = (128, 128)
-_POLL_SECONDS = 0.02
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One run of one contender: seconds from start to end, and the peak of its largest process in MiB."""
-
-    seconds: float
-    peak_mib: float
 
 
 def main(argv: list[str]) -> None:
@@ -74,51 +64,15 @@ def _subset(directory: pathlib.Path, count: int) -> pathlib.Path:
     return directory
 
 
-def _measure(name: str, data: pathlib.Path, scratch: str) -> Run:
+def _measure(name: str, data: pathlib.Path, scratch: str) -> processes.Run:
     output_dir = tempfile.mkdtemp(dir=scratch)
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [
-            *(sys.executable, '-m', 'benchmarks.prepare', f'--contender={name}'),
-            *(f'--data={data}', f'--output_dir={output_dir}'),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    peak = 0.0
-    while process.poll() is None:
-        peak = max(peak, *(_peak_mib(pid) for pid in _family(process.pid)), 0.0)
-        time.sleep(_POLL_SECONDS)
-    seconds = time.perf_counter() - began
-    if process.returncode:
-        raise RuntimeError(f'{name} ended with exit code {process.returncode}')
+    command = [sys.executable, '-m', 'benchmarks.prepare', f'--contender={name}']
+    run = processes.measure([*command, f'--data={data}', f'--output_dir={output_dir}'])
     shutil.rmtree(output_dir)
-    return Run(seconds, peak)
+    return run
 
 
-def _family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    try:
-        children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-        threads = os.listdir(f'/proc/{pid}/task')
-        for thread in threads:
-            if thread != str(pid):
-                children += pathlib.Path(f'/proc/{pid}/task/{thread}/children').read_text().split()
-    except OSError:
-        return [pid]
-    return [pid, *(member for child in children for member in _family(int(child)))]
-
-
-def _peak_mib(pid: int) -> float:
-    try:
-        for line in pathlib.Path(f'/proc/{pid}/status').read_text().splitlines():
-            if line.startswith('VmHWM:'):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass  # it has ended
-    return 0.0
-
-
-def _print_table(names: list[str], rounds: list[dict[str, tuple[Run, Run]]]) -> None:
+def _print_table(names: list[str], rounds: list[dict[str, tuple[processes.Run, processes.Run]]]) -> None:
     extra = _PAIRS.value - _FEW
     rates = {name: [extra / (many.seconds - few.seconds) for few, many in (r[name] for r in rounds)] for name in names}
     print(f'\n{_PAIRS.value} pairs to {_SIZE[0]}x{_SIZE[1]}, medians of {len(rounds)} rounds, {os.cpu_count()} cores')

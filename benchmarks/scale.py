@@ -1,0 +1,115 @@
+"""How time and memory of prepare_dataset grow with the number of pairs.
+
+    python -m benchmarks.scale --data=DIR [--pairs=1000,10000] [--plan=100000]
+
+DIR holds png_images, png_masks and labels.csv; larger data sets are its pairs again under other names, as copies whose
+last bytes differ, so that no two files are identical. Then the plan alone: listing, pairing, looking for identical
+files, splitting, cutting into shards and fingerprints of that many pairs. Their files have the sizes of photos and
+random first bytes, and take no room: planning reads no more of them.
+"""
+
+import itertools
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+
+from absl import flags
+
+from benchmarks import processes
+from seg_pipeline import command_line, errors, label_map, pairing, preparation, sharding
+
+_DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
+_PAIRS = flags.DEFINE_list('pairs', ['1000', '10000'], 'How many pairs to prepare.')
+_PLAN = flags.DEFINE_integer('plan', 100_000, 'How many pairs to plan.', 1)
+_PLAN_OF = flags.DEFINE_string('plan_of', None, 'Plan this folder, in this process, and end.')
+
+_LAYOUT = ('png_images', 'png_masks')
+_PHOTO_BYTES = (300_000, 700_000)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the commands one after the other and prints one table."""
+    if _PLAN_OF.value:
+        plan(_PLAN_OF.value)
+        return
+    if not _DATA.value:
+        raise errors.UserError('--data=DIR is missing: a folder with png_images, png_masks and labels.csv')
+    counts = [int(count) for count in _PAIRS.value]
+    runs = [_prepare(count) for count in counts]
+    print(f'\n{os.cpu_count()} cores\n{"":24} {"seconds":>8} {"pairs/s":>8} {"peak MiB":>9}')
+    for count, run in zip(counts, runs, strict=True):
+        _print_row(f'prepare {count} pairs', count, run)
+    if len(runs) > 1:
+        slower, larger = runs[-1].seconds / runs[0].seconds, runs[-1].peak_mib / runs[0].peak_mib
+        print(f'{counts[-1] / counts[0]:.1f} times the pairs: {slower:.2f} times the time, {larger:.2f} times the peak')
+    _print_row(f'plan {_PLAN.value} pairs', _PLAN.value, _plan_apart(_PLAN.value))
+
+
+def _print_row(name: str, count: int, run: processes.Run) -> None:
+    print(f'{name:24} {run.seconds:8.1f} {count / run.seconds:8.1f} {run.peak_mib:9.0f}', flush=True)
+
+
+def _prepare(count: int) -> processes.Run:
+    with tempfile.TemporaryDirectory() as scratch:
+        data = _multiplied(pathlib.Path(_DATA.value), pathlib.Path(scratch, 'data'), count)
+        command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', f'--labels={data}/labels.csv']
+        folders = [f'--images={data}/{_LAYOUT[0]}', f'--masks={data}/{_LAYOUT[1]}']
+        return processes.measure([*command, *folders, f'--output_dir={scratch}/out'])
+
+
+def _multiplied(source: pathlib.Path, target: pathlib.Path, count: int) -> pathlib.Path:
+    """The first `count` pairs of `source`, over and over."""
+    for name in _LAYOUT:
+        (target / name).mkdir(parents=True)
+        files = pairing.list_files(str(source / name))
+        for number, path in zip(range(count), itertools.cycle(files), strict=False):
+            copy = target / name / f'{number:06d}{pathlib.Path(path).suffix}'
+            if number < len(files):
+                copy.symlink_to((source / name / path).resolve())
+            else:
+                shutil.copyfile(source / name / path, copy)
+                with copy.open('ab') as file:  # behind the end of the picture, where no decoder looks
+                    file.write(number.to_bytes(8, 'little'))
+    shutil.copy(source / 'labels.csv', target)
+    return target
+
+
+def _plan_apart(count: int) -> processes.Run:
+    generator = random.Random(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in _LAYOUT:
+            folder = pathlib.Path(scratch, name)
+            folder.mkdir()
+            for number in range(count):
+                with (folder / f'{number:06d}.png').open('wb') as file:
+                    file.write(number.to_bytes(8, 'little'))
+                    file.truncate(generator.randint(*_PHOTO_BYTES))
+        return processes.measure([sys.executable, '-m', 'benchmarks.scale', f'--plan_of={scratch}'])
+
+
+def plan(data: str) -> None:
+    """What prepare_dataset does before its first pair is decoded."""
+    from beam_jobs import planning
+    from seg_pipeline import splits
+
+    job = preparation.Preparation(
+        images=os.path.join(data, _LAYOUT[0]),
+        masks=os.path.join(data, _LAYOUT[1]),
+        output_dir=data,
+        label_map=label_map.LabelMap.default(['background', 'something']),
+    )
+    choice = planning.SplitChoice(shares=splits.parse_fractions('train:0.8,validation:0.2'))
+    pairs = pairing.match_pairs(
+        pairing.list_files(job.images), pairing.list_files(job.masks, pairing.MASK_SUFFIXES)
+    ).pairs
+    placements = planning.place(job, choice, pairs, [])
+    plans = sharding.plan(pairs, placements.split_of, {}, choice.seed, job.dataset_name)
+    plans = preparation.with_fingerprints(job, plans)
+    print(f'{len(pairs)} pairs in {len(plans)} shards')
+
+
+if __name__ == '__main__':
+    command_line.run(main)
