@@ -285,7 +285,8 @@ def _description(job: Preparation, shards: Sequence[manifest.Shard]) -> str:
     height, width = job.image_size
     return (
         f'{sum(shard.num_records for shard in shards)} images with a mask of {job.label_map.num_classes} classes, '
-        f'resized to {height} x {width} pixels (height x width): images by area, masks by nearest.'
+        f'resized to {height} x {width} pixels (height x width) by {job.resize}: images by area, masks by '
+        f'{job.mask_resize}.'
     )
 
 

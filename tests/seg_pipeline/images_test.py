@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
 # Encoding.
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st_numpy.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
 def test_png_keeps_every_value(photo):
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(photo)))), photo)

@@ -36,6 +36,7 @@ def test_placement(original, size, mode, source, target):
     assert found == resizing.Geometry(original, size, resizing.Box(*source), resizing.Box(*target))
 
 
+@settings(deadline=None)
 @given(original=_SIZES, size=_SIZES)
 def test_letterbox_and_crop_keep_the_aspect_ratio_within_a_pixel(original, size):
     for mode in ('letterbox', 'crop'):
@@ -63,7 +64,7 @@ def test_unknown_modes():
 # Masks.
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(mask=_MASKS, size=_SIZES, mode=_MODES, mask_mode=_MASK_MODES)
 def test_no_id_appears_that_was_not_there(mask, size, mode, mask_mode):
     found = resizing.resize_mask(mask, size, mode, mask_mode, _BORDER)
@@ -78,6 +79,7 @@ def test_no_id_appears_that_was_not_there(mask, size, mode, mask_mode):
     assert not border.any() or mode == 'letterbox'
 
 
+@settings(deadline=None)
 @given(mask=_MASKS, size=_SIZES)
 def test_nearest_takes_the_pixel_under_each_centre(mask, size):
     rows = ((np.arange(size[0]) * 2 + 1) * mask.shape[0]) // (2 * size[0])
@@ -101,7 +103,7 @@ def _vote_by_hand(mask, size):
     return result
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(mask=_MASKS, height=st.integers(1, 40), width=st.integers(1, 40))
 def test_majority_counts_votes(mask, height, width):
     size = min(height, mask.shape[0]), min(width, mask.shape[1])
@@ -131,6 +133,7 @@ def test_majority_and_nearest_are_the_same_where_a_mask_grows():
 # Back to the photo.
 
 
+@settings(deadline=None)
 @given(mask=_MASKS, original=_SIZES, mode=_MODES)
 def test_restoring_invents_nothing(mask, original, mode):
     found = resizing.restore_mask(mask, original, mode, _BORDER)
@@ -143,6 +146,7 @@ def test_restoring_invents_nothing(mask, original, mode):
     assert not outside.any() or mode == 'crop'
 
 
+@settings(deadline=None)
 @given(
     blocks=_MASKS,
     factor=st.integers(1, 4),
@@ -166,6 +170,7 @@ def test_what_was_made_small_comes_back_in_its_place(blocks, factor, mode, mask_
 # Photos.
 
 
+@settings(deadline=None)
 @given(factor=st.integers(1, 6), height=st.integers(1, 8), width=st.integers(1, 8), seed=st.integers(0, 99))
 def test_a_smaller_photo_is_the_mean_of_the_area(factor, height, width, seed):
     photo = np.random.default_rng(seed).integers(0, 256, (height * factor, width * factor, 3), dtype=np.uint8)
