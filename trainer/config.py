@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from seg_pipeline import durable_files, errors, masks, resizing
+from seg_pipeline import durable_files, errors, masks, resizing, storage
 from seg_pipeline import label_map as label_map_lib
 from seg_pipeline import manifest as manifest_lib
 from seg_pipeline.remapping import Remapping
@@ -93,6 +93,13 @@ class Execution:
 
 # Options of prepare_dataset that decide whether records can be read here.
 _READABLE = {'schema': 'tfds', 'file_format': 'tfrecord'}
+
+
+def read_manifest(data_dir: str) -> manifest_lib.Manifest:
+    """Reads the manifest of a data set on this disk. Raises `UserError` if it is elsewhere, or no data set."""
+    if storage.is_url(data_dir):
+        raise errors.UserError(f'--data_dir={data_dir}: the trainer reads data sets of this disk; copy it here first')
+    return manifest_lib.read(data_dir)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     run = config.read(_MODEL_DIR.value)
-    manifest = manifest_lib.read(_DATA_DIR.value)
+    manifest = config.read_manifest(_DATA_DIR.value)
     config.check_data_fits(_MODEL_DIR.value, run, _DATA_DIR.value, config.Data.from_manifest(manifest))
     manifest_lib.check_shards(_DATA_DIR.value, manifest, [_SPLIT.value])
     _evaluate(manifest)

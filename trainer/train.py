@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int | None:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     recipe = config.Recipe(**{name: flag.value for name, flag in _RECIPE_FLAGS.items()})
     execution = config.Execution(**{name: flag.value for name, flag in _EXECUTION_FLAGS.items()})
-    manifest = manifest_lib.read(_DATA_DIR.value)
+    manifest = config.read_manifest(_DATA_DIR.value)
     run = config.RunConfig(recipe, config.Data.from_manifest(manifest))
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(_MODEL_DIR.value, run) and config.has_checkpoint(_MODEL_DIR.value)

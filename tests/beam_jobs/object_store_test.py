@@ -174,6 +174,7 @@ def test_killed_between_shards_and_started_again(bucket, tmp_path):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    time.sleep(1)  # what it had sent still arrives
     made = [name for name in bucket.names(f'{_PLACE}/.work/') if name.endswith('.json')]
     assert 1 <= len(made) < 30
     _nothing_is_there(bucket)
@@ -220,6 +221,17 @@ def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch
     _main(bucket.url, *bucket.flags, '--num_shards=train:2,validation:1')
     _main(tmp_path, '--num_shards=train:2,validation:1')
     assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
+
+
+def test_two_commands_at_once(bucket, tmp_path):
+    _fill(bucket, tmp_path, num_pairs=6)
+    running = [_start(bucket.url, *bucket.flags, _SHARDS, '--direct_num_workers=1') for _ in range(2)]
+    for process in running:
+        output, error = process.communicate()
+        assert process.returncode == 0, error
+    storage.configure(PipelineOptions(list(bucket.flags)))
+    assert list(integrity.problems(output.splitlines()[-1])) == []
+    assert bucket.names(f'{_PLACE}/.work/') == []
 
 
 def test_the_last_two_files_are_those_that_readers_look_for(bucket, tmp_path, monkeypatch):

@@ -100,3 +100,8 @@ def test_the_file_is_plain_json(tmp_path):
     content = json.loads((tmp_path / 'config.json').read_text())
     assert content['recipe']['encoder'] == 'densenet121'
     assert content['data']['image_size'] == [32, 64]
+
+
+def test_a_data_set_elsewhere_is_refused_in_one_line():
+    with pytest.raises(errors.UserError, match=r'--data_dir=s3://b/x: the trainer reads data sets of this disk'):
+        config.read_manifest('s3://b/x')
