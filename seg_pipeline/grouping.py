@@ -14,6 +14,7 @@ from seg_pipeline.pairing import Pair
 NEAR_DUPLICATES = ('off', 'group')
 _HEAD_BYTES = 4096  # photos of equal size differ here, or are copies
 _BLOCK_BYTES = 1 << 20
+_FILES_AT_ONCE = 1000  # that wait for a thread: more only take memory
 
 _IDENTICAL = -1  # below every distance: the strongest of links
 
@@ -84,12 +85,11 @@ def identical_files(root: str, pairs: Iterable[Pair]) -> list[Link]:
     (hard or symbolic links) are not read at all. Files that cannot be read are left out.
     """
     status = storage.statuses(root)
-    by_size = defaultdict(lambda: defaultdict(list))  # type: ignore[var-annotated]
+    by_size = defaultdict(list)
     for pair in pairs:
-        path = os.path.join(root, pair.image)
         if (found := status(pair.image)) is not None:  # else reading it gives the reject with the reason
-            by_size[found.num_bytes][found.identity].append((path, pair.key))
-    groups: list[list[_File]] = [list(files.values()) for files in by_size.values()]
+            by_size[found.num_bytes].append((found.identity, pair))
+    groups = [_files(root, found) for found in by_size.values() if len(found) > 1]
     for digest in (_digest_head, _digest_whole):
         groups = _refine([group for group in groups if len(group) > 1], digest) + [g for g in groups if len(g) == 1]
     result = []
@@ -99,15 +99,25 @@ def identical_files(root: str, pairs: Iterable[Pair]) -> list[Link]:
     return result
 
 
+def _files(root: str, found: Iterable[tuple[Hashable, Pair]]) -> list[_File]:
+    """The files behind names of one size."""
+    names = defaultdict(list)
+    for identity, pair in found:
+        names[identity].append((os.path.join(root, pair.image), pair.key))
+    return list(names.values())
+
+
 def _refine(groups: list[list[_File]], digest: Callable[[str], Hashable]) -> list[list[_File]]:
     """Splits each group of files by a digest."""
     result: list[list[_File]] = []
     with futures.ThreadPoolExecutor() as pool:  # reading and hashing leave the interpreter's lock
         for group in groups:
             parts = defaultdict(list)
-            for file, value in zip(group, pool.map(lambda names: digest(names[0][0]), group), strict=True):
-                if value is not None:
-                    parts[value].append(file)
+            for start in range(0, len(group), _FILES_AT_ONCE):
+                files = group[start : start + _FILES_AT_ONCE]
+                for file, value in zip(files, pool.map(digest, [names[0][0] for names in files]), strict=True):
+                    if value is not None:
+                        parts[value].append(file)
             result += parts.values()
     return result
 
@@ -161,13 +171,13 @@ def form(names: Mapping[str, str], links: Sequence[Link]) -> Grouping:
         for key in component:
             parents.join(('key', key), ('key', first))
     members = parents.members()
-    label = {root: min(name for kind, name in found if kind == _best_kind(found)) for root, found in members.items()}
+    label = {root: _label(found) for root, found in members.items()}
     group_of = {name: label[root] for root, found in members.items() for kind, name in found if kind == 'key'}
     return Grouping(group_of, names, why, tuple(sorted(duplicates)))
 
 
-def _best_kind(members: Iterable[tuple[str, str]]) -> str:
-    return max(kind for kind, _ in members)  # 'name' before 'key'
+def _label(members: Sequence[tuple[str, str]]) -> str:
+    return min([name for kind, name in members if kind == 'name'] or [key for _, key in members])
 
 
 class _Sets:
