@@ -16,8 +16,8 @@ import hashlib
 import os
 import struct
 import types
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any, overload
 
 import google_crc32c
 import numpy as np
@@ -270,14 +270,52 @@ def decode(payload: Payload) -> Record:
 
 
 def offsets(path: str) -> list[int | None]:
-    """The byte offset of every record: with it, `read_at` gets record k without reading those before it.
+    """The byte offset of every record, of which only the lengths are read.
 
     In an ArrayRecord file each is None, and `read_at` does without.
 
     Raises:
-        DamagedRecordError: see `read_payloads`.
+        DamagedRecordError: if a length is damaged; contents are checked when they are read.
+        OSError: if the file cannot be read.
     """
-    return [payload.offset for payload in read_payloads(path)]
+    if is_array_record(path):
+        return [payload.offset for payload in read_payloads(path)]
+    found: list[int | None] = []
+    offset = 0
+    with storage.local_copy(path) as local, open(local, 'rb') as file:
+        while (length := _read_length(file, path, len(found), offset)) is not None:
+            found.append(offset)
+            offset += length + FRAME_BYTES
+            file.seek(offset)
+    return found
+
+
+class Shard(Sequence[Record]):
+    """A shard as a sequence: `shard[k]` reads record k and nothing else; its length is known without reading any.
+
+    For example `Shard(path)[-1].mask`, or `random.sample(Shard(path), 5)`. The index is made once, from the
+    lengths; the file is opened for each record, so that a shard can be pickled and used by many threads.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._offsets = offsets(path)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Record]: ...
+
+    def __getitem__(self, place: int | slice) -> Record | list[Record]:
+        """Reads one record, or a list of them. Raises `DamagedRecordError` if one is damaged."""
+        found = range(len(self))[place]  # negative places, and IndexError beyond the end, as of every sequence
+        if isinstance(found, range):
+            return [self[index] for index in found]
+        return read_at(self.path, found, self._offsets[found])
 
 
 def read_at(path: str, index: int, offset: int | None) -> Record:

@@ -1,6 +1,8 @@
 import hashlib
 import io
 import itertools
+import pathlib
+import pickle
 import struct
 import tempfile
 
@@ -10,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg_pipeline import records
+from seg_pipeline import manifest, records
 from tests import fake_data
 
 _FEATURES = st.dictionaries(
@@ -140,3 +142,23 @@ def test_a_record_of_something_else_is_named(tmp_path):
 def test_order_of_features_does_not_change_the_bytes():
     items = [('b', b'1'), ('a', 2), ('c', b'')]
     assert len({records.serialize_example(dict(order)) for order in itertools.permutations(items)}) == 1
+
+
+def test_a_shard_is_a_sequence(tmp_path):
+    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=6, image_size=(8, 8), splits='train:1')
+    (path,) = manifest.read(dataset_dir).shard_paths(dataset_dir, 'train')
+    expected = [record.file_name for record in records.read(path)]
+    shard = pickle.loads(pickle.dumps(records.Shard(path)))
+    assert len(shard) == 6
+    assert [record.file_name for record in shard] == expected
+    assert [record.file_name for record in shard[-2::-2]] == expected[-2::-2]
+    assert (shard[-1].index, shard[-1].file_name) == (5, expected[5])
+    with pytest.raises(IndexError):
+        shard[6]
+    data = bytearray(pathlib.Path(path).read_bytes())
+    data[shard[2].offset + 40] ^= 1
+    pathlib.Path(path).write_bytes(data)
+    damaged = records.Shard(path)
+    assert damaged[3].file_name == expected[3]  # the damage of one record is not in the way of others
+    with pytest.raises(records.DamagedRecordError, match='record 2 at byte'):
+        damaged[2]
