@@ -56,21 +56,19 @@ def _shard_problems(
     dataset_dir: str, whole: Manifest, shard: Shard, lines: Sequence[dict[str, Any]] | None
 ) -> Iterator[str]:
     path = os.path.join(dataset_dir, shard.name)
-    count = 0
+    count, damaged = 0, False
     try:
-        for payload in records.read_payloads(path):
+        for found in records.inspect(path):
             count += 1
-            line = lines[payload.index] if lines and payload.index < len(lines) else None
-            if problem := _record_problem(whole, payload, line):
-                where = f'{records.place(payload.index, payload.offset)}{_key_of(line)}'
-                yield f'{path}: {where}: {problem}'
-    except records.DamagedRecordError as error:
-        line = lines[error.index] if lines and error.index < len(lines) else None
-        yield f'{error}{_key_of(line)}'
-        return
+            line = lines[found.index] if lines and found.index < len(lines) else None
+            if isinstance(found, records.DamagedRecordError):
+                damaged = True
+                yield f'{found}{_key_of(line)}'
+            elif problem := _record_problem(whole, found, line):
+                yield f'{path}: {records.place(found.index, found.offset)}{_key_of(line)}: {problem}'
     except OSError:
         return  # the comparison of the file told it
-    if count != shard.num_records:
+    if not damaged and count != shard.num_records:
         yield f'{path}: holds {count} records, the manifest says {shard.num_records}'
 
 

@@ -195,6 +195,36 @@ def read_payloads(path: str) -> Iterator[Payload]:
             index += 1
 
 
+def inspect(path: str) -> Iterator[Payload | DamagedRecordError]:
+    """As `read_payloads`, but yields the error of a damaged record in its place and goes on behind it.
+
+    Where a length is damaged nobody knows what follows: its error is the last. So is the first in an ArrayRecord file.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    if is_array_record(path):
+        try:
+            yield from read_payloads(path)
+        except DamagedRecordError as error:
+            yield error
+        return
+    with storage.local_copy(path) as local, open(local, 'rb') as file:
+        offset = index = 0
+        while True:
+            try:
+                data = _read_frame(file, path, index, offset)
+            except DamagedRecordError as error:
+                yield error
+                if file.tell() <= offset + _LENGTH.size + _CRC.size:  # its contents were not read: no length to trust
+                    return
+            else:
+                if data is None:
+                    return
+                yield Payload(index, offset, data)
+            offset, index = file.tell(), index + 1
+
+
 def is_array_record(path: str) -> bool:
     """Whether a file's name says that it is an ArrayRecord file."""
     return '.array_record' in os.path.basename(path)

@@ -50,7 +50,7 @@ def test_identical_files(tmp_path, monkeypatch):
 
 
 def test_everything_that_hangs_together_is_one_group_and_says_by_what():
-    links = [Link(4, 'b', 'a'), Link(2, 'c', 'b'), Link(6, 'c', 'a'), Link(-1, 'x', 'y')]
+    links = [Link(6, 'c', 'a'), Link(4, 'b', 'a'), Link(2, 'c', 'b'), Link(-1, 'x', 'y')]
     found = grouping.form({}, links)
     assert found.group_of == {'a': 'a', 'b': 'a', 'c': 'a', 'x': 'x', 'y': 'x'}
     assert found.why == {

@@ -49,6 +49,21 @@ def test_a_damaged_record_is_named_with_index_offset_and_key(dataset_dir):
     assert f'(key {key!r})' in found
 
 
+def test_every_damaged_record_is_named_until_a_length_is_damaged(dataset_dir):
+    shard = next(dataset_dir.glob('*train*'))
+    offsets = [payload.offset for payload in records.read_payloads(str(shard))]
+    data = bytearray(shard.read_bytes())
+    for index in (0, 1, 3):
+        data[offsets[index] + 40] ^= 1
+    shard.write_bytes(data)
+    found = '\n'.join(integrity.problems(str(dataset_dir)))
+    assert [f'record {index} at byte' in found for index in range(5)] == [True, True, False, True, False]
+    data[offsets[2]] ^= 1
+    shard.write_bytes(data)
+    found = '\n'.join(integrity.problems(str(dataset_dir)))
+    assert [f'record {index} at byte' in found for index in range(5)] == [True, True, True, False, False]
+
+
 def test_contents_are_checked_beyond_the_checksums(dataset_dir):
     """A shard that was rewritten by somebody who also mended the manifest."""
     found = manifest.read(str(dataset_dir))
