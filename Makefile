@@ -41,4 +41,4 @@ lock:  ## Resolves requirements.lock anew from setup.py.
 	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock setup.py
 
 clean:  ## Removes the environment and the demo's output.
-	rm -rf .venv $(OUT)
+	rm -rf .venv $(OUT) bench_output
