@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import errno
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -74,6 +75,7 @@ def configure(options: Any) -> None:
     from apache_beam.io.filesystems import FileSystems
 
     FileSystems.set_options(options)
+    logging.getLogger('apache_beam.io').setLevel(logging.WARNING)  # else some write a line for each listing
 
 
 def read_bytes(path: str, most: int | None = None) -> bytes:
@@ -264,8 +266,12 @@ class _S3Store(_BeamStore):
         self._s3.copy(source, target)
 
     def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
-        for path, (num_bytes, modified) in self._s3.list_files(prefix, with_metadata=True):
-            yield path, Entry(num_bytes, int(modified * 1e9), path)
+        # Not by Beam's listing, which takes a bucket that is not there for an empty one, and logs a line each time.
+        bucket, key = self._parse(prefix, object_optional=True)
+        for page in self._s3.client.client.get_paginator('list_objects_v2').paginate(Bucket=bucket, Prefix=key):
+            for found in page.get('Contents', ()):
+                path = f's3://{bucket}/{found["Key"]}'
+                yield path, Entry(found['Size'], int(found['LastModified'].timestamp() * 1e9), path)
 
 
 _stores = threading.local()  # Beam's S3 client is good for one thread

@@ -89,6 +89,7 @@ def test_the_command_with_workers_makes_the_bytes_that_it_makes_on_this_disk(buc
     process = _start(bucket.url, *bucket.flags, _SHARDS, '--direct_num_workers=2')
     output, error = process.communicate()
     assert process.returncode == 0, error
+    assert all('pairs/s' in line for line in error.splitlines()), error  # progress, and nothing of Beam's own
     dataset_dir = output.splitlines()[-1]
     assert dataset_dir == f'{bucket.url}/{_PLACE}/1.0.0'
     _main(tmp_path, _SHARDS)
