@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import inputs, planning, progress, runners, transforms
 from seg_pipeline import (
+    array_records,
     command_line,
     dry_run,
     errors,
@@ -162,6 +163,8 @@ def main(argv: list[str]) -> int:
 
 def _prepare(options: PipelineOptions) -> None:
     storage.configure(options)
+    if _FILE_FORMAT.value == 'array_record':
+        array_records.check_installed()
     for path in (_IMAGES.value, _MASKS.value, _LABELS.value, _OUTPUT_DIR.value):
         storage.check(path or '')
     choice = _split_choice()

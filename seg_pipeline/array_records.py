@@ -6,15 +6,24 @@ stored uncompressed: PNG and JPEG are compressed already, and so the bytes depen
 
 import contextlib
 import errno
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
-from seg_pipeline import manifest, storage
+from seg_pipeline import errors, manifest, storage
 from seg_pipeline.records import DamagedRecordError, Payload
 
 _WRITER_OPTIONS = 'group_size:1,uncompressed'
 # Without reading ahead: the reader then meets damage at the record that is asked for, not before it.
 _READER_OPTIONS = 'readahead_buffer_size:0,max_parallelism:0'
+
+
+def check_installed() -> None:
+    """Raises `UserError` where the format's module is missing: it is made for Linux only."""
+    if importlib.util.find_spec('array_record') is None:
+        raise errors.UserError(
+            '--file_format=array_record needs the package array_record, which is made for Linux; use tfrecord here'
+        )
 
 
 class Writer:

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 from array_record.python import array_record_module
 
-from seg_pipeline import array_records, records
+from seg_pipeline import array_records, errors, records
 
 _PAYLOADS = [hashlib.sha256(bytes([k])).digest() * (k + 1) for k in range(70)]
 
@@ -76,3 +76,10 @@ def test_what_cannot_be_written_is_an_os_error(tmp_path):
         with pytest.raises(OSError, match=reason) as caught:
             _write(path)
         assert caught.value.filename == path
+
+
+def test_where_the_module_is_missing_one_line_says_so(monkeypatch):
+    array_records.check_installed()
+    monkeypatch.setattr(array_records.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(errors.UserError, match='needs the package array_record'):
+        array_records.check_installed()
