@@ -45,6 +45,7 @@ setup(
             *MAT,
             *EXPORT,
             'ai-edge-litert>=2',  # runs what export --format=litert writes
+            'backports-strenum<1.3',  # ai-edge-litert imports it; later versions refuse Python 3.11
             'boto3>=1.34',
             'build>=1.2',
             'dill>=0.3.8',  # tensorflow-datasets 4.9.10 imports it in tfds.testing without declaring it

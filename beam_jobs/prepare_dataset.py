@@ -19,6 +19,7 @@ from beam_jobs import inputs, planning, progress, runners, transforms
 from seg_pipeline import (
     array_records,
     command_line,
+    comparison,
     dry_run,
     errors,
     grouping,
@@ -322,13 +323,13 @@ def _report_foreign(job: Preparation, own: Sequence[str]) -> None:
 
 
 def _already_there(job: Preparation, pairs: Sequence[pairing.Pair]) -> None:
-    if found := publication.difference(job, pairs):
+    if found := comparison.difference(job, pairs):
         raise errors.UserError(
             f'{job.dataset_dir}: there is a data set made from something else: {found}; '
             'remove it, or give another --dataset_version or --output_dir'
         )
     _report_foreign(job, [])
-    rejected = publication.published_rejects(job)
+    rejected = comparison.published_rejects(job)
     if rejected and _ON_ERROR.value != 'reject':
         raise errors.UserError(
             f'{job.dataset_dir}: the data set that is there was made without {len(rejected)} rejected files or pairs, '

@@ -23,6 +23,7 @@ from seg_pipeline import (
     array_records,
     durable_files,
     errors,
+    examples,
     formats,
     manifest,
     masks,
@@ -261,7 +262,7 @@ def serialize(job: Preparation, pair: Pair, prepared: PreparedPair) -> bytes:
         size=job.image_size,
         original_size=prepared.original_size,
     )
-    return records.serialize_example(schemas.to_features(job.schema, fields))
+    return examples.serialize(schemas.to_features(job.schema, fields))
 
 
 def write_shard(job: Preparation, plan: ShardPlan) -> ShardSummary:

@@ -1,4 +1,4 @@
-"""The bytes of a data set: tf.train.Example messages in TFRecord files, written and read without TensorFlow.
+"""The records of a shard: TFRecord files, written and read without TensorFlow.
 
 The functions that read take ArrayRecord files too, known by their names, and leave them to `array_records`.
 
@@ -7,8 +7,7 @@ A TFRecord file is a sequence of records, each framed as (all integers little-en
     uint64 length | uint32 masked CRC-32C of the length | the payload | uint32 masked CRC-32C of the payload
 
 where masked(crc) = rotate_right(crc, 15) + 0xa282ead8 (tensorflow/core/lib/hash/crc32c.h). The payload is a
-tf.train.Example (tensorflow/core/example/example.proto), written here with its features in alphabetical order, so that
-equal records are equal bytes in every process and with every protobuf library.
+tf.train.Example, see `examples`.
 """
 
 import dataclasses
@@ -16,20 +15,18 @@ import hashlib
 import os
 import struct
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, overload
 
 import google_crc32c
 import numpy as np
 
-from seg_pipeline import storage
+from seg_pipeline import examples, storage
 
 FRAME_BYTES = 16  # length, its checksum and the payload's: what a record takes beside its payload
 _LENGTH = struct.Struct('<Q')
 _CRC = struct.Struct('<I')
 _MASK_DELTA = 0xA282EAD8
-
-FeatureValue = bytes | int
 
 
 class DamagedRecordError(ValueError):
@@ -86,59 +83,6 @@ def frame(payload: bytes) -> bytes:
     """One record of a TFRecord file."""
     length = _LENGTH.pack(len(payload))
     return b''.join((length, _CRC.pack(masked_crc(length)), payload, _CRC.pack(masked_crc(payload))))
-
-
-def serialize_example(features: Mapping[str, FeatureValue]) -> bytes:
-    """The bytes of a tf.train.Example whose features hold one value each.
-
-    Args:
-        features: bytes become a bytes_list, integers (64 bits, signed) an int64_list.
-    """
-    entries = []
-    for name in sorted(features):
-        value = features[name]
-        if isinstance(value, bytes):
-            feature = _message(1, _message(1, value))  # Feature.bytes_list (1) . BytesList.value (1)
-        else:
-            packed = _varint(value & 0xFFFFFFFFFFFFFFFF)  # negative numbers are two's complement of 64 bits
-            feature = _message(3, _message(1, packed))  # Feature.int64_list (3) . Int64List.value (1, packed)
-        entries.append(_message(1, _message(1, name.encode()) + _message(2, feature)))  # Features.feature: a map entry
-    return _message(1, b''.join(entries))  # Example.features (1)
-
-
-def _message(field: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field (wire type 2)."""
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    result.append(value)
-    return bytes(result)
-
-
-def parse_example(payload: bytes) -> dict[str, Any]:
-    """The features of a tf.train.Example, each a list of bytes, ints or floats.
-
-    Raises:
-        ValueError: if the bytes are no tf.train.Example.
-    """
-    # Imported here: a worker that only writes has no use for it.
-    from google.protobuf import message
-    from tensorflow_datasets.proto import tf_example_generated_pb2
-
-    try:
-        example = tf_example_generated_pb2.Example.FromString(payload)
-    except message.DecodeError as error:
-        raise ValueError(f'no tf.train.Example: {error}') from error
-    result = {}
-    for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof('kind')
-        result[name] = list(getattr(feature, kind).value) if kind else []
-    return result
 
 
 class Writer:
@@ -288,7 +232,7 @@ def decode(payload: Payload) -> Record:
     """
     from seg_pipeline import images, masks, schemas
 
-    stored = schemas.from_features(parse_example(payload.data))
+    stored = schemas.from_features(examples.parse(payload.data))
     return Record(
         index=payload.index,
         offset=payload.offset,

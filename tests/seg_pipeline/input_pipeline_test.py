@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seg_pipeline import augmentation, errors, images, input_pipeline, manifest, records
+from seg_pipeline import augmentation, errors, examples, images, input_pipeline, manifest, records
 from seg_pipeline.label_map import LabelMap
 
 SIZE = (6, 4)
@@ -43,7 +43,7 @@ def write_dataset(directory, encoding) -> manifest.Manifest:
 
 def serialized(number, encoding, size=SIZE) -> bytes:
     image, mask = np.full((*size, 3), 20 * number, np.uint8), np.full(size, number, np.uint8)
-    return records.serialize_example(
+    return examples.serialize(
         {
             'image': images.encode_image(image, encoding),
             'segmentation_mask': images.encode_png(mask),

@@ -8,7 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, label_map, manifest, pairing, placement, preparation, publication, rejects, sharding
+from seg_pipeline import (
+    comparison,
+    errors,
+    label_map,
+    manifest,
+    pairing,
+    placement,
+    preparation,
+    publication,
+    rejects,
+    sharding,
+)
 from tests import fake_data
 
 
@@ -181,16 +192,16 @@ def test_differences_name_file_and_values(job):
     plans = _plans(job)
     _publish(job, plans)
     pairs = [pair for plan in plans for pair in plan.pairs]
-    assert publication.difference(job, pairs) is None
+    assert comparison.difference(job, pairs) is None
     other = dataclasses.replace(job, image_encoding='jpeg')
-    assert publication.difference(other, pairs) == "options: image_encoding is 'png' there and 'jpeg' here"
+    assert comparison.difference(other, pairs) == "options: image_encoding is 'png' there and 'jpeg' here"
     other = dataclasses.replace(job, split_options={**job.split_options, 'stratify': 'rare'})
-    assert publication.difference(other, pairs) == "options: stratify is None there and 'rare' here"
-    assert publication.difference(job, pairs[1:]) == f'pair {pairs[0].key!r} is in it and has no files here'
-    assert publication.difference(job, [*pairs, pairing.Pair('x', 'x', 'x')]) == "pair 'x' is here and not in it"
+    assert comparison.difference(other, pairs) == "options: stratify is None there and 'rare' here"
+    assert comparison.difference(job, pairs[1:]) == f'pair {pairs[0].key!r} is in it and has no files here'
+    assert comparison.difference(job, [*pairs, pairing.Pair('x', 'x', 'x')]) == "pair 'x' is here and not in it"
     photo = pathlib.Path(job.images) / 'img_0005.png'
     photo.write_bytes(photo.read_bytes() + b' ')
-    assert str(photo) in publication.difference(job, pairs)
+    assert str(photo) in comparison.difference(job, pairs)
 
 
 def test_a_rejected_pair_makes_a_difference_once_it_is_mended(job, tmp_path):
@@ -200,9 +211,9 @@ def test_a_rejected_pair_makes_a_difference_once_it_is_mended(job, tmp_path):
     plans = _plans(job)
     pairs = [pair for plan in plans for pair in plan.pairs]
     _publish(job, plans, allow_rejects=True)
-    assert publication.difference(job, pairs) is None
+    assert comparison.difference(job, pairs) is None
     mask.write_bytes(good)
-    assert publication.difference(job, pairs) == "pair '0004' was rejected then and is good now"
+    assert comparison.difference(job, pairs) == "pair '0004' was rejected then and is good now"
 
 
 def test_records_say_why_and_duplicates_are_listed(job):

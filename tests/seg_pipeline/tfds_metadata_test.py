@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from seg_pipeline import errors, images, label_map, records, tfds_metadata
+from seg_pipeline import errors, examples, images, label_map, records, tfds_metadata
 from seg_pipeline.tfds_metadata import Card, SplitShards
 
 _LABELS = label_map.LabelMap.default(('null', 'skin', 'coat'))
@@ -46,7 +46,7 @@ def _write_shard(path: pathlib.Path, numbers: list[int]) -> int:
                 'original_height': 600 + number,
                 'original_width': 400,
             }
-            writer.write(records.serialize_example(example))
+            writer.write(examples.serialize(example))
     return writer.payload_bytes
 
 
