@@ -15,7 +15,7 @@ import apache_beam as beam
 from absl import flags
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import inputs, planning, progress, runners, transforms
+from beam_jobs import inputs, memory, planning, progress, runners, transforms
 from seg_pipeline import (
     array_records,
     command_line,
@@ -154,6 +154,7 @@ EXIT_INTERRUPTED_JOB = 1
 
 
 def main(argv: list[str]) -> int:
+    memory.use_one_arena()
     try:
         _prepare(runners.parse_options(argv[1:]))
         return 0

@@ -1,11 +1,13 @@
 """Pairs a second and peak memory of prepare_dataset, beside other ways to do the same work.
 
-    python -m benchmarks.prepare --data=DIR [--repeats=3]
+    python -m benchmarks.prepare --data=DIR [--repeats=3] [--streaming_python=PYTHON]
 
-DIR holds png_images, png_masks and labels.csv. Every contender is a command of its own and runs twice in each round,
-on few pairs and on all; the difference of the two gives its rate, and what is left of the shorter run its start-up, so
-that no contender is asked to time itself. The contenders take turns, so that a machine that slows down slows all. Peak
-memory is the largest VmHWM of any process of the contender, as the kernel keeps it (Linux).
+DIR holds png_images, png_masks and labels.csv. mosaicml-streaming refuses the numpy that TensorFlow is tested with and
+brings PyTorch: it takes part where PYTHON is given, the interpreter of an environment of its own. Every contender is a
+command of its own and runs twice in each round, on few pairs and on all; the difference of the two gives its rate, and
+what is left of the shorter run its start-up, so that no contender is asked to time itself. The contenders take turns,
+so that a machine that slows down slows all. Peak memory is the largest VmHWM of any process of the contender, as the
+kernel keeps it (Linux).
 """
 
 import multiprocessing
@@ -26,6 +28,9 @@ _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and
 _PAIRS = flags.DEFINE_integer('pairs', 1000, 'How many pairs the long runs take.', 50)
 _REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds; the table shows medians.', 1)
 _ONLY = flags.DEFINE_list('only', [], 'Names of contenders; default: all.')
+_STREAMING_PYTHON = flags.DEFINE_string(
+    'streaming_python', None, 'Interpreter with mosaicml-streaming and seg-pipeline; without it, it does not take part.'
+)
 _CONTENDER = flags.DEFINE_string('contender', None, 'Run this one alone, in this process, on --data.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Where that contender writes.')
 
@@ -41,7 +46,7 @@ def main(argv: list[str]) -> None:
     if _CONTENDER.value:
         CONTENDERS[_CONTENDER.value](pathlib.Path(_DATA.value), pathlib.Path(_OUTPUT_DIR.value))
         return
-    names = _ONLY.value or list(CONTENDERS)
+    names = _ONLY.value or [name for name in CONTENDERS if name != 'streaming' or _STREAMING_PYTHON.value]
     with tempfile.TemporaryDirectory() as scratch:
         few = _subset(pathlib.Path(scratch, 'few'), _FEW)
         many = _subset(pathlib.Path(scratch, 'many'), _PAIRS.value)
@@ -66,7 +71,8 @@ def _subset(directory: pathlib.Path, count: int) -> pathlib.Path:
 
 def _measure(name: str, data: pathlib.Path, scratch: str) -> processes.Run:
     output_dir = tempfile.mkdtemp(dir=scratch)
-    command = [sys.executable, '-m', 'benchmarks.prepare', f'--contender={name}']
+    python = _STREAMING_PYTHON.value if name == 'streaming' else sys.executable
+    command = [python, '-m', 'benchmarks.prepare', f'--contender={name}']
     run = processes.measure([*command, f'--data={data}', f'--output_dir={output_dir}'])
     shutil.rmtree(output_dir)
     return run
@@ -162,6 +168,29 @@ def _write_tar(work: tuple[preparation.Preparation, tuple[pairing.Pair, ...], in
             writer.write({'__key__': pair.key, 'image.png': image, 'mask.png': mask})
 
 
+def run_streaming(data: pathlib.Path, output_dir: pathlib.Path) -> None:
+    """mosaicml-streaming's MDSWriter, one for each of two processes, over the same functions."""
+    job = _job(data, output_dir)
+    pairs = _pairs(job)
+    parts = [(job, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
+    with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
+        pool.map(_write_mds, parts)
+
+
+def _write_mds(work: tuple[preparation.Preparation, tuple[pairing.Pair, ...], int]) -> None:
+    import streaming
+
+    from seg_pipeline import images
+
+    job, pairs, index = work
+    columns = {'key': 'str', 'image': 'bytes', 'mask': 'bytes'}
+    with streaming.MDSWriter(out=os.path.join(job.output_dir, str(index)), columns=columns) as writer:
+        for pair in pairs:
+            prepared = preparation.read_pair(job, pair)
+            image, mask = images.encode_png(prepared.image), images.encode_png(prepared.mask)
+            writer.write({'key': pair.key, 'image': image, 'mask': mask})
+
+
 def run_tfds(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """TFDS's own generator builder, as its documentation has it."""
     from benchmarks import tfds_builder
@@ -191,6 +220,7 @@ CONTENDERS = {
     'pool': run_pool,
     'script': run_script,
     'webdataset': run_webdataset,
+    'streaming': run_streaming,
     'tfds': run_tfds,
     'article': run_article,
 }

@@ -1,13 +1,12 @@
 """What is published, held against what the same command would make now."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent import futures
 from typing import Any
 
-from seg_pipeline import errors, manifest, preparation, rejects, storage
+from seg_pipeline import manifest, preparation, rejects
 from seg_pipeline.pairing import Pair
 from seg_pipeline.preparation import Preparation
 from seg_pipeline.rejects import Reject
@@ -15,7 +14,7 @@ from seg_pipeline.rejects import Reject
 
 def published_rejects(job: Preparation) -> list[Reject]:
     """The rejects of a published data set. Raises `UserError` if its list is damaged."""
-    return [Reject(**line) for line in _read_lines(job, manifest.REJECTED_FILE)]
+    return [Reject(**line) for line in manifest.read_lines(job.dataset_dir, manifest.REJECTED_FILE)]
 
 
 def difference(job: Preparation, pairs: Iterable[Pair]) -> str | None:
@@ -48,9 +47,9 @@ def difference(job: Preparation, pairs: Iterable[Pair]) -> str | None:
 
 
 def _source_difference(job: Preparation, here: Mapping[str, Pair]) -> str | None:
-    lines = _read_lines(job, manifest.RECORDS_FILE)
+    lines = manifest.read_lines(job.dataset_dir, manifest.RECORDS_FILE)
     there = {line['key']: line for line in lines}
-    rejected = {line['key'] for line in _read_lines(job, manifest.REJECTED_FILE)}
+    rejected = {line['key'] for line in manifest.read_lines(job.dataset_dir, manifest.REJECTED_FILE)}
     for key in sorted(there.keys() - here.keys()):
         return f'pair {key!r} is in it and has no files here'
     for key in sorted(here.keys() - there.keys() - rejected):
@@ -62,14 +61,6 @@ def _source_difference(job: Preparation, here: Mapping[str, Pair]) -> str | None
     with futures.ThreadPoolExecutor() as pool:
         changes = pool.map(lambda line: _line_difference(job, line, here[line['key']]), lines)
         return next((change for change in changes if change), None)
-
-
-def _read_lines(job: Preparation, name: str) -> list[dict[str, Any]]:
-    path = os.path.join(job.dataset_dir, name)
-    try:
-        return [json.loads(line) for line in storage.read_bytes(path).splitlines()]
-    except (OSError, ValueError) as error:
-        raise errors.UserError(f'{path}: damaged: {error}') from error
 
 
 def _line_difference(job: Preparation, line: dict[str, Any], pair: Pair) -> str | None:

@@ -173,6 +173,19 @@ def read(dataset_dir: str) -> Manifest:
         raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
 
 
+def read_lines(dataset_dir: str, name: str) -> list[dict[str, Any]]:
+    """Reads a file of JSON lines of a data set: `RECORDS_FILE` or `REJECTED_FILE`.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    path = os.path.join(dataset_dir, name)
+    try:
+        return [json.loads(line) for line in storage.read_bytes(path).splitlines()]
+    except (OSError, ValueError) as error:
+        raise errors.UserError(f'{path}: damaged: {error}') from error
+
+
 def digest(path: str) -> FileDigest:
     """Size and SHA-256 of a file, read in blocks of 1 MiB.
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seg_pipeline import (
@@ -170,13 +170,8 @@ def _describe(
     """Writes every file but the shards, which lie in `shards_dir`, into `staging`; the manifest comes last."""
     job = publication.job
     shards = tuple(summary.shard for summary in summaries)
-    lines = [
-        {**line, **_why(publication.placements.get(line['key']))}
-        for summary in summaries
-        for line in preparation.read_record_lines(job, summary)
-    ]
-    records_text = ''.join(json.dumps(line, ensure_ascii=False, sort_keys=True) + '\n' for line in lines).encode()
-    _write(staging, manifest.RECORDS_FILE, records_text)
+    records_sha256 = _write_record_lines(publication, summaries, staging)
+    lines = _RecordLines(os.path.join(staging, manifest.RECORDS_FILE))
     _write(staging, manifest.DUPLICATES_FILE, manifest.canonical_json(_duplicates(publication, lines)))
     _write(staging, manifest.REJECTED_FILE, ''.join(f'{reject.to_json()}\n' for reject in rejected).encode())
     _write(staging, manifest.STATISTICS_FILE, manifest.canonical_json(split_statistics(job, summaries)))
@@ -192,7 +187,7 @@ def _describe(
             file_format=job.file_format,
             card=tfds_metadata.Card(description=_description(job, shards)),
         )
-    described = _manifest(job, shards, hashlib.sha256(records_text).hexdigest())
+    described = _manifest(job, shards, records_sha256)
     card = _card(publication, described, shards_dir, summaries=summaries, lines=lines, rejected=rejected)
     _write(staging, manifest.CARD_FILE, page.render(card))
     result = dataclasses.replace(described, files=_file_digests(staging, {shard.name for shard in shards}))
@@ -206,7 +201,7 @@ def _card(
     shards_dir: str,
     *,
     summaries: Sequence[ShardSummary],
-    lines: Sequence[dict[str, Any]],
+    lines: Iterable[dict[str, Any]],
     rejected: Sequence[Reject],
 ) -> page.DataCard:
     """What the card tells; of the shards in `shards_dir`, only the records of its gallery are read."""
@@ -234,9 +229,34 @@ def _why(placement: Placement | None) -> dict[str, str | None]:
     return {'split_reason': placement.reason, 'group': placement.group}
 
 
-def _duplicates(publication: Publication, lines: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+class _RecordLines:
+    """The lines of a `records.jsonl`, read anew in each iteration: a million of them would fill a gigabyte."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with open(self._path, 'rb') as file:
+            yield from map(json.loads, file)
+
+
+def _write_record_lines(publication: Publication, summaries: Sequence[ShardSummary], staging: str) -> str:
+    """Writes `records.jsonl`, holding the lines of one shard at a time; returns its SHA-256."""
+    digest = hashlib.sha256()
+    with durable_files.replacing(os.path.join(staging, manifest.RECORDS_FILE)) as file:
+        for summary in summaries:
+            for line in preparation.read_record_lines(publication.job, summary):
+                whole = {**line, **_why(publication.placements.get(line['key']))}
+                data = (json.dumps(whole, ensure_ascii=False, sort_keys=True) + '\n').encode()
+                digest.update(data)
+                file.write(data)
+    return digest.hexdigest()
+
+
+def _duplicates(publication: Publication, lines: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """The sets of duplicate photos, as far as they are in the data set: for each photo its key, split and reason."""
-    by_key = {line['key']: line for line in lines}
+    wanted = {key for keys in publication.duplicates for key in keys}
+    by_key = {line['key']: line for line in lines if line['key'] in wanted}
     shown = ('key', 'image', 'split', 'split_reason')
     found = [[by_key[key] for key in keys if key in by_key] for keys in publication.duplicates]
     return [[{name: line[name] for name in shown} for line in members] for members in found if len(members) > 1]

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import html
-import json
 import os
 import re
 import shutil
@@ -121,7 +120,7 @@ def _as_tuples(value: Any) -> Any:
 
 
 def _repair_shards(job: Preparation, whole: Manifest, dataset_dir: str, shards: Sequence[Shard]) -> Iterator[Outcome]:
-    lines = _lines(dataset_dir, manifest.RECORDS_FILE)
+    lines = manifest.read_lines(dataset_dir, manifest.RECORDS_FILE)
     for shard in shards:
         try:
             summary = _make_again(job, whole, shard, [line for line in lines if line['shard'] == shard.name])
@@ -161,7 +160,7 @@ def _unequal(job: Preparation, whole: Manifest, what: str) -> str:
 
 def _repair_files(job: Preparation, whole: Manifest, dataset_dir: str, names: Sequence[str]) -> Iterator[Outcome]:
     """Describes the data set again, from all its shards."""
-    lines = _lines(dataset_dir, manifest.RECORDS_FILE)
+    lines = manifest.read_lines(dataset_dir, manifest.RECORDS_FILE)
     try:
         summaries = [
             _make_again(job, whole, shard, [line for line in lines if line['shard'] == shard.name])
@@ -172,7 +171,7 @@ def _repair_files(job: Preparation, whole: Manifest, dataset_dir: str, names: Se
         return
     staging = os.path.join(job.output_dir, 'staging')
     os.makedirs(staging)
-    rejected = [Reject(**line) for line in _lines(dataset_dir, manifest.REJECTED_FILE)]
+    rejected = [Reject(**line) for line in manifest.read_lines(dataset_dir, manifest.REJECTED_FILE)]
     publication.build(_publication(job, whole, dataset_dir, lines), summaries, rejected, staging)
     for name in names:
         made = os.path.join(staging, name)
@@ -214,8 +213,3 @@ def _put(made: str, path: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     os.replace(made, path)
     durable_files.sync_directory(os.path.dirname(path))
-
-
-def _lines(dataset_dir: str, name: str) -> list[dict[str, Any]]:
-    with open(os.path.join(dataset_dir, name), encoding='utf-8') as file:
-        return [json.loads(line) for line in file]

@@ -26,9 +26,9 @@ step "Train on every device" \
   "$BIN/python" -m trainer.train --data_dir="$DATASET_DIR" --model_dir="$OUT/run" \
   --flagfile=trainer/recipes/demo.flags $TRAIN_FLAGS
 step "Evaluate" "$BIN/python" -m trainer.evaluate --data_dir="$DATASET_DIR" --model_dir="$OUT/run"
-step "Predict" \
+step "Predict the photos that the model did not learn from" \
   "$BIN/python" -m trainer.predict --model_dir="$OUT/run" --images="$DATA/png_images" --masks="$DATA/png_masks" \
-  --output_dir="$OUT/predictions"
+  --data_dir="$DATASET_DIR" --output_dir="$OUT/predictions"
 
 printf '\nDone. Look at\n'
 for file in "$DATASET_DIR/report/index.html" "$OUT/run/curves.png" "$OUT/run/evaluation/validation.json" \

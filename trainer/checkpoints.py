@@ -53,6 +53,7 @@ def create_state(run: config.RunConfig, devices: tf.distribute.Strategy, load_en
             run.label_map.num_classes,
             load_encoder=load_encoder,
             mixed_precision=run.recipe.mixed_precision,
+            batch_norm_momentum=run.recipe.batch_norm_momentum,
         )
         optimizers = {}
         for phase in schedules.phases(run.recipe):

@@ -45,6 +45,8 @@ class Recipe:
         learning_rate: while the encoder is frozen.
         fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
         clip_norm: largest global norm of the gradient; 0 leaves it as it is.
+        batch_norm_momentum: share of its running statistics that a normalisation layer keeps in a step. Validation and
+            prediction use those: with 0.99 they need a few hundred steps to catch up with the weights.
         mixed_precision: compute in bfloat16, keep variables and logits in float32.
         cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
             pass, and then drawn in another order, which is why this belongs to the recipe.
@@ -62,6 +64,7 @@ class Recipe:
     learning_rate: float = 1e-3
     fine_tune_learning_rate: float | None = None
     clip_norm: float = 0.0
+    batch_norm_momentum: float = 0.99
     mixed_precision: bool = False
     cache_budget_mb: int = 1024
 

@@ -3,10 +3,11 @@
 import dataclasses
 import glob
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from seg_pipeline import errors, images, pairing, rejects
+from seg_pipeline import errors, images, manifest, pairing, rejects
 from seg_pipeline import masks as masks_lib
 
 
@@ -65,6 +66,32 @@ def find(pattern: str, masks: str | None = None) -> list[Photo]:
             )
     truths = _ground_truths(pattern, paths, masks) if masks else {}
     return [dataclasses.replace(photo, ground_truth=truths.get(photo.image)) for _, photo in sorted(photos.items())]
+
+
+def only_of_split(photos: Sequence[Photo], data_dir: str, split: str) -> list[Photo]:
+    """Keeps the photos that a split of a data set was made of.
+
+    Args:
+        photos: from `find`, given the directory that the data set was prepared from.
+        data_dir: the data set.
+        split: the name of one of its splits.
+
+    Returns:
+        At least one photo.
+
+    Raises:
+        UserError: it is no data set, it has no such split, or no photo belongs to it.
+    """
+    manifest.read(data_dir).split_shards(split)
+    lines = manifest.read_lines(data_dir, manifest.RECORDS_FILE)
+    names = {os.path.splitext(line['image'])[0] for line in lines if line['split'] == split}
+    kept = [photo for photo in photos if photo.name in names]
+    if not kept:
+        raise errors.UserError(
+            f'none of the {len(photos)} photos is one of the {len(names)} of split {split!r} of {data_dir}: '
+            'give --images the directory that it was prepared from'
+        )
+    return kept
 
 
 def load(photo: Photo, reader: masks_lib.MaskReader) -> Loaded:

@@ -48,6 +48,13 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder] = {
         'fine_tune_learning_rate', _RECIPE.fine_tune_learning_rate, 'Afterwards; default: --learning_rate.', 0.0
     ),
     'clip_norm': flags.DEFINE_float('clip_norm', _RECIPE.clip_norm, 'Largest global gradient norm; 0: no limit.', 0.0),
+    'batch_norm_momentum': flags.DEFINE_float(
+        'batch_norm_momentum',
+        _RECIPE.batch_norm_momentum,
+        'Share of its running statistics that a normalisation layer keeps in a step.',
+        0.0,
+        1.0,
+    ),
     'mixed_precision': flags.DEFINE_boolean(
         'mixed_precision', _RECIPE.mixed_precision, 'Compute in bfloat16; weights and logits stay float32.'
     ),

@@ -3,7 +3,7 @@
 import base64
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -46,7 +46,7 @@ class Picture:
 
 def choose(
     dataset_dir: str,
-    lines: Sequence[Mapping[str, Any]],
+    lines: Iterable[Mapping[str, Any]],
     classes: Sequence[Mapping[str, Any]],
     *,
     limit: int = DEFAULT_LIMIT,
@@ -59,7 +59,7 @@ def choose(
 
     Args:
         dataset_dir: where the shards are.
-        lines: the lines of `records.jsonl`.
+        lines: the lines of `records.jsonl`, iterated more than once.
         classes: the rows `classes` of `SplitStatistics.result` over all splits.
         limit: how many pictures.
         proportions: `source` to show records in the proportions of their sources, `stored` in their own.
@@ -71,7 +71,7 @@ def choose(
         DamagedRecordError: if one of the records is damaged.
         OSError: if a shard cannot be read.
     """
-    by_key = {line['key']: line for line in lines}
+    by_key = _find(lines, {row['largest_in'] for row in classes})
     chosen: dict[str, Picture] = {}
     shown: set[int] = set()
     for row in sorted(classes, key=lambda row: (row['images'], row['id'])):
@@ -79,14 +79,16 @@ def choose(
         if key in by_key and row['id'] not in shown and key not in chosen and len(chosen) < limit:
             chosen[key] = read(dataset_dir, by_key[key], proportions=proportions, chosen_for=row['id'])
             shown.update(chosen[key].ids)
-    for key in _spread([line['key'] for line in lines if line['key'] not in chosen], limit - len(chosen)):
+    others = list(_spread([line['key'] for line in lines if line['key'] not in chosen], limit - len(chosen)))
+    by_key = _find(lines, others)
+    for key in others:
         chosen[key] = read(dataset_dir, by_key[key], proportions=proportions)
     return tuple(chosen.values())
 
 
 def of_duplicates(
     dataset_dir: str,
-    lines: Sequence[Mapping[str, Any]],
+    lines: Iterable[Mapping[str, Any]],
     groups: Sequence[Sequence[Mapping[str, Any]]],
     *,
     proportions: str = 'source',
@@ -95,7 +97,7 @@ def of_duplicates(
 
     Args:
         dataset_dir: where the shards are.
-        lines: the lines of `records.jsonl`.
+        lines: the lines of `records.jsonl`, iterated more than once.
         groups: what `duplicates.json` holds.
         proportions: see `choose`.
 
@@ -105,10 +107,14 @@ def of_duplicates(
     """
     wanted = {member['key'] for group in groups[:_SHOWN_GROUPS] for member in group[:_SHOWN_MEMBERS]}
     return {
-        line['key']: read(dataset_dir, line, longer_side=_SMALL_SIDE, proportions=proportions)
-        for line in lines
-        if line['key'] in wanted
+        key: read(dataset_dir, line, longer_side=_SMALL_SIDE, proportions=proportions)
+        for key, line in _find(lines, wanted).items()
     }
+
+
+def _find(lines: Iterable[Mapping[str, Any]], keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """The lines of some keys; of all the others, which may be millions, none is held."""
+    return {line['key']: line for line in lines if line['key'] in keys}
 
 
 def _spread(keys: Sequence[str], count: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 Every row: the command is disturbed at some moment; whatever a reader could take for a data set must be whole; the same
 command again must end well, take over the finished shards and give the bytes of an undisturbed run. KILL_MOMENTS says
-how many moments (20 for docs/kill_table.md, which KILL_TABLE names).
+how many moments (20 for the table in BUILD_NOTES.md, which KILL_TABLE names).
 """
 
 import hashlib

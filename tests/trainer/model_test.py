@@ -34,6 +34,19 @@ def test_bytes_and_floats_give_the_same_float32_logits(mixed_precision):
     np.testing.assert_array_equal(logits, network(images.astype(np.float32)))
 
 
+@pytest.mark.parametrize('name', ['norm1', 'upsample_64_norm'])
+def test_running_statistics_take_in_what_the_momentum_leaves(name):
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
+    means = {}
+    for momentum in (0.5, 0.75):
+        keras.utils.set_random_seed(0)
+        network = model.build('tiny_bn', (32, 32), 3, batch_norm_momentum=momentum)
+        network(images, training=True)
+        means[momentum] = _statistics(network, name)  # it began at 0
+    assert np.abs(means[0.5]).max() > 0
+    np.testing.assert_allclose(means[0.5] / 0.5, means[0.75] / 0.25, rtol=1e-5)
+
+
 def test_the_seed_decides_the_weights():
     weights = []
     for seed in (0, 0, 1):

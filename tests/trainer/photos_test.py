@@ -1,10 +1,13 @@
 """From what the user typed to photos with names and ground truths."""
 
+import os
+
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, images, masks
+from seg_pipeline import errors, images, masks, records
 from seg_pipeline.label_map import LabelMap
+from tests import fake_data
 from trainer import photos
 
 READER = masks.MaskReader(LabelMap.default(('background', 'hat', 'coat')))
@@ -65,6 +68,21 @@ def test_ground_truths_of_no_photo_are_an_error(tmp_path):
         photos.find(f'{tmp_path}/images', f'{tmp_path}/masks')
     with pytest.raises(errors.UserError, match='no such directory'):
         photos.find(f'{tmp_path}/images', f'{tmp_path}/nothing')
+
+
+def test_only_the_photos_of_a_split(tmp_path):
+    data_dir = fake_data.make_dataset(tmp_path, num_pairs=5)
+    found = photos.find(f'{tmp_path}/source/images')
+    parts = {split: names(photos.only_of_split(found, data_dir, split)) for split in ('train', 'validation')}
+    for split, kept in parts.items():
+        shards = sorted(path for path in os.listdir(data_dir) if f'-{split}.tfrecord' in path)
+        records_of_split = [record for shard in shards for record in records.read(f'{data_dir}/{shard}')]
+        assert kept == sorted(record.file_name.removesuffix('.png') for record in records_of_split)
+    assert [len(part) for part in parts.values()] == [4, 1]
+    with pytest.raises(errors.UserError, match=r"no split 'test' in .* train, validation"):
+        photos.only_of_split(found, data_dir, 'test')
+    with pytest.raises(errors.UserError, match=r"none of the 1 photos is one of the 1 of split 'validation'"):
+        photos.only_of_split([photos.Photo('else', 'else.png')], data_dir, 'validation')
 
 
 def test_a_photo_and_its_ground_truth_are_read(tmp_path):
