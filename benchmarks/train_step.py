@@ -21,6 +21,7 @@ from typing import Any
 
 from absl import flags
 
+import trainer
 from seg_pipeline import command_line
 from seg_pipeline import manifest as manifest_lib
 
@@ -59,6 +60,7 @@ class Result:
 def main(argv: list[str]) -> None:
     """Measures every contender and prints one table."""
     del argv
+    trainer.start_tensorflow()
     if _CONTENDER.value:
         print(json.dumps(dataclasses.asdict(CONTENDERS[_CONTENDER.value](_DATA_DIR.value))))
         return

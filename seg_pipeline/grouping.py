@@ -14,7 +14,7 @@ from seg_pipeline.pairing import Pair
 NEAR_DUPLICATES = ('off', 'group')
 _HEAD_BYTES = 4096  # photos of equal size differ here, or are copies
 _BLOCK_BYTES = 1 << 20
-_FILES_AT_ONCE = 1000  # that wait for a thread: more only take memory
+_FILES_A_TASK = 32  # a task of a thread costs as much as reading the head of a file
 
 _IDENTICAL = -1  # below every distance: the strongest of links
 
@@ -109,17 +109,16 @@ def _files(root: str, found: Iterable[tuple[Hashable, Pair]]) -> list[_File]:
 
 def _refine(groups: list[list[_File]], digest: Callable[[str], Hashable]) -> list[list[_File]]:
     """Splits each group of files by a digest."""
-    result: list[list[_File]] = []
+    files = [(number, names) for number, group in enumerate(groups) for names in group]
+    tasks = [files[start : start + _FILES_A_TASK] for start in range(0, len(files), _FILES_A_TASK)]
+    parts = defaultdict(list)
     with futures.ThreadPoolExecutor() as pool:  # reading and hashing leave the interpreter's lock
-        for group in groups:
-            parts = defaultdict(list)
-            for start in range(0, len(group), _FILES_AT_ONCE):
-                files = group[start : start + _FILES_AT_ONCE]
-                for file, value in zip(files, pool.map(digest, [names[0][0] for names in files]), strict=True):
-                    if value is not None:
-                        parts[value].append(file)
-            result += parts.values()
-    return result
+        digests = pool.map(lambda task: [digest(names[0][0]) for _, names in task], tasks)
+        for task, values in zip(tasks, digests, strict=True):
+            for (number, names), value in zip(task, values, strict=True):
+                if value is not None:
+                    parts[number, value].append(names)
+    return list(parts.values())
 
 
 def _digest_head(path: str) -> bytes | None:

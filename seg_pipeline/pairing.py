@@ -157,14 +157,17 @@ def _best_keys(
             _regex_keys(masks, '--mask_key_regex', mask_key_regex),
         )
     equal = [_stem(path) for path in images], [_stem(path) for path in masks]
+    if set(equal[0]) == set(equal[1]):  # nothing can pair more
+        return equal  # type: ignore[return-value]
     trimmed = _trimmed(equal[0]), _trimmed(equal[1])
     # Most pairs wins; equal stems win a tie.
     return max((equal, trimmed), key=lambda keys: len(set(keys[0]) & set(keys[1])))  # type: ignore[return-value]
 
 
 def _stem(path: str) -> str:
+    stem = os.path.splitext(path)[0]
     # One file system writes é as one code point, the next as two.
-    return unicodedata.normalize('NFC', os.path.splitext(path)[0])
+    return stem if stem.isascii() else unicodedata.normalize('NFC', stem)
 
 
 def _regex_keys(paths: Sequence[str], flag: str, expression: str | None) -> list[str | None]:

@@ -10,7 +10,6 @@ its `filename`, when the store refuses.
 """
 
 import contextlib
-import dataclasses
 import errno
 import importlib.util
 import logging
@@ -21,7 +20,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from seg_pipeline import errors
 
@@ -31,8 +30,7 @@ _NEEDS = {'s3': ('boto3', 'aws'), 'gs': ('google.cloud.storage', 'gcp'), 'hdfs':
 _BUFFER_BYTES = 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """Size of a file in bytes, the time of its last change in nanoseconds, and what all names of one file share."""
 
     num_bytes: int
@@ -142,7 +140,7 @@ def statuses(root: str) -> Callable[[str], Entry | None]:
 
     def status(path: str) -> Entry | None:
         try:
-            found = os.stat(os.path.join(root, path))
+            found = os.stat(f'{root}/{path}')
         except OSError:
             return None
         if not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever, a device has no end
