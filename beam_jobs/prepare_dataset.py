@@ -154,7 +154,8 @@ EXIT_INTERRUPTED_JOB = 1
 
 
 def main(argv: list[str]) -> int:
-    memory.use_one_arena()
+    memory.share_heaps()
+    memory.collect_rarely()
     try:
         _prepare(runners.parse_options(argv[1:]))
         return 0

@@ -25,7 +25,7 @@ def _end_with(directory: str) -> None:
 
 
 if __name__ == '__main__':
-    memory.use_one_arena()
+    memory.share_heaps()
     threading.Thread(target=_end_with, args=(sys.argv.pop(),), daemon=True).start()
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (to the end of the process, and not a line less)
     sdk_worker_main.main(sys.argv)

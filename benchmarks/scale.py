@@ -92,9 +92,10 @@ def _plan_apart(count: int) -> processes.Run:
 
 def plan(data: str) -> None:
     """What prepare_dataset does before its first pair is decoded."""
-    from beam_jobs import planning
+    from beam_jobs import memory, planning
     from seg_pipeline import splits
 
+    memory.collect_rarely()
     job = preparation.Preparation(
         images=os.path.join(data, _LAYOUT[0]),
         masks=os.path.join(data, _LAYOUT[1]),
