@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 from absl import flags
 
@@ -37,6 +38,8 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Where that contender writ
 _FEW = 20
 _PROCESSES = 2
 _SIZE = (128, 128)
+
+_Part = tuple[preparation.Preparation, tuple[pairing.Pair, ...], int]  # with the number of the part
 
 
 def main(argv: list[str]) -> None:
@@ -130,6 +133,14 @@ def run_pool(data: pathlib.Path, output_dir: pathlib.Path) -> None:
             pass
 
 
+def _in_processes(write: Callable[[_Part], None], job: preparation.Preparation) -> None:
+    """Gives every process an equal part of the pairs, and a writer of its own."""
+    pairs = _pairs(job)
+    parts = [(job, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
+    with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
+        pool.map(write, parts)
+
+
 def _one_pair(work: tuple[preparation.Preparation, pairing.Pair]) -> int:
     job, pair = work
     return len(preparation.serialize(job, pair, preparation.read_pair(job, pair)))
@@ -147,19 +158,15 @@ def run_script(data: pathlib.Path, output_dir: pathlib.Path) -> None:
 
 def run_webdataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """webdataset's ShardWriter, one for each of two processes, over the same functions."""
-    job = _job(data, output_dir)
-    pairs = _pairs(job)
-    parts = [(job, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
-    with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
-        pool.map(_write_tar, parts)
+    _in_processes(_write_tar, _job(data, output_dir))
 
 
-def _write_tar(work: tuple[preparation.Preparation, tuple[pairing.Pair, ...], int]) -> None:
+def _write_tar(part: _Part) -> None:
     import webdataset
 
     from seg_pipeline import images
 
-    job, pairs, index = work
+    job, pairs, index = part
     pattern = os.path.join(job.output_dir, f'part{index}-%05d.tar')
     with webdataset.ShardWriter(pattern, maxcount=sharding.PAIRS_PER_SHARD, verbose=0) as writer:
         for pair in pairs:
@@ -170,19 +177,15 @@ def _write_tar(work: tuple[preparation.Preparation, tuple[pairing.Pair, ...], in
 
 def run_streaming(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """mosaicml-streaming's MDSWriter, one for each of two processes, over the same functions."""
-    job = _job(data, output_dir)
-    pairs = _pairs(job)
-    parts = [(job, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
-    with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
-        pool.map(_write_mds, parts)
+    _in_processes(_write_mds, _job(data, output_dir))
 
 
-def _write_mds(work: tuple[preparation.Preparation, tuple[pairing.Pair, ...], int]) -> None:
+def _write_mds(part: _Part) -> None:
     import streaming
 
     from seg_pipeline import images
 
-    job, pairs, index = work
+    job, pairs, index = part
     columns = {'key': 'str', 'image': 'bytes', 'mask': 'bytes'}
     with streaming.MDSWriter(out=os.path.join(job.output_dir, str(index)), columns=columns) as writer:
         for pair in pairs:

@@ -22,7 +22,7 @@ def serialize(features: Mapping[str, FeatureValue]) -> bytes:
         if isinstance(value, bytes):
             feature = _message(1, _message(1, value))  # Feature.bytes_list (1) . BytesList.value (1)
         else:
-            packed = _varint(value & 0xFFFFFFFFFFFFFFFF)  # negative numbers are two's complement of 64 bits
+            packed = varint(value & 0xFFFFFFFFFFFFFFFF)  # negative numbers are two's complement of 64 bits
             feature = _message(3, _message(1, packed))  # Feature.int64_list (3) . Int64List.value (1, packed)
         entries.append(_message(1, _message(1, name.encode()) + _message(2, feature)))  # Features.feature: a map entry
     return _message(1, b''.join(entries))  # Example.features (1)
@@ -30,10 +30,11 @@ def serialize(features: Mapping[str, FeatureValue]) -> bytes:
 
 def _message(field: int, content: bytes) -> bytes:
     """A length-delimited protobuf field (wire type 2)."""
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+    return varint(field << 3 | 2) + varint(len(content)) + content
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number of any size (LEB128): seven bits a byte, the lowest first; the eighth says that more follow."""
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)

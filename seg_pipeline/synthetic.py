@@ -7,96 +7,14 @@ DIR/synthetic.json, which says what drew them. A pair is a function of the seed 
 begins with the pairs of a shorter one.
 """
 
-import json
-import pathlib
-
-import numpy as np
 from absl import flags
 
-from seg_pipeline import command_line, errors, images, label_map
-from seg_pipeline.figures import scene
-
-LABELS_FILE = pathlib.Path(__file__).parent / 'clothing_parsing' / 'labels.csv'
-WIDTH = 275
-# Half the height of the real photos: they are about 825 pixels high, and no two streets crop alike.
-MEAN_HEIGHT, MIN_HEIGHT, MAX_HEIGHT = 412, 400, 437
-
-_IMAGES, _MASKS = pathlib.Path('png_images', 'IMAGES'), pathlib.Path('png_masks', 'MASKS')
-_MARKER = 'synthetic.json'
-_GENERATOR = 'seg_pipeline.synthetic'
+from seg_pipeline import command_line, errors
+from seg_pipeline.figures import pair_set
 
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Directory to write to: new, empty, or an earlier output.')
 _PAIRS = flags.DEFINE_integer('pairs', 120, 'How many photos and masks to draw.', lower_bound=1, upper_bound=9999)
 _SEED = flags.DEFINE_integer('seed', 0, 'Another seed draws other figures.', lower_bound=0)
-
-
-def draw_pair(seed: int, number: int, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one figure.
-
-    Args:
-        seed: which set.
-        number: which pair of it.
-        size: (height, width); otherwise 275 wide and about 412 high.
-
-    Returns:
-        The photo, (height, width, 3) uint8 RGB, and its mask, (height, width) uint8 ids of LABELS_FILE.
-    """
-    rng = np.random.default_rng((seed, number))
-    height = int(np.clip(round(rng.normal(MEAN_HEIGHT, 5)), MIN_HEIGHT, MAX_HEIGHT))
-    names = label_map.read(str(LABELS_FILE)).names
-    return scene.draw(rng, {name: index for index, name in enumerate(names)}, size or (height, WIDTH))
-
-
-def write(output_dir: str, num_pairs: int, seed: int) -> None:
-    """Writes pairs 1..num_pairs, and the label table last: what was interrupted has none, and is drawn anew.
-
-    Args:
-        output_dir: a new or empty directory, or one that this function wrote before, whose pairs are replaced.
-        num_pairs: how many.
-        seed: which set.
-
-    Raises:
-        errors.UserError: if output_dir holds anything that was not written here, or cannot be written.
-    """
-    root = pathlib.Path(output_dir)
-    try:
-        _clear(root)
-        for folder in (_IMAGES, _MASKS):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-        marker = {'generator': _GENERATOR, 'pairs': num_pairs, 'seed': seed}
-        (root / _MARKER).write_text(json.dumps(marker, sort_keys=True) + '\n')
-        for number in range(1, num_pairs + 1):
-            photo, mask = draw_pair(seed, number)
-            (root / _IMAGES / f'img_{number:04d}.png').write_bytes(images.encode_png(photo))
-            (root / _MASKS / f'seg_{number:04d}.png').write_bytes(images.encode_png(mask))
-        (root / 'labels.csv').write_bytes(LABELS_FILE.read_bytes())
-    except OSError as error:
-        raise errors.UserError(f'--output_dir={output_dir}: {error.strerror}: {error.filename}') from error
-
-
-def _clear(root: pathlib.Path) -> None:
-    """Removes the pairs of an earlier run, and nothing else."""
-    if not root.exists() or not any(root.iterdir()):
-        return
-    if not _is_own_output(root):
-        raise errors.UserError(
-            f'--output_dir={root}: not empty, and not written by {_GENERATOR} (no {_MARKER} of its own): '
-            'name a new directory'
-        )
-    (root / 'labels.csv').unlink(missing_ok=True)
-    for pair_files in (
-        (root / _IMAGES).glob('img_[0-9][0-9][0-9][0-9].png'),
-        (root / _MASKS).glob('seg_[0-9][0-9][0-9][0-9].png'),
-    ):
-        for path in pair_files:
-            path.unlink()
-
-
-def _is_own_output(root: pathlib.Path) -> bool:
-    try:
-        return json.loads((root / _MARKER).read_text())['generator'] == _GENERATOR
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def main(argv: list[str]) -> None:
@@ -105,7 +23,7 @@ def main(argv: list[str]) -> None:
         raise errors.UserError(f'unexpected argument {argv[1]!r}. See --help.')
     if not _OUTPUT_DIR.value:
         raise errors.UserError('--output_dir is missing: say where to draw the set')
-    write(_OUTPUT_DIR.value, _PAIRS.value, _SEED.value)
+    pair_set.write(_OUTPUT_DIR.value, _PAIRS.value, _SEED.value)
     print(f'Drew {_PAIRS.value} pairs with seed {_SEED.value}: {_OUTPUT_DIR.value}')
 
 

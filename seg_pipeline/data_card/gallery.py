@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seg_pipeline import records, resizing
+from seg_pipeline import examples, records, resizing
 
 DEFAULT_LIMIT = 24
 _LONGER_SIDE = 256  # of a picture in the card, in pixels; smaller records stay as they are
@@ -181,15 +181,5 @@ def encode_runs(mask: np.ndarray) -> str:
     data = bytearray()
     for number, length in zip(ids[starts].tolist(), lengths.tolist(), strict=True):
         data.append(number)
-        data += _leb128(length)
+        data += examples.varint(length)
     return base64.b64encode(data).decode()
-
-
-def _leb128(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    result.append(value)
-    return bytes(result)

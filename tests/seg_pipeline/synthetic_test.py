@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, synthetic
+from seg_pipeline import errors
+from seg_pipeline.figures import pair_set
 
 
 def _digests(root: pathlib.Path) -> dict[str, str]:
@@ -26,7 +27,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope='module')
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     root = tmp_path_factory.mktemp('drawn')
-    synthetic.write(str(root), num_pairs=6, seed=0)
+    pair_set.write(str(root), num_pairs=6, seed=0)
     return root
 
 
@@ -60,7 +61,7 @@ def test_masks_are_of_one_channel_and_of_the_size_of_their_photo(drawn: pathlib.
 
 
 def test_figures_wear_many_classes_before_a_background_of_three_quarters() -> None:
-    masks = [synthetic.draw_pair(seed=0, number=number)[1] for number in range(1, 25)]
+    masks = [pair_set.draw_pair(seed=0, number=number)[1] for number in range(1, 25)]
     counts = sum(np.bincount(mask.ravel(), minlength=59) for mask in masks)
     assert 0.70 < counts[0] / counts.sum() < 0.80
     assert np.count_nonzero(counts) >= 15
@@ -70,20 +71,20 @@ def test_figures_wear_many_classes_before_a_background_of_three_quarters() -> No
 def test_a_class_shows_in_the_photo_where_the_mask_has_it() -> None:
     # Skin is always redder than blue; were photo and mask drawn apart, these pixels would be walls and skies.
     for number in range(1, 7):
-        photo, mask = synthetic.draw_pair(seed=1, number=number)
+        photo, mask = pair_set.draw_pair(seed=1, number=number)
         red, _, blue = photo[mask == 41].astype(float).mean(axis=0)
         assert red > 1.15 * blue
 
 
 def test_seed_and_number_change_the_drawing() -> None:
-    first = synthetic.draw_pair(seed=0, number=1, size=(64, 48))[0]
+    first = pair_set.draw_pair(seed=0, number=1, size=(64, 48))[0]
     for seed, number in ((0, 2), (1, 1)):
-        assert (synthetic.draw_pair(seed, number, size=(64, 48))[0] != first).mean() > 0.5
+        assert (pair_set.draw_pair(seed, number, size=(64, 48))[0] != first).mean() > 0.5
 
 
 def test_drawing_again_replaces_an_earlier_set(tmp_path: pathlib.Path) -> None:
-    synthetic.write(str(tmp_path), num_pairs=3, seed=0)
-    synthetic.write(str(tmp_path), num_pairs=1, seed=5)
+    pair_set.write(str(tmp_path), num_pairs=3, seed=0)
+    pair_set.write(str(tmp_path), num_pairs=1, seed=5)
     assert len(list((tmp_path / 'png_images/IMAGES').iterdir())) == 1
     assert len(list((tmp_path / 'png_masks/MASKS').iterdir())) == 1
 
@@ -103,4 +104,4 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: pathlib.Path) -> N
 def test_a_path_below_a_file_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'file').write_text('')
     with pytest.raises(errors.UserError, match='file'):
-        synthetic.write(str(tmp_path / 'file' / 'set'), num_pairs=1, seed=0)
+        pair_set.write(str(tmp_path / 'file' / 'set'), num_pairs=1, seed=0)

@@ -19,6 +19,15 @@ def test_a_signal_is_noted_and_does_not_interrupt(number, code):
     assert signal.getsignal(number) == before
 
 
+@pytest.fixture
+def usual_interrupt():
+    """What Python does with an interrupt, unless a shell started the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('usual_interrupt')
 def test_the_second_interrupt_has_its_usual_effect():
     with interruption.Interruption() as stop:
         os.kill(os.getpid(), signal.SIGINT)

@@ -13,9 +13,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 import seg_pipeline.clothing_parsing  # registers the builder
-from seg_pipeline import errors, label_map, synthetic, tfds_metadata
+from seg_pipeline import errors, label_map, tfds_metadata
 from seg_pipeline.clothing_parsing import clothing_parsing_dataset_builder as builder_lib
 from seg_pipeline.clothing_parsing import source
+from seg_pipeline.figures import pair_set
 from tests import fake_data
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -64,7 +65,7 @@ def _assert_equal_records(first: tfds.core.DatasetBuilder, second: tfds.core.Dat
 @pytest.fixture(scope='module')
 def kaggle_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     directory = tmp_path_factory.mktemp('kaggle')
-    synthetic.write(str(directory), num_pairs=10, seed=3)
+    pair_set.write(str(directory), num_pairs=10, seed=3)
     return directory
 
 
