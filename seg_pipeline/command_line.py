@@ -1,5 +1,6 @@
 """How every command starts and ends: flags in, one line on stderr and an exit code out."""
 
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,6 +11,7 @@ from seg_pipeline import errors
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count it
+_MISSING = re.compile(r'(--\w+)=None: Flag --\w+ must have a value other than None')
 
 
 def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) -> NoReturn:
@@ -28,7 +30,7 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
         try:
             return flags.FLAGS(argv, known_only=known_only)
         except flags.Error as error:
-            fail(f'{error}. See --help.')
+            fail(f'{_plainly(str(error))}; see --help')
 
     def guarded(argv: list[str]) -> int | None:
         try:
@@ -40,6 +42,12 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
             sys.exit(EXIT_INTERRUPTED)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _plainly(message: str) -> str:
+    """What absl says of flags, in the words of someone who forgot one."""
+    missing = _MISSING.findall(message)
+    return f'{", ".join(missing)} must be given' if missing else message.rstrip('.')
 
 
 def fail(message: str) -> NoReturn:
