@@ -1,8 +1,9 @@
 """Is a data set whole? Every file against the manifest; every record of every shard by framing, checksums, contents."""
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,33 +35,36 @@ def problems(dataset_dir: str) -> Iterator[str]:
     for shard in whole.shards:
         if problem := manifest.shard_problem(dataset_dir, shard):
             yield problem
-        yield from _shard_problems(dataset_dir, whole, shard, lines.get(shard.name))
+        yield from _shard_problems(dataset_dir, whole, shard, lines.get(shard.name, {}))
     known = {manifest.FILE_NAME, *whole.files, *(shard.name for shard in whole.shards)}
     for name in sorted(_files_below(dataset_dir) - known):
         yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'
 
 
-def _record_lines(dataset_dir: str) -> dict[str, list[dict[str, Any]]]:
-    """What records.jsonl says of each shard; nothing where it cannot be read, which is a problem told elsewhere."""
-    result: dict[str, list[dict[str, Any]]] = {}
+def _record_lines(dataset_dir: str) -> dict[str, dict[int, dict[str, Any]]]:
+    """What records.jsonl says of each record, by shard and index; what is wrong with the file is told elsewhere."""
+    result: dict[str, dict[int, dict[str, Any]]] = {}
     try:
-        for line in storage.read_bytes(os.path.join(dataset_dir, manifest.RECORDS_FILE)).splitlines():
+        text = storage.read_bytes(os.path.join(dataset_dir, manifest.RECORDS_FILE))
+    except OSError:
+        return result
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             value = json.loads(line)
-            result.setdefault(value['shard'], []).append(value)
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+            if isinstance(value['key'], str) and isinstance(value['image'], str):
+                result.setdefault(value['shard'], {})[value['index']] = value
     return result
 
 
 def _shard_problems(
-    dataset_dir: str, whole: Manifest, shard: Shard, lines: Sequence[dict[str, Any]] | None
+    dataset_dir: str, whole: Manifest, shard: Shard, lines: Mapping[int, dict[str, Any]]
 ) -> Iterator[str]:
     path = os.path.join(dataset_dir, shard.name)
     count, damaged = 0, False
     try:
         for found in records.inspect(path):
             count += 1
-            line = lines[found.index] if lines and found.index < len(lines) else None
+            line = lines.get(found.index)
             if isinstance(found, records.DamagedRecordError):
                 damaged = True
                 yield f'{found}{_key_of(line)}'

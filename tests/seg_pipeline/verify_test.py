@@ -64,6 +64,22 @@ def test_every_damaged_record_is_named_until_a_length_is_damaged(dataset_dir):
     assert [f'record {index} at byte' in found for index in range(5)] == [True, True, True, False, False]
 
 
+@pytest.mark.parametrize('field', ['"key"', '"image"', '"shard"', '"index"'])
+def test_a_damaged_line_of_the_records_leaves_the_keys_of_the_others(dataset_dir, field):
+    """And ends nothing: it is one file among others."""
+    path = dataset_dir / manifest.RECORDS_FILE
+    first, *others = path.read_text().splitlines()
+    path.write_text('\n'.join([first.replace(field, field.upper()), *others]) + '\n')
+    other = json.loads(others[0])
+    shard = dataset_dir / other['shard']
+    data = bytearray(shard.read_bytes())
+    data[list(records.read_payloads(str(shard)))[other['index']].offset + 40] ^= 1
+    shard.write_bytes(data)
+    found = '\n'.join(integrity.problems(str(dataset_dir)))
+    assert f'{manifest.RECORDS_FILE}: its SHA-256' in found
+    assert f'(key {other["key"]!r})' in found
+
+
 def test_contents_are_checked_beyond_the_checksums(dataset_dir):
     """A shard that was rewritten by somebody who also mended the manifest."""
     found = manifest.read(str(dataset_dir))
