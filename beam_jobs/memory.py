@@ -23,7 +23,7 @@ def collect_rarely() -> None:
     """Searches for cycles of garbage a hundred times less often, and never among what is there now.
 
     The plan of 100,000 pairs is a million objects without a cycle: searching them again and again while their number
-    grows takes a fifth of the planning.
+    grows takes a tenth of the planning.
     """
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)

@@ -50,6 +50,8 @@ def main(argv: list[str]) -> None:
         CONTENDERS[_CONTENDER.value](pathlib.Path(_DATA.value), pathlib.Path(_OUTPUT_DIR.value))
         return
     names = _ONLY.value or [name for name in CONTENDERS if name != 'streaming' or _STREAMING_PYTHON.value]
+    if 'streaming' in names and not _STREAMING_PYTHON.value:
+        raise errors.UserError('--only=streaming needs --streaming_python=PYTHON: see CONTRIBUTING.md')
     with tempfile.TemporaryDirectory() as scratch:
         few = _subset(pathlib.Path(scratch, 'few'), _FEW)
         many = _subset(pathlib.Path(scratch, 'many'), _PAIRS.value)

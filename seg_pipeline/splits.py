@@ -84,9 +84,9 @@ def assign(
     """Assigns each key to a split.
 
     The groups are ordered by a hash of their name and the seed, and dealt out in that order until each split has its
-    size. Without groups (each key its own) the sizes are exact; with them, they are as exact as moving or exchanging
-    single groups can make them. A key's place depends on its own hash and on how many come before it, so that adding
-    pairs moves few.
+    size. Without groups (each key its own) the sizes are exact; with them, they are as exact as moving a group, or
+    exchanging one for others, can make them. A key's place depends on its own hash and on how many come before it, so
+    that adding pairs moves few.
 
     Args:
         keys: the keys of all pairs.
@@ -128,13 +128,15 @@ def _deal(counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[
 def _level(
     split_of: dict[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
 ) -> dict[str, str]:
-    """Moves a group, or exchanges two, as long as that brings the sizes nearer to what is wanted.
+    """Moves a group, or exchanges it for others, as long as that brings the sizes nearer to what is wanted.
+
+    One group against several is tried where nothing simpler helps: it moves more.
 
     Groups of one size are alike here: the last ones in the order of their hashes, at the border, are taken.
     """
     result = dict(split_of)
     while any(filled[split] != wanted[split] for split in wanted) and (
-        change := _best_change(result, counts, wanted, filled)
+        change := _best_change(result, counts, wanted, filled) or _exact_change(result, counts, wanted, filled)
     ):
         for group, split in change:
             filled[result[group]] -= counts[group]
@@ -160,6 +162,35 @@ def _best_change(
                 back = [(last[taker][here], giver)] if here else []
                 best, best_gain = [(last[giver][there], taker), *back], gain
     return best
+
+
+def _exact_change(
+    split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
+) -> list[tuple[str, str]]:
+    """One group for several smaller ones, so that one of the two splits gets its size; none if that does not help."""
+    of_size: dict[str, dict[int, list[str]]] = {split: defaultdict(list) for split in wanted}
+    for group, split in split_of.items():
+        of_size[split][counts[group]].append(group)
+    for giver, taker in itertools.permutations(wanted, 2):
+        excess, lack = filled[giver] - wanted[giver], wanted[taker] - filled[taker]
+        for moved in (excess, lack):
+            gain = abs(excess) - abs(excess - moved) + abs(lack) - abs(lack - moved)
+            if moved <= 0 or gain <= 0:
+                continue
+            for there in sorted(size for size in of_size[giver] if size > moved):
+                if back := _adding_up_to(there - moved, of_size[taker]):
+                    return [(of_size[giver][there][-1], taker), *((group, giver) for group in back)]
+    return []
+
+
+def _adding_up_to(total: int, of_size: Mapping[int, list[str]]) -> list[str]:
+    """Groups with so many members together, the largest that fit first; none if those do not add up."""
+    found: list[str] = []
+    for size in sorted(of_size, reverse=True):
+        taken = min(total // size, len(of_size[size]))
+        found += of_size[size][-taken:] if taken else []
+        total -= taken * size
+    return [] if total else found
 
 
 def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:

@@ -45,8 +45,8 @@ class Recipe:
         learning_rate: while the encoder is frozen.
         fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
         clip_norm: largest global norm of the gradient; 0 leaves it as it is.
-        batch_norm_momentum: share of its running statistics that a normalisation layer keeps in a step. Validation and
-            prediction use those: with 0.99 they need a few hundred steps to catch up with the weights.
+        batch_norm_momentum: share of its running statistics that a normalisation layer, of the encoder too, keeps in a
+            step. Validation and prediction use those: with 0.99 they need a few hundred steps to catch up.
         mixed_precision: compute in bfloat16, keep variables and logits in float32.
         cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
             pass, and then drawn in another order, which is why this belongs to the recipe.

@@ -18,7 +18,7 @@ def build(
     *,
     load_encoder: Loader | None = None,
     mixed_precision: bool = False,
-    batch_norm_momentum: float = 0.99,
+    batch_norm_momentum: float | None = None,
 ) -> keras.Model:
     """Builds the network with fresh weights (drawn from the seed of `keras.utils.set_random_seed`).
 
@@ -28,7 +28,8 @@ def build(
         num_classes: number of ids, the background included.
         load_encoder: puts weights into the encoder's bare network; None leaves the fresh ones.
         mixed_precision: compute in bfloat16; variables, preprocessing and logits stay float32.
-        batch_norm_momentum: share of its running statistics that a normalisation layer keeps in a step, 0 to 1.
+        batch_norm_momentum: share of its running statistics that a normalisation layer keeps in a step, 0 to 1; None
+            leaves each layer's own, which is of no consequence where nothing is trained.
 
     Returns:
         A model from images (batch, height, width, 3), uint8 or float with values 0..255, to float32 logits
@@ -40,7 +41,7 @@ def build(
         network = _build(encoder, image_size, num_classes, load_encoder)
     finally:
         keras.config.set_dtype_policy(previous_policy)
-    for layer in encoders.batch_norm_layers(network):
+    for layer in encoders.batch_norm_layers(network) if batch_norm_momentum is not None else ():
         layer.momentum = batch_norm_momentum
     return network
 
