@@ -1,12 +1,12 @@
-"""Files elsewhere than on this disk: `s3://`, `gs://` and `hdfs://` addresses, through Beam's file systems.
+"""Files elsewhere than on this disk: `s3://`, `gs://` and `hdfs://` addresses.
 
 An object store has whole objects and no directories: an object appears when its writing ends, there is no rename, and
 a name says nothing about other names. So nothing here takes a directory, and what is written is written whole or not at
 all. Functions that also take paths on this disk say so. Beam is imported where an address is met, never before.
 
-Where credentials and endpoints are not in the environment, Beam's options bring them (`--s3_endpoint_url`, ...); they
-reach the workers by themselves, and this process by `configure`. Every function raises `OSError`, with the address as
-its `filename`, when the store refuses.
+Where credentials and endpoints are not in the environment, Beam's options bring them (`--s3_endpoint_url`,
+`--hdfs_host`, ...); they reach the workers by themselves, and this process by `configure`. Every function raises
+`OSError`, with the address as its `filename`, when the store refuses.
 """
 
 import contextlib
@@ -18,24 +18,15 @@ import re
 import shutil
 import stat
 import tempfile
-import threading
-from collections.abc import Callable, Collection, Hashable, Iterator
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import IO, Any
 
-from seg_pipeline import errors
+from seg_pipeline import errors, stores
+from seg_pipeline.stores import Entry
 
 _ADDRESS = re.compile(r'([a-z][a-z0-9]*)://')
 # What each scheme needs: a module, and the extra that brings it.
 _NEEDS = {'s3': ('boto3', 'aws'), 'gs': ('google.cloud.storage', 'gcp'), 'hdfs': ('hdfs', 'hdfs')}
-_BUFFER_BYTES = 1 << 20
-
-
-class Entry(NamedTuple):
-    """Size of a file in bytes, the time of its last change in nanoseconds, and what all names of one file share."""
-
-    num_bytes: int
-    modified_ns: int
-    identity: Hashable
 
 
 def is_url(path: str) -> bool:
@@ -63,7 +54,7 @@ def check(path: str) -> None:
         raise errors.UserError(f"{path}: needs an extra: python -m pip install 'seg-pipeline[{extra}]'")
     try:
         with _os_errors(path):
-            _store(path).knock(path)
+            stores.of(path).knock(path)
     except OSError as error:
         raise errors.UserError(f'{path}: cannot be used: {error.strerror}') from error
 
@@ -82,7 +73,7 @@ def read_bytes(path: str, most: int | None = None) -> bytes:
     if not is_url(path):
         with open(path, 'rb') as file:
             return file.read(size)
-    with _os_errors(path), _store(path).open(path) as file:
+    with _os_errors(path), stores.of(path).open(path) as file:
         return file.read(size)
 
 
@@ -91,7 +82,7 @@ def exists(path: str) -> bool:
     if not is_url(path):
         return os.path.exists(path)
     with _os_errors(path):
-        return _store(path).exists(path)
+        return stores.of(path).exists(path)
 
 
 def existing(paths: Collection[str]) -> set[str]:
@@ -110,7 +101,7 @@ def remove(path: str) -> None:
             os.unlink(path)
         return
     with _os_errors(path):
-        _store(path).delete(path)
+        stores.of(path).delete(path)
 
 
 def num_bytes(path: str) -> int:
@@ -118,14 +109,14 @@ def num_bytes(path: str) -> int:
     if not is_url(path):
         return os.stat(path).st_size
     with _os_errors(path):
-        return _store(path).num_bytes(path)
+        return stores.of(path).num_bytes(path)
 
 
 def entries(root: str) -> dict[str, Entry]:
     """Everything below an address, by its path relative to it."""
     prefix = root.rstrip('/') + '/'
     with _os_errors(root):
-        return {path.removeprefix(prefix): entry for path, entry in _store(root).list(prefix)}
+        return {path.removeprefix(prefix): entry for path, entry in stores.of(root).list(prefix)}
 
 
 def statuses(root: str) -> Callable[[str], Entry | None]:
@@ -153,7 +144,7 @@ def statuses(root: str) -> Callable[[str], Entry | None]:
 def copy(source: str, target: str) -> None:
     """Copies a file within one store, by the store itself where it can."""
     with _os_errors(source):
-        _store(source).copy(source, target)
+        stores.of(source).copy(source, target)
 
 
 @contextlib.contextmanager
@@ -164,8 +155,8 @@ def local_copy(path: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix='copy-') as directory:
         target = os.path.join(directory, path.rpartition('/')[2])
-        with _os_errors(path), _store(path).open(path) as source, open(target, 'wb') as file:
-            shutil.copyfileobj(source, file, _BUFFER_BYTES)
+        with _os_errors(path), stores.of(path).open(path) as source, open(target, 'wb') as file:
+            shutil.copyfileobj(source, file, stores.BUFFER_BYTES)
         yield target
 
 
@@ -179,7 +170,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
         yield file
         file.flush()
         with _os_errors(path), open(file.name, 'rb') as source:
-            _store(path).put(source, path)
+            stores.of(path).put(source, path)
 
 
 @contextlib.contextmanager
@@ -190,98 +181,3 @@ def _os_errors(path: str) -> Iterator[None]:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
     except Exception as error:  # what each store's library raises, Beam's own exceptions among it
         raise OSError(errno.EIO, ' '.join(str(error).split()), path) from error
-
-
-class _BeamStore:
-    """Any store, by Beam's file systems."""
-
-    def __init__(self) -> None:
-        from apache_beam.io.filesystem import CompressionTypes
-        from apache_beam.io.filesystems import FileSystems
-
-        self._files = FileSystems
-        self._raw = {'compression_type': CompressionTypes.UNCOMPRESSED}  # a .gz of the user's stays one
-
-    def knock(self, path: str) -> None:
-        """Raises any exception if the store, the bucket or the credentials are not there; asks once."""
-
-    def open(self, path: str) -> IO[bytes]:
-        return self._files.open(path, **self._raw)
-
-    def put(self, source: IO[bytes], path: str) -> None:
-        with self._files.create(path, **self._raw) as target:
-            shutil.copyfileobj(source, target, _BUFFER_BYTES)
-
-    def exists(self, path: str) -> bool:
-        return self._files.exists(path)
-
-    def num_bytes(self, path: str) -> int:
-        return self._files.get_filesystem(path).size(path)
-
-    def delete(self, path: str) -> None:
-        if self._files.exists(path):  # some stores take the absence for an error
-            self._files.delete([path])
-
-    def copy(self, source: str, target: str) -> None:
-        self._files.copy([source], [target])
-
-    def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
-        (found,) = self._files.match([f'{prefix}**'])
-        for file in found.metadata_list:
-            yield file.path, Entry(file.size_in_bytes, int(file.last_updated_in_seconds * 1e9), file.path)
-
-
-class _S3Store(_BeamStore):
-    """S3 by the client beneath Beam's file system, which would make a new one, 0.1 s of work, for each operation."""
-
-    def __init__(self, options: Any) -> None:
-        from apache_beam.io.aws import s3io
-
-        super().__init__()
-        self._s3 = s3io.S3IO(options=options)
-        self._parse = s3io.parse_s3_path
-
-    def knock(self, path: str) -> None:
-        self._s3.client.client.head_bucket(Bucket=path.split('/')[2])
-
-    def open(self, path: str) -> IO[bytes]:
-        return self._s3.open(path, 'rb', read_buffer_size=_BUFFER_BYTES)
-
-    def put(self, source: IO[bytes], path: str) -> None:
-        # Not by Beam's writer: closing it ends the upload even after a failure, and it cannot write an empty object.
-        self._s3.client.client.upload_fileobj(source, *self._parse(path))
-
-    def exists(self, path: str) -> bool:
-        return self._s3.exists(path)
-
-    def num_bytes(self, path: str) -> int:
-        return self._s3.size(path)
-
-    def delete(self, path: str) -> None:
-        self._s3.delete(path)
-
-    def copy(self, source: str, target: str) -> None:
-        self._s3.copy(source, target)
-
-    def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
-        # Not by Beam's listing, which takes a bucket that is not there for an empty one, and logs a line each time.
-        bucket, key = self._parse(prefix, object_optional=True)
-        for page in self._s3.client.client.get_paginator('list_objects_v2').paginate(Bucket=bucket, Prefix=key):
-            for found in page.get('Contents', ()):
-                path = f's3://{bucket}/{found["Key"]}'
-                yield path, Entry(found['Size'], int(found['LastModified'].timestamp() * 1e9), path)
-
-
-_stores = threading.local()  # Beam's S3 client is good for one thread
-
-
-def _store(path: str) -> _BeamStore:
-    if not path.startswith('s3://'):
-        return _BeamStore()
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    options = FileSystems._pipeline_options or PipelineOptions([])
-    if getattr(_stores, 'options', None) is not options:
-        _stores.options, _stores.s3 = options, _S3Store(options)
-    return _stores.s3

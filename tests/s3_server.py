@@ -39,10 +39,24 @@ class Bucket:
         pages = self.client.get_paginator('list_objects_v2').paginate(Bucket=BUCKET, Prefix=prefix)
         return [entry['Key'] for page in pages for entry in page.get('Contents', ())]
 
+    def changed(self, name: str) -> Any:
+        """When an object was last written."""
+        return self.client.head_object(Bucket=BUCKET, Key=name)['LastModified']
+
     def clear(self) -> None:
         """Removes all objects."""
         for name in self.names():
             self.client.delete_object(Bucket=BUCKET, Key=name)
+
+    def environment(self, directory: str) -> dict[str, str]:
+        """Variables with which a command finds it without flags; nothing goes to `directory`."""
+        del directory
+        return {
+            'AWS_ENDPOINT_URL': self.flags[0].partition('=')[2],
+            'AWS_ACCESS_KEY_ID': 'key',
+            'AWS_SECRET_ACCESS_KEY': 'secret',
+            'AWS_DEFAULT_REGION': 'us-east-1',
+        }
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""prepare_dataset from a bucket to a bucket: an S3 server on loopback, looked at from outside by boto3."""
+"""prepare_dataset from a store to a store: S3's server on loopback, HDFS where one runs; looked at from outside."""
 
 import hashlib
 import json
@@ -16,15 +16,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import prepare_dataset
 from seg_pipeline import errors, integrity, manifest, object_commit, storage
-from tests import fake_data, s3_server
+from tests import fake_data, hdfs_server, s3_server
 
 _PLACE = 'out/clothing_parsing/16x24'
 _SHARDS = '--num_shards=train:3,validation:2'
 
 
-@pytest.fixture(scope='module')
-def server():
-    with s3_server.serve() as running:
+@pytest.fixture(scope='module', params=['s3', pytest.param('hdfs', marks=hdfs_server.NEEDED)])
+def server(request):
+    with s3_server.serve() if request.param == 's3' else hdfs_server.connect() as running:
         yield running
 
 
@@ -110,24 +110,16 @@ def test_damage_in_the_bucket_is_found_by_the_command_that_has_its_credentials_i
     data[100] ^= 1
     bucket.put(name, bytes(data))
     bucket.put(f'{_PLACE}/1.0.0/stranger', b'')
-    endpoint = bucket.flags[0].partition('=')[2]
-    environment = {
-        **os.environ,
-        'AWS_ENDPOINT_URL': endpoint,
-        'AWS_ACCESS_KEY_ID': 'key',
-        'AWS_SECRET_ACCESS_KEY': 'secret',
-        'AWS_DEFAULT_REGION': 'us-east-1',
-    }
     found = subprocess.run(
         [sys.executable, '-m', 'seg_pipeline.verify', f'{bucket.url}/{_PLACE}/1.0.0'],
-        env=environment,
+        env={**os.environ, **bucket.environment(str(tmp_path))},
         capture_output=True,
         text=True,
         check=False,
     )
     assert found.returncode == 1, found.stderr
     lines = found.stdout.splitlines()
-    assert f's3://{s3_server.BUCKET}/{name}: its SHA-256 is ' in lines[0]
+    assert f'{bucket.url}/{name}: its SHA-256 is ' in lines[0]
     assert 'record 0 at byte 0: checksum of the data' in lines[1]
     assert lines[2].endswith('stranger: is not in the manifest')
 
@@ -146,8 +138,9 @@ def test_again_changed_and_mistaken(bucket, tmp_path, capsys):
     assert _in_bucket(bucket) == before
     with pytest.raises(errors.UserError, match='/nowhere: no such directory'):
         _main(bucket.url, *bucket.flags, f'--images={bucket.url}/nowhere')
-    with pytest.raises(errors.UserError, match=r's3://no-such-bucket/out: cannot be used: .*Not Found'):
-        _main(bucket.url, *bucket.flags, '--output_dir=s3://no-such-bucket/out')
+    if bucket.url.startswith('s3://'):  # an HDFS has no buckets
+        with pytest.raises(errors.UserError, match=r's3://no-such-bucket/out: cannot be used: .*Not Found'):
+            _main(bucket.url, *bucket.flags, '--output_dir=s3://no-such-bucket/out')
 
 
 def test_bad_pairs_are_rejected_with_their_address(bucket, tmp_path, capsys):
@@ -179,7 +172,7 @@ def test_killed_between_shards_and_started_again(bucket, tmp_path):
     made = [name for name in bucket.names(f'{_PLACE}/.work/') if name.endswith('.json')]
     assert 1 <= len(made) < 30
     _nothing_is_there(bucket)
-    changed = {name: bucket.client.head_object(Bucket=s3_server.BUCKET, Key=name)['LastModified'] for name in made}
+    changed = {name: bucket.changed(name) for name in made}
     process = _start(bucket.url, *bucket.flags, shards, '--direct_num_workers=1')
     _, error = process.communicate()
     assert process.returncode == 0, error

@@ -2,12 +2,13 @@
 
 import contextlib
 import time
+from concurrent import futures
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from seg_pipeline import errors, storage
-from tests import s3_server
+from seg_pipeline import errors, storage, stores
+from tests import hdfs_server, s3_server
 
 
 @pytest.fixture(scope='module')
@@ -24,12 +25,17 @@ def bucket(server):
     storage.configure(None)
 
 
-@pytest.fixture(params=['s3', 'beam'])
+@pytest.fixture(params=['s3', 'beam', pytest.param('hdfs', marks=hdfs_server.NEEDED)])
 def either(request, bucket, monkeypatch):
-    """The bucket, by each of the two ways."""
+    """The bucket, by each of the two ways, or a directory of HDFS."""
+    if request.param == 'hdfs':
+        with hdfs_server.connect() as directory:
+            storage.configure(PipelineOptions(list(directory.flags)))
+            yield directory
+        return
     if request.param == 'beam':
-        monkeypatch.setattr(storage, '_store', lambda path: storage._BeamStore())
-    return bucket
+        monkeypatch.setattr(stores, '_KINDS', {})
+    yield bucket
 
 
 def test_reading_writing_and_removing(either):
@@ -42,6 +48,8 @@ def test_reading_writing_and_removing(either):
     with storage.replacing(url) as file:
         file.write(data)
         assert either.names() == []  # nothing is there before the end
+    with storage.replacing(url) as file:
+        file.write(data)  # in the place of what is there
     assert either.get('a/b.bin') == data == storage.read_bytes(url)
     assert storage.read_bytes(url, 10) == data[:10]
     assert storage.exists(url)
@@ -62,10 +70,11 @@ def test_a_failure_leaves_the_object_as_it_was(either):
     assert either.get('x') == b'old'
 
 
-def test_an_empty_object(bucket):
-    with storage.replacing(f'{bucket.url}/empty'):
+@pytest.mark.parametrize('either', ['s3', pytest.param('hdfs', marks=hdfs_server.NEEDED)], indirect=True)
+def test_an_empty_object(either):  # which Beam's writer for S3 cannot write
+    with storage.replacing(f'{either.url}/empty'):
         pass
-    assert bucket.get('empty') == b'' == storage.read_bytes(f'{bucket.url}/empty')
+    assert either.get('empty') == b'' == storage.read_bytes(f'{either.url}/empty')
 
 
 def test_entries(either):
@@ -84,6 +93,12 @@ def test_more_entries_than_a_page_of_the_listing(bucket):
 
 
 def test_what_the_store_refuses_is_an_os_error_with_the_address(either):
+    if either.url.startswith('hdfs:'):
+        either.put('x', b'x')
+        with pytest.raises(OSError, match='is not a directory') as caught, storage.replacing(f'{either.url}/x/y'):
+            pass
+        assert caught.value.filename == f'{either.url}/x/y'
+        return
     with pytest.raises(OSError, match='does not exist') as caught, storage.replacing('s3://no-such-bucket/x') as file:
         file.write(b'x')
     assert caught.value.filename == 's3://no-such-bucket/x'
@@ -117,3 +132,68 @@ def test_addresses_that_cannot_be_used_are_told_before_the_work(bucket, monkeypa
     monkeypatch.setattr(storage.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(errors.UserError, match=r"needs an extra: .*'seg-pipeline\[aws\]'"):
         storage.check('s3://bucket/x')
+
+
+@hdfs_server.NEEDED
+def test_an_upload_to_hdfs_is_hidden_until_it_ends_and_shown_when_it_never_will(tmp_path):
+    with hdfs_server.connect() as directory:
+        storage.configure(PipelineOptions(list(directory.flags)))
+        seen = []
+
+        class Source:
+            def read(self, size):
+                seen.append((directory.names(), storage.entries(directory.url)))
+                return b'' if len(seen) > 2 else b'half'
+
+        stores.of(directory.url).put(Source(), f'{directory.url}/x')
+        ((name,), listed) = seen[-1]
+        assert name.startswith('.x.')
+        assert listed == {}
+        assert directory.names() == ['x']
+        assert directory.get('x') == b'halfhalf'
+        directory.put(name, b'killed')
+        assert storage.entries(directory.url).keys() == {'x'}
+        day_before = int((time.time() - 25 * 3600) * 1000)
+        directory.client.set_times(f'/seg-pipeline-test/{name}', modification_time=day_before)
+        assert storage.entries(directory.url).keys() == {'x', name}
+    storage.configure(None)
+
+
+@hdfs_server.NEEDED
+def test_writers_of_one_file_on_hdfs_leave_one_of_the_contents(tmp_path):
+    with hdfs_server.connect() as directory:
+        storage.configure(PipelineOptions(list(directory.flags)))
+        contents = [bytes([number]) * 1000 for number in range(8)]
+
+        def write(data):
+            with storage.replacing(f'{directory.url}/x') as file:
+                file.write(data)
+
+        with futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, contents))
+        assert directory.names() == ['x']
+        assert directory.get('x') in contents
+    storage.configure(None)
+
+
+@hdfs_server.NEEDED
+def test_addresses_of_hdfs_with_a_server_in_them():
+    with hdfs_server.connect() as directory:
+        directory.put('a/b', b'x')
+        storage.configure(PipelineOptions([*directory.flags, '--hdfs_full_urls']))
+        root = directory.url.replace('hdfs:/', 'hdfs://somewhere')
+        assert storage.entries(root).keys() == {'a/b'}
+        assert storage.read_bytes(f'{root}/a/b') == b'x'
+    storage.configure(None)
+
+
+@hdfs_server.NEEDED
+def test_an_hdfs_that_is_named_nowhere_and_one_that_does_not_answer(monkeypatch, tmp_path):
+    monkeypatch.setenv('HDFSCLI_CONFIG', str(tmp_path / 'none.cfg'))
+    storage.configure(PipelineOptions([]))
+    with pytest.raises(errors.UserError, match=r'hdfs://x: cannot be used: .* --hdfs_host and --hdfs_port, or'):
+        storage.check('hdfs://x')
+    storage.configure(PipelineOptions(['--hdfs_host=127.0.0.1', '--hdfs_port=9']))
+    with pytest.raises(errors.UserError, match=r'hdfs://x: cannot be used: .*Connection refused'):
+        storage.check('hdfs://x')
+    storage.configure(None)
