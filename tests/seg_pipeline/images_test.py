@@ -83,7 +83,7 @@ def test_cmyk_jpeg():
     assert np.abs(found.astype(int) - (200, 30, 40)).max() <= 8
 
 
-@pytest.mark.parametrize('kind', ['JPEG', 'TIFF', 'PNG'])
+@pytest.mark.parametrize('kind', ['JPEG', 'TIFF', 'PNG', 'WEBP'])
 def test_a_photo_taken_sideways_is_turned_upright(kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: turn by 90 degrees clockwise to see it upright

@@ -87,6 +87,15 @@ def test_weights_by_their_formulas():
     assert (inverse[3], median[3]) == (None, None)
 
 
+@pytest.mark.parametrize('present', [1, 2, 3, 4])
+def test_the_median_of_any_number_of_frequencies(present):
+    pixels, areas = np.array([10, 70, 5, 20, 0][:present] + [0]), np.array([100, 100, 40, 60, 0][:present] + [0])
+    found = statistics.median_frequency_weights(pixels.tolist(), areas.tolist())
+    frequencies = pixels[:present] / areas[:present]
+    np.testing.assert_allclose(found[:present], np.median(frequencies) / frequencies)
+    assert found[present] is None
+
+
 def test_brightness_counts_images_by_their_mean():
     records = list(_records(12))
     found = statistics.SplitStatistics()
