@@ -130,6 +130,19 @@ def test_a_bomb_is_refused_by_its_header():
     assert 'bomb.png: 30000x30000 is 900000000 pixels, more than --max_pixels=100000000' in str(error)
 
 
+def test_as_many_pixels_as_are_allowed():
+    data = _encode(_noise(20, 30, 3), 'PNG')
+    assert images.decode_image(data, 'x', max_pixels=600).shape == (20, 30, 3)
+    assert _reject(images.decode_image, data, 'x', 599).reason == rejects.TOO_LARGE
+
+
+def test_fill_bytes_in_front_of_a_marker_are_part_of_jpeg():
+    data = _encode(_smooth(), 'JPEG')
+    quantization = data.index(b'\xff\xdb')
+    filled = data[:quantization] + b'\xff' * 3 + data[quantization:]
+    np.testing.assert_array_equal(images.decode_image(filled, 'x'), images.decode_image(data, 'x'))
+
+
 @pytest.mark.parametrize('data', [b'GIF89a' + bytes(20), b'hello, world', b'\x00' * 50, b'RIFF1234AVI '])
 def test_other_formats(data):
     error = _reject(images.decode_image, data, 'x.png')

@@ -56,6 +56,7 @@ def test_other_forms(tmp_path):
         ('l.csv', 'id,name,color\n0,a,#010203\n1,b,1 2 3\n', 'classes 0 and 1 have one colour, #010203'),
         ('l.csv', 'id,name\n0,a\n-1,b\n', 'ids -1..0: masks hold 0..65535'),
         ('l.json', '["a", "a"]', 'one name'),
+        ('l.json', '["a", "b\\nc"]', "name of class 1, 'b\\\\nc', is not one line"),
     ],
 )
 def test_wrong_tables_name_file_and_values(tmp_path, name, text, message):
@@ -74,6 +75,8 @@ def test_missing_file_and_binary_file(tmp_path):
 def test_the_ignored_id_is_no_class():
     with pytest.raises(ValueError, match='ignore id 1'):
         LabelMap.default(('a', 'b'), ignore_id=1)
+    with pytest.raises(ValueError, match='ignore id 256'):
+        LabelMap.default(('a', 'b'), ignore_id=256)
 
 
 def test_derived_colours_are_distinct_and_kept():

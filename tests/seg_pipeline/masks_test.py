@@ -112,6 +112,12 @@ def test_matlab():
         assert _reject(_read, file.getvalue()).reason == rejects.UNSUPPORTED_MASK
 
 
+def test_ids_of_no_table_are_those_of_eight_bits():
+    ids = np.array([[0, 255]], np.uint16)
+    np.testing.assert_array_equal(masks.decode(_encode(ids, 'PNG'), 'mask.png', None), ids)
+    assert _reject(masks.decode, _encode(ids + 1, 'PNG'), 'mask.png', None).reason == rejects.UNSUPPORTED_MASK
+
+
 @pytest.mark.parametrize(
     ('data', 'reason'),
     [

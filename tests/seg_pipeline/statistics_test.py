@@ -89,11 +89,10 @@ def test_weights_by_their_formulas():
 
 @pytest.mark.parametrize('present', [1, 2, 3, 4])
 def test_the_median_of_any_number_of_frequencies(present):
-    pixels, areas = np.array([10, 70, 5, 20, 0][:present] + [0]), np.array([100, 100, 40, 60, 0][:present] + [0])
-    found = statistics.median_frequency_weights(pixels.tolist(), areas.tolist())
-    frequencies = pixels[:present] / areas[:present]
-    np.testing.assert_allclose(found[:present], np.median(frequencies) / frequencies)
-    assert found[present] is None
+    pixels, areas = np.array([10, 70, 5, 20])[:present], np.array([100, 100, 40, 60])[:present]
+    *found, absent = statistics.median_frequency_weights([*pixels.tolist(), 0], [*areas.tolist(), 0])
+    np.testing.assert_allclose(found, np.median(pixels / areas) / (pixels / areas))
+    assert absent is None
 
 
 def test_brightness_counts_images_by_their_mean():

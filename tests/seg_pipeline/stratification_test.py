@@ -38,6 +38,15 @@ def test_classes_that_exclude_one_another():
     assert len(found.missed) == 1
 
 
+def test_a_choice_that_leaves_a_later_class_without_a_group_is_taken_back():
+    """Class 1 puts g1 into a and g2 into b; were g3 put into b, as is tried first, class 3 could not be in a."""
+    groups = {'g1': {1}, 'g2': {1, 3}, 'g4': {2}, 'g3': {2, 3}}
+    found = stratification.cover(groups, dict.fromkeys(groups, 'b'), ('a', 'b'))
+    assert found.missed == ()
+    split_of = {group: split for group, (split, _) in found.forced.items()}
+    assert all(_serves(groups, split_of, Need(c, split)) for c in (1, 2, 3) for split in ('a', 'b'))
+
+
 def test_groups_stay_where_they_are_if_that_serves():
     groups = {f'g{i}': {i % 3} for i in range(30)}
     plain = {group: 'validation' if i in (4, 9, 14) else 'train' for i, group in enumerate(groups)}

@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from seg_pipeline import errors, integrity, manifest, records
+from seg_pipeline import errors, examples, images, integrity, manifest, records
 from tests import fake_data
 
 
@@ -90,6 +91,38 @@ def test_contents_are_checked_beyond_the_checksums(dataset_dir):
     problems = '\n'.join(integrity.problems(str(dataset_dir)))
     assert 'is not in the label table of 4 classes' in problems
     assert f'holds {shard.num_records} records, the manifest says {shard.num_records + 1}' in problems
+
+
+@pytest.mark.parametrize(
+    ('feature', 'array', 'message'),
+    [
+        ('image', np.zeros((8, 9, 3), np.uint8), r'image (8, 9, 3) and mask (8, 8), wanted (8, 8)'),
+        ('segmentation_mask', np.zeros((9, 8), np.uint8), r'image (8, 8, 3) and mask (9, 8), wanted (8, 8)'),
+        ('segmentation_mask', np.full((8, 8), 4, np.uint8), 'id 4 is not in the label table of 4 classes'),
+        ('segmentation_mask', np.full((8, 8), 255, np.uint8), None),  # ignored: the checks of the sources forbid it
+    ],
+)
+def test_shapes_and_ids_of_a_record_are_checked(dataset_dir, feature, array, message):
+    """The first record of a shard is made anew with one other feature, and the manifest mended."""
+    found = manifest.read(str(dataset_dir))
+    shard = found.shards[0]
+    path = dataset_dir / shard.name
+    features = [examples.parse(payload.data) for payload in records.read_payloads(str(path))]
+    features[0][feature] = [images.encode_png(array)]
+    with open(path, 'wb') as file:
+        writer = records.Writer(file)
+        for found_features in features:
+            writer.write(examples.serialize({name: value for name, (value,) in found_features.items()}))
+    mended = dataclasses.replace(shard, num_bytes=writer.num_bytes, sha256=writer.sha256)
+    shards = (mended, *found.shards[1:])
+    (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).to_bytes())
+    problems = list(integrity.problems(str(dataset_dir)))
+    if message is None:
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert problem.startswith(f'{path}: record 0 at byte 0 (key ')
+        assert problem.endswith(message)
 
 
 def test_missing_and_additional_files(dataset_dir):
