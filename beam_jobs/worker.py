@@ -29,3 +29,4 @@ if __name__ == '__main__':
     threading.Thread(target=_end_with, args=(sys.argv.pop(),), daemon=True).start()
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (to the end of the process, and not a line less)
     sdk_worker_main.main(sys.argv)
+    os._exit(0)  # all is done and sent: taking the interpreter down would keep the command waiting for half a second
