@@ -48,6 +48,7 @@ def test_two_devices_learn_the_weights_of_one(tmp_path, data_dir):
 
 def test_a_signal_stops_the_run_where_it_can_go_on(tmp_path, data_dir):
     options = (f'--data_dir={data_dir}', f'--model_dir={tmp_path / "run"}', *SMALL, '--steps_per_epoch=2')
+    options += ('--augmentation=none',)  # less to trace
     with subprocess.Popen(
         _command(*options, '--epochs=100000'), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
