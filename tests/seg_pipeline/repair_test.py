@@ -101,11 +101,23 @@ def test_every_file_but_the_sources_of_truth_is_made_again(dataset_dir, source):
     for name in damaged:
         _flip(dataset_dir / name, position=20)
     (dataset_dir / 'features.json').unlink()
-    shutil.rmtree((dataset_dir / manifest.CARD_FILE).parent)
     assert sorted(_repair(dataset_dir, source).items()) == [(name, None) for name in damaged]
     assert _digests(dataset_dir) == before
     assert [path.name for path in dataset_dir.parent.iterdir()] == ['copy']  # nothing is left beside it
     assert _repair(dataset_dir, source) == {}
+
+
+def test_a_card_that_is_gone_with_its_directory_is_made_again_where_no_command_stood_in_it(tmp_path):
+    made = pathlib.Path(fake_data.make_dataset(tmp_path, num_pairs=4, image_size=(8, 8)))
+    shutil.rmtree((made / manifest.CARD_FILE).parent)
+    assert _repair(made, tmp_path / 'source') == {manifest.CARD_FILE: None}
+    assert list(integrity.problems(str(made))) == []
+
+
+def test_a_card_that_is_gone_with_its_command_cannot_be_made_again(dataset_dir, source):
+    (dataset_dir / manifest.CARD_FILE).unlink()
+    (reason,) = _repair(dataset_dir, source).values()
+    assert reason.startswith('made again, it has other contents')
 
 
 def test_only_bad_shards_are_read_again(dataset_dir, source, monkeypatch):
