@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-_ROOT = '/seg-pipeline-test'
+ROOT = f'/seg-pipeline-test-{os.getpid()}'  # tests run in several processes at once
 _NAMENODE = os.environ.get('HDFS_NAMENODE')
 NEEDED = pytest.mark.skipif(
     not _NAMENODE or importlib.util.find_spec('hdfs') is None,
@@ -37,27 +37,23 @@ class Directory:
 
     def put(self, name: str, data: bytes) -> None:
         """Makes a file."""
-        self.client.write(f'{_ROOT}/{name}', data=data, overwrite=True)
+        self.client.write(f'{ROOT}/{name}', data=data, overwrite=True)
 
     def get(self, name: str) -> bytes:
         """The bytes of a file."""
-        with self.client.read(f'{_ROOT}/{name}') as file:
+        with self.client.read(f'{ROOT}/{name}') as file:
             return file.read()
 
     def names(self, prefix: str = '') -> list[str]:
         """The names of all files that begin with a prefix."""
-        walked = self.client.walk(_ROOT, ignore_missing=True)
-        names = [posixpath.relpath(f'{root}/{name}', _ROOT) for root, _, files in walked for name in files]
+        walked = self.client.walk(ROOT, ignore_missing=True)
+        names = [posixpath.relpath(f'{root}/{name}', ROOT) for root, _, files in walked for name in files]
         return sorted(name for name in names if name.startswith(prefix))
-
-    def changed(self, name: str) -> Any:
-        """When a file was last written."""
-        return self.client.status(f'{_ROOT}/{name}')['modificationTime']
 
     def clear(self) -> None:
         """Removes everything."""
-        self.client.delete(_ROOT, recursive=True)
-        self.client.makedirs(_ROOT)
+        self.client.delete(ROOT, recursive=True)
+        self.client.makedirs(ROOT)
 
     def environment(self, directory: str) -> dict[str, str]:
         """Variables with which a command finds it without flags; a configuration file goes to `directory`."""
@@ -75,7 +71,7 @@ def connect() -> Iterator[Directory]:
     assert _NAMENODE
     host, port = _NAMENODE.split(':')
     flags = (f'--hdfs_host={host}', f'--hdfs_port={port}', '--hdfs_user=root')
-    running = Directory(f'hdfs:/{_ROOT}', flags, hdfs.InsecureClient(f'http://{_NAMENODE}', user='root'))
+    running = Directory(f'hdfs:/{ROOT}', flags, hdfs.InsecureClient(f'http://{_NAMENODE}', user='root'))
     running.clear()
     yield running
-    running.client.delete(_ROOT, recursive=True)
+    running.client.delete(ROOT, recursive=True)

@@ -39,10 +39,6 @@ class Bucket:
         pages = self.client.get_paginator('list_objects_v2').paginate(Bucket=BUCKET, Prefix=prefix)
         return [entry['Key'] for page in pages for entry in page.get('Contents', ())]
 
-    def changed(self, name: str) -> Any:
-        """When an object was last written."""
-        return self.client.head_object(Bucket=BUCKET, Key=name)['LastModified']
-
     def clear(self) -> None:
         """Removes all objects."""
         for name in self.names():

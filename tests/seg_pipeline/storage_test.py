@@ -1,4 +1,4 @@
-"""Files in a bucket, looked at from outside by boto3; both ways to it: by S3's client and by Beam's file systems."""
+"""Files in a bucket, by S3's client and by Beam's file systems, and in HDFS where one runs; looked at from outside."""
 
 import contextlib
 import time
@@ -134,61 +134,64 @@ def test_addresses_that_cannot_be_used_are_told_before_the_work(bucket, monkeypa
         storage.check('s3://bucket/x')
 
 
-@hdfs_server.NEEDED
-def test_an_upload_to_hdfs_is_hidden_until_it_ends_and_shown_when_it_never_will(tmp_path):
+# HDFS, which shows what is half written.
+
+
+@pytest.fixture
+def directory():
     with hdfs_server.connect() as directory:
         storage.configure(PipelineOptions(list(directory.flags)))
-        seen = []
-
-        class Source:
-            def read(self, size):
-                seen.append((directory.names(), storage.entries(directory.url)))
-                return b'' if len(seen) > 2 else b'half'
-
-        stores.of(directory.url).put(Source(), f'{directory.url}/x')
-        ((name,), listed) = seen[-1]
-        assert name.startswith('.x.')
-        assert listed == {}
-        assert directory.names() == ['x']
-        assert directory.get('x') == b'halfhalf'
-        directory.put(name, b'killed')
-        assert storage.entries(directory.url).keys() == {'x'}
-        day_before = int((time.time() - 25 * 3600) * 1000)
-        directory.client.set_times(f'/seg-pipeline-test/{name}', modification_time=day_before)
-        assert storage.entries(directory.url).keys() == {'x', name}
+        yield directory
     storage.configure(None)
 
 
 @hdfs_server.NEEDED
-def test_writers_of_one_file_on_hdfs_leave_one_of_the_contents(tmp_path):
-    with hdfs_server.connect() as directory:
-        storage.configure(PipelineOptions(list(directory.flags)))
-        contents = [bytes([number]) * 1000 for number in range(8)]
+def test_an_upload_to_hdfs_is_hidden_until_it_ends_and_shown_when_it_never_will(directory):
+    seen = []
 
-        def write(data):
-            with storage.replacing(f'{directory.url}/x') as file:
-                file.write(data)
+    class Source:
+        def read(self, size):
+            seen.append((directory.names(), storage.entries(directory.url)))
+            return b'' if len(seen) > 2 else b'half'
 
-        with futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(write, contents))
-        assert directory.names() == ['x']
-        assert directory.get('x') in contents
-    storage.configure(None)
-
-
-@hdfs_server.NEEDED
-def test_addresses_of_hdfs_with_a_server_in_them():
-    with hdfs_server.connect() as directory:
-        directory.put('a/b', b'x')
-        storage.configure(PipelineOptions([*directory.flags, '--hdfs_full_urls']))
-        root = directory.url.replace('hdfs:/', 'hdfs://somewhere')
-        assert storage.entries(root).keys() == {'a/b'}
-        assert storage.read_bytes(f'{root}/a/b') == b'x'
-    storage.configure(None)
+    stores.of(directory.url).put(Source(), f'{directory.url}/x')
+    ((name,), listed) = seen[-1]
+    assert name.startswith('.x.')
+    assert listed == {}
+    assert directory.names() == ['x']
+    assert directory.get('x') == b'halfhalf'
+    directory.put(name, b'killed')
+    assert storage.entries(directory.url).keys() == {'x'}
+    day_before = int((time.time() - 25 * 3600) * 1000)
+    directory.client.set_times(f'{hdfs_server.ROOT}/{name}', modification_time=day_before)
+    assert storage.entries(directory.url).keys() == {'x', name}
 
 
 @hdfs_server.NEEDED
-def test_an_hdfs_that_is_named_nowhere_and_one_that_does_not_answer(monkeypatch, tmp_path):
+def test_writers_of_one_file_on_hdfs_leave_one_of_the_contents(directory):
+    contents = [bytes([number]) * 1000 for number in range(8)]
+
+    def write(data):
+        with storage.replacing(f'{directory.url}/x') as file:
+            file.write(data)
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, contents))
+    assert directory.names() == ['x']
+    assert directory.get('x') in contents
+
+
+@hdfs_server.NEEDED
+def test_addresses_of_hdfs_with_a_server_in_them(directory):
+    directory.put('a/b', b'x')
+    storage.configure(PipelineOptions([*directory.flags, '--hdfs_full_urls']))
+    root = directory.url.replace('hdfs:/', 'hdfs://somewhere')
+    assert storage.entries(root).keys() == {'a/b'}
+    assert storage.read_bytes(f'{root}/a/b') == b'x'
+
+
+@hdfs_server.NEEDED
+def test_an_hdfs_that_is_named_nowhere_and_one_that_does_not_answer(directory, monkeypatch, tmp_path):
     monkeypatch.setenv('HDFSCLI_CONFIG', str(tmp_path / 'none.cfg'))
     storage.configure(PipelineOptions([]))
     with pytest.raises(errors.UserError, match=r'hdfs://x: cannot be used: .* --hdfs_host and --hdfs_port, or'):
@@ -196,4 +199,3 @@ def test_an_hdfs_that_is_named_nowhere_and_one_that_does_not_answer(monkeypatch,
     storage.configure(PipelineOptions(['--hdfs_host=127.0.0.1', '--hdfs_port=9']))
     with pytest.raises(errors.UserError, match=r'hdfs://x: cannot be used: .*Connection refused'):
         storage.check('hdfs://x')
-    storage.configure(None)
