@@ -110,6 +110,19 @@ def test_a_changed_source_changes_the_fingerprint_of_its_shard_alone(job):
     assert '0005' in [pair.key for plan in _plans(job) if plan.name == changed for pair in plan.pairs]
 
 
+def test_the_fingerprint_of_a_data_set_is_that_of_its_sources_and_of_the_reasons_of_splits(job):
+    def fingerprint(name, **options):
+        there = dataclasses.replace(job, output_dir=f'{job.output_dir}/{name}')
+        return manifest.read(_publish(there, _plans(there), **options)).fingerprint
+
+    first = fingerprint('first')
+    assert fingerprint('again') == first
+    reasons = {'0005': placement.Placement('train', 'rare class coat')}
+    assert fingerprint('reasons', placements=reasons) != first
+    cv2.imwrite(f'{job.images}/img_0005.png', fake_data.draw_pair(99, (48, 40), 4, 0)[0])
+    assert fingerprint('changed') != first
+
+
 @pytest.mark.parametrize(
     'options', [{'image_encoding': 'jpeg'}, {'mask_format': 'ids'}, {'image_size': (8, 8)}, {'max_pixels': 10_000}]
 )

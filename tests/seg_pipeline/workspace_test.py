@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from seg_pipeline import errors, workspace
+from seg_pipeline import errors, storage, workspace
 
 
 @pytest.fixture
@@ -76,3 +76,16 @@ def test_a_directory_that_cannot_be_written(tmp_path):
         workspace.held(str(tmp_path / 'file' / '.work')),
     ):
         pytest.fail('it was held')
+
+
+def test_a_store_that_may_be_read_only_is_told_before_the_work(monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, 'Access Denied', path)
+
+    monkeypatch.setattr(storage, 'replacing', refuse)
+    monkeypatch.setattr(storage, 'remove', lambda path: None)
+    with (
+        pytest.raises(errors.UserError, match=r'^s3://bucket/out/\.work: cannot be written: Access Denied$'),
+        workspace.held('s3://bucket/out/.work'),
+    ):
+        pytest.fail('the work began')
