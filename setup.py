@@ -19,7 +19,7 @@ setup(
     packages=find_packages(include=['seg_pipeline*', 'beam_jobs*', 'trainer*']),
     package_data={
         'seg_pipeline.clothing_parsing': ['*.csv', '*.md', '*.txt', '*.tsv', '*.bib', '*.json', '*.sha256'],
-        'seg_pipeline.data_card': ['page.html', 'page.css', 'page.js'],
+        'seg_pipeline.card': ['page.html', 'page.css', 'page.js'],
         'trainer': ['recipes/*.flags'],
     },
     install_requires=[

@@ -45,7 +45,7 @@ def resolve(images: str | None, masks: str | None, labels: str | None, source: s
 
 def download_dir(output_dir: str) -> str:
     """Where a download is kept: with the output, or on this disk if that is elsewhere."""
-    if storage.is_url(output_dir):
+    if not storage.has_directories(output_dir):
         return os.path.expanduser('~/.cache/seg_pipeline')
     return os.path.join(output_dir, 'downloads')
 

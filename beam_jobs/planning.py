@@ -9,11 +9,14 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import progress, runners, transforms
-from seg_pipeline import errors, grouping, perceptual_hash, placement, scanning, splits, workspace
-from seg_pipeline.pairing import Pair
-from seg_pipeline.placement import Placements
-from seg_pipeline.preparation import Preparation
-from seg_pipeline.sharding import ShardPlan
+from seg_pipeline import errors
+from seg_pipeline.building import content_scan, work_dir
+from seg_pipeline.building.preparation import Preparation
+from seg_pipeline.imaging import perceptual_hash
+from seg_pipeline.planning import assignment, grouping, splits
+from seg_pipeline.planning.assignment import Placements
+from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.sharding import ShardPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +51,9 @@ class SplitChoice:
         return list(self.shares or {} if self.lists is None else self.lists)
 
     @property
-    def scan(self) -> scanning.Scan | None:
+    def scan(self) -> content_scan.Scan | None:
         """What must be known of the contents, if anything."""
-        what = scanning.Scan(hashes=self.near_duplicates != 'off', classes=self.stratify != 'none')
+        what = content_scan.Scan(hashes=self.near_duplicates != 'off', classes=self.stratify != 'none')
         return what if what.hashes or what.classes else None
 
     def to_json(self) -> dict[str, Any]:
@@ -80,9 +83,9 @@ def scan(job: Preparation, choice: SplitChoice, pairs: Sequence[Pair], options: 
     what = choice.scan
     if what is None:
         return []
-    batches = scanning.plan(job, what, pairs)
-    shown = progress.Progress(job, batches, path_of=scanning.result_path, unit='batches scanned')
-    with workspace.held(job.work_dir), shown:
+    batches = content_scan.plan(job, what, pairs)
+    shown = progress.Progress(job, batches, path_of=content_scan.result_path, unit='batches scanned')
+    with work_dir.held(job.work_dir), shown:
         runners.run(
             lambda pipeline: (
                 pipeline
@@ -108,15 +111,15 @@ def place(job: Preparation, choice: SplitChoice, pairs: Sequence[Pair], batches:
         UserError: if an expression or a list does not fit the pairs.
     """
     names = grouping.by_expression(pairs, choice.group_regex) if choice.group_regex else {}
-    found = scanning.read(job, batches)
+    found = content_scan.read(job, batches)
     links = grouping.identical_files(job.images, pairs)
     if choice.near_duplicates == 'group':
         links += grouping.near_duplicates(found.hashes, choice.max_distance)
     formed = grouping.form(names, links)
     if choice.lists is not None:
-        return placement.by_lists(pairs, choice.lists, formed)
+        return assignment.by_lists(pairs, choice.lists, formed)
     classes = found.classes if choice.stratify == 'rare' else None
     keys = [pair.key for pair in pairs]
-    return placement.by_shares(
+    return assignment.by_shares(
         keys, choice.shares or {}, choice.seed, formed, classes=classes, class_names=job.label_map.names
     )

@@ -15,33 +15,15 @@ import apache_beam as beam
 from absl import flags
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import inputs, memory, planning, progress, runners, transforms
-from seg_pipeline import (
-    array_records,
-    command_line,
-    comparison,
-    dry_run,
-    errors,
-    grouping,
-    images,
-    label_map,
-    manifest,
-    masks,
-    pairing,
-    placement,
-    preparation,
-    publication,
-    remapping,
-    resizing,
-    scanning,
-    schemas,
-    sharding,
-    splits,
-    storage,
-    stratification,
-    workspace,
-)
-from seg_pipeline.preparation import Preparation
+from beam_jobs import inputs, planning, process_memory, progress, runners, transforms
+from seg_pipeline import command_line, errors, storage
+from seg_pipeline.building import content_scan, dry_run, existing, preparation, publish, work_dir
+from seg_pipeline.building.preparation import Preparation
+from seg_pipeline.dataset import manifest
+from seg_pipeline.imaging import images, masks, resizing
+from seg_pipeline.labels import label_map, remapping
+from seg_pipeline.planning import assignment, grouping, pairing, sharding, splits, stratification
+from seg_pipeline.records import array_record, schemas
 
 _DEFAULTS = Preparation  # a dataclass's defaults are attributes of its class
 
@@ -154,8 +136,8 @@ EXIT_INTERRUPTED_JOB = 1
 
 
 def main(argv: list[str]) -> int:
-    memory.share_heaps()
-    memory.collect_rarely()
+    process_memory.share_heaps()
+    process_memory.collect_rarely()
     try:
         _prepare(runners.parse_options(argv[1:]))
         return 0
@@ -167,7 +149,7 @@ def main(argv: list[str]) -> int:
 def _prepare(options: PipelineOptions) -> None:
     storage.configure(options)
     if _FILE_FORMAT.value == 'array_record':
-        array_records.check_installed()
+        array_record.check_installed()
     for path in (_IMAGES.value, _MASKS.value, _LABELS.value, _OUTPUT_DIR.value):
         storage.check(path or '')
     choice = _split_choice()
@@ -186,7 +168,7 @@ def _prepare(options: PipelineOptions) -> None:
     _announce(plans, placements)
     _report_foreign(job, [plan.fingerprint for plan in (*batches, *plans)])
     names = tuple(plan.name for plan in plans)
-    work = publication.Publication(
+    work = publish.Publication(
         job,
         names,
         found.rejects,
@@ -195,7 +177,7 @@ def _prepare(options: PipelineOptions) -> None:
         duplicates=placements.duplicates,
         command=_command(),
     )
-    with workspace.held(job.work_dir):
+    with work_dir.held(job.work_dir):
         with progress.Progress(job, plans):
             runners.run(
                 lambda pipeline: (
@@ -210,7 +192,7 @@ def _prepare(options: PipelineOptions) -> None:
             )
         if not job.dry_run:
             _conclude(work, plans)
-        scanning.forget(job, batches)
+        content_scan.forget(job, batches)
     if job.dry_run:
         _conclude_dry_run(job)
 
@@ -300,7 +282,7 @@ def _command() -> str:
     return shlex.join(['python', '-m', 'beam_jobs.prepare_dataset', *(f.serialize() for f in own if f.present)])
 
 
-def _announce(plans: Sequence[sharding.ShardPlan], placements: placement.Placements) -> None:
+def _announce(plans: Sequence[sharding.ShardPlan], placements: assignment.Placements) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
         print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} shards')
@@ -313,25 +295,25 @@ def _announce(plans: Sequence[sharding.ShardPlan], placements: placement.Placeme
 
 def _report_foreign(job: Preparation, own: Sequence[str]) -> None:
     """Says what other commands left or are making beside this one's work, and removes it with --clean."""
-    paths = workspace.foreign(job.work_dir, frozenset(own))
+    paths = work_dir.foreign(job.work_dir, frozenset(own))
     if not paths:
         return
-    what = f'{job.work_dir}: {len(paths)} files of other commands, {workspace.num_bytes(paths) / 1e6:.1f} MB'
+    what = f'{job.work_dir}: {len(paths)} files of other commands, {work_dir.num_bytes(paths) / 1e6:.1f} MB'
     if _CLEAN.value:
-        workspace.clean(job.work_dir, frozenset(own))
+        work_dir.clean(job.work_dir, frozenset(own))
         print(f'{what}, removed')
     else:
         print(f'{what}; --clean removes them')
 
 
 def _already_there(job: Preparation, pairs: Sequence[pairing.Pair]) -> None:
-    if found := comparison.difference(job, pairs):
+    if found := existing.difference(job, pairs):
         raise errors.UserError(
             f'{job.dataset_dir}: there is a data set made from something else: {found}; '
             'remove it, or give another --dataset_version or --output_dir'
         )
     _report_foreign(job, [])
-    rejected = comparison.published_rejects(job)
+    rejected = existing.published_rejects(job)
     if rejected and _ON_ERROR.value != 'reject':
         raise errors.UserError(
             f'{job.dataset_dir}: the data set that is there was made without {len(rejected)} rejected files or pairs, '
@@ -341,9 +323,9 @@ def _already_there(job: Preparation, pairs: Sequence[pairing.Pair]) -> None:
     print(job.dataset_dir)
 
 
-def _conclude(work: publication.Publication, plans: Sequence[sharding.ShardPlan]) -> None:
+def _conclude(work: publish.Publication, plans: Sequence[sharding.ShardPlan]) -> None:
     """Prints what came out, from what the workers left: the same on every engine."""
-    rejected = publication.read_rejects(work, plans)
+    rejected = publish.read_rejects(work, plans)
     for reject in rejected:
         print(f'rejected {reject.reason}: {reject.message}', file=sys.stderr)
     if rejected and not work.allow_rejects:
@@ -353,7 +335,7 @@ def _conclude(work: publication.Publication, plans: Sequence[sharding.ShardPlan]
         )
     if rejected and not manifest.is_taken(work.job.dataset_dir):
         found = [summary for plan in plans if (summary := preparation.read_marker(work.job, plan))]
-        emptied = ', '.join(publication.emptied_splits(found))
+        emptied = ', '.join(publish.emptied_splits(found))
         raise errors.UserError(f'{len(rejected)} rejected, listed above; no pair is left in {emptied}: not published')
     built = manifest.read(work.job.dataset_dir)
     counts = ', '.join(f'{built.num_records(split)} in {split}' for split in built.split_names)

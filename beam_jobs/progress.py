@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
-from seg_pipeline import preparation, storage
-from seg_pipeline.preparation import Preparation
-from seg_pipeline.sharding import ShardPlan
+from seg_pipeline import storage
+from seg_pipeline.building import preparation
+from seg_pipeline.building.preparation import Preparation
+from seg_pipeline.planning.sharding import ShardPlan
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 5.0  # between lines where the output is no terminal
@@ -31,7 +32,7 @@ class Progress:
     ) -> None:
         self._unit = unit
         self._pending = {path_of(job, plan.fingerprint): len(plan.pairs) for plan in plans}
-        self._poll_seconds = _LOG_SECONDS if storage.is_url(job.work_dir) else _POLL_SECONDS
+        self._poll_seconds = _POLL_SECONDS if storage.has_directories(job.work_dir) else _LOG_SECONDS
         self._num_shards = len(self._pending)
         self._num_pairs = sum(self._pending.values())
         self._output = output

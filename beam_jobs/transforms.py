@@ -4,10 +4,10 @@ import dataclasses
 
 import apache_beam as beam
 
-from seg_pipeline import dry_run, preparation, publication, scanning
-from seg_pipeline.preparation import Preparation, ShardSummary
-from seg_pipeline.publication import Publication
-from seg_pipeline.sharding import ShardPlan
+from seg_pipeline.building import content_scan, dry_run, preparation, publish
+from seg_pipeline.building.preparation import Preparation, ShardSummary
+from seg_pipeline.building.publish import Publication
+from seg_pipeline.planning.sharding import ShardPlan
 
 
 @dataclasses.dataclass
@@ -15,10 +15,10 @@ class ScanPairs(beam.PTransform):
     """ShardPlan -> None: the findings of each batch are made, or found made, in the work directory."""
 
     job: Preparation
-    what: scanning.Scan
+    what: content_scan.Scan
 
     def expand(self, batches: beam.PCollection[ShardPlan]) -> beam.PCollection[None]:
-        return batches | beam.Map(lambda batch, job, what: scanning.scan(job, what, batch), self.job, self.what)
+        return batches | beam.Map(lambda batch, job, what: content_scan.scan(job, what, batch), self.job, self.what)
 
 
 @dataclasses.dataclass
@@ -38,7 +38,7 @@ class PublishDataset(beam.PTransform):
     publication: Publication
 
     def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[str | None]:
-        return summaries | beam.Map(lambda found, what: publication.publish(what, found), self.publication)
+        return summaries | beam.Map(lambda found, what: publish.publish(what, found), self.publication)
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ import time
 
 from apache_beam.runners.worker import sdk_worker_main
 
-from beam_jobs import memory
+from beam_jobs import process_memory
 
 _POLL_SECONDS = 0.25
 
@@ -25,7 +25,7 @@ def _end_with(directory: str) -> None:
 
 
 if __name__ == '__main__':
-    memory.share_heaps()
+    process_memory.share_heaps()
     threading.Thread(target=_end_with, args=(sys.argv.pop(),), daemon=True).start()
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (to the end of the process, and not a line less)
     sdk_worker_main.main(sys.argv)

@@ -23,7 +23,7 @@ from absl import flags
 
 import trainer
 from seg_pipeline import command_line
-from seg_pipeline import manifest as manifest_lib
+from seg_pipeline.dataset import manifest as manifest_lib
 
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Data set: the directory that prepare_dataset printed.', required=True
@@ -114,10 +114,10 @@ def _measure(start: Callable[[], _Source]) -> Result:
 
 
 def _own(policy: str, cache_budget_bytes: int) -> _Source:
-    from seg_pipeline import augmentation, input_pipeline
+    from seg_pipeline.input import augmentation, pipeline
 
     manifest = manifest_lib.read(_DATA_DIR.value)
-    batches = input_pipeline.train_batches(
+    batches = pipeline.train_batches(
         _DATA_DIR.value,
         manifest,
         _SPLIT.value,
@@ -136,9 +136,9 @@ def _article(augmented: bool) -> _Source:
     """The article's pipeline: float images in memory, one more copy of the data set for each op, all of it cached."""
     import tensorflow as tf
 
-    from seg_pipeline import input_pipeline
+    from seg_pipeline.input import pipeline
 
-    images, masks = input_pipeline.load_split(_DATA_DIR.value, manifest_lib.read(_DATA_DIR.value), _SPLIT.value)
+    images, masks = pipeline.load_split(_DATA_DIR.value, manifest_lib.read(_DATA_DIR.value), _SPLIT.value)
     original = tf.data.Dataset.from_tensor_slices((tf.image.convert_image_dtype(images, tf.float32), masks))
     dataset = original
     for op in _article_ops() if augmented else ():

@@ -23,7 +23,10 @@ from collections.abc import Callable
 from absl import flags
 
 from benchmarks import processes
-from seg_pipeline import command_line, errors, label_map, pairing, preparation, sharding
+from seg_pipeline import command_line, errors
+from seg_pipeline.building import preparation
+from seg_pipeline.labels import label_map
+from seg_pipeline.planning import pairing, sharding
 
 _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
 _PAIRS = flags.DEFINE_integer('pairs', 1000, 'How many pairs the long runs take.', 50)
@@ -166,7 +169,7 @@ def run_webdataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
 def _write_tar(part: _Part) -> None:
     import webdataset
 
-    from seg_pipeline import images
+    from seg_pipeline.imaging import images
 
     job, pairs, index = part
     pattern = os.path.join(job.output_dir, f'part{index}-%05d.tar')
@@ -185,7 +188,7 @@ def run_streaming(data: pathlib.Path, output_dir: pathlib.Path) -> None:
 def _write_mds(part: _Part) -> None:
     import streaming
 
-    from seg_pipeline import images
+    from seg_pipeline.imaging import images
 
     job, pairs, index = part
     columns = {'key': 'str', 'image': 'bytes', 'mask': 'bytes'}

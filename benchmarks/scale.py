@@ -19,7 +19,10 @@ import tempfile
 from absl import flags
 
 from benchmarks import processes
-from seg_pipeline import command_line, errors, label_map, pairing, preparation, sharding
+from seg_pipeline import command_line, errors
+from seg_pipeline.building import preparation
+from seg_pipeline.labels import label_map
+from seg_pipeline.planning import pairing, sharding
 
 _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
 _PAIRS = flags.DEFINE_list('pairs', ['1000', '10000'], 'How many pairs to prepare.')
@@ -92,10 +95,10 @@ def _plan_apart(count: int) -> processes.Run:
 
 def plan(data: str) -> None:
     """What prepare_dataset does before its first pair is decoded."""
-    from beam_jobs import memory, planning
-    from seg_pipeline import splits
+    from beam_jobs import planning, process_memory
+    from seg_pipeline.planning import splits
 
-    memory.collect_rarely()
+    process_memory.collect_rarely()
     job = preparation.Preparation(
         images=os.path.join(data, _LAYOUT[0]),
         masks=os.path.join(data, _LAYOUT[1]),

@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import tensorflow_datasets as tfds
 
-from seg_pipeline.pairing import Pair
-from seg_pipeline.preparation import Preparation
+from seg_pipeline.building.preparation import Preparation
+from seg_pipeline.planning.pairing import Pair
 
 
 class Pairs(tfds.core.GeneratorBasedBuilder):

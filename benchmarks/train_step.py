@@ -23,7 +23,7 @@ from absl import flags
 
 import trainer
 from seg_pipeline import command_line
-from seg_pipeline import manifest as manifest_lib
+from seg_pipeline.dataset import manifest as manifest_lib
 
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Data set; default: a synthetic one.')
 _ENCODER = flags.DEFINE_string('encoder', 'densenet121', 'Encoder of the U-Net, with fresh weights; all of it learns.')
@@ -102,8 +102,9 @@ def _synthetic_data(scratch: str) -> str:
 
 def _prepare(data_dir: str) -> tuple[Any, Any, Any, Callable[[Any], Any]]:
     """Makes what both contenders share: devices, a state whose encoder learns, the label table, the batches."""
-    from seg_pipeline import augmentation, input_pipeline
-    from trainer import checkpoints, config, strategy
+    from seg_pipeline.input import augmentation, pipeline
+    from trainer import config, strategy
+    from trainer.training import checkpoints
 
     manifest = manifest_lib.read(data_dir)
     recipe = config.Recipe(
@@ -114,7 +115,7 @@ def _prepare(data_dir: str) -> tuple[Any, Any, Any, Callable[[Any], Any]]:
 
     def batches(context: Any = None) -> Any:
         replicas = context.num_replicas_in_sync if context else 1
-        return input_pipeline.train_batches(
+        return pipeline.train_batches(
             data_dir,
             manifest,
             config.TRAIN_SPLIT,
@@ -130,7 +131,7 @@ def _prepare(data_dir: str) -> tuple[Any, Any, Any, Callable[[Any], Any]]:
 
 
 def _own_loop(data_dir: str) -> Result:
-    from trainer import steps
+    from trainer.training import steps
 
     devices, state, label_map, batches = _prepare(data_dir)
     step = steps.make_train_step(

@@ -9,7 +9,8 @@ not a data set.
 
 from absl import flags
 
-from seg_pipeline import command_line, errors, integrity, manifest, storage
+from seg_pipeline import command_line, errors, storage
+from seg_pipeline.dataset import integrity, manifest
 
 _REPAIR = flags.DEFINE_bool('repair', False, 'Make damaged files again, from the sources.')
 _IMAGES = flags.DEFINE_string('images', None, 'For --repair: the folder of images that the data set was made from.')
@@ -25,11 +26,11 @@ def main(argv: list[str]) -> int:
     if _REPAIR.value and not (_IMAGES.value and _MASKS.value):
         raise errors.UserError('--repair needs the sources: --images=DIR --masks=DIR')
     storage.check(dataset_dir)
-    if _REPAIR.value and storage.is_url(dataset_dir):
+    if _REPAIR.value and not storage.has_directories(dataset_dir):
         raise errors.UserError(f'{dataset_dir}: --repair works on this disk only: prepare the data set again')
     count = _report(dataset_dir)
     if count and _REPAIR.value:
-        from seg_pipeline import repair  # here: who only looks need not load what makes data sets
+        from seg_pipeline.building import repair  # here: who only looks need not load what makes data sets
 
         for outcome in repair.repair(dataset_dir, _IMAGES.value, _MASKS.value):
             print(f'{outcome.name}: ' + (f'not repaired: {outcome.refusal}' if outcome.refusal else 'repaired'))

@@ -20,8 +20,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from seg_pipeline import pairing, preparation, rejects
-from seg_pipeline.label_map import LabelMap
+from seg_pipeline.building import preparation
+from seg_pipeline.imaging import rejects
+from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.planning import pairing
 
 SIZE = (24, 30)  # of every good photo and mask: (height, width)
 LABELS = LabelMap(('background', 'skin', 'hair', 'coat'), ((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)))

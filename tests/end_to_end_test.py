@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from seg_pipeline import rejects
+from seg_pipeline.imaging import rejects
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _README = (_ROOT / 'README.md').read_text(encoding='utf-8')

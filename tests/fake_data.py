@@ -7,8 +7,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seg_pipeline import label_map, manifest, pairing, preparation, publication, records, sharding
-from seg_pipeline import splits as splits_lib
+from seg_pipeline import records
+from seg_pipeline.building import preparation, publish
+from seg_pipeline.dataset import manifest
+from seg_pipeline.labels import label_map
+from seg_pipeline.planning import pairing, sharding
+from seg_pipeline.planning import splits as splits_lib
 
 
 def draw_pair(number: int, size: tuple[int, int], num_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +93,7 @@ def prepare(job: preparation.Preparation, shard_counts: dict[str, int] | None = 
     split_of = splits_lib.assign((pair.key for pair in pairs), shares, seed)
     plans = sharding.plan(pairs, split_of, shard_counts or {}, seed, job.dataset_name, file_format=job.file_format)
     summaries = [preparation.write_shard(job, plan) for plan in preparation.with_fingerprints(job, plans)]
-    published = publication.publish(publication.Publication(job, tuple(plan.name for plan in plans)), summaries)
+    published = publish.publish(publish.Publication(job, tuple(plan.name for plan in plans)), summaries)
     assert published is not None, [reject for summary in summaries for reject in summary.rejects]
     return published
 

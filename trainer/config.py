@@ -6,10 +6,12 @@ import json
 import os
 from typing import Any
 
-from seg_pipeline import durable_files, errors, masks, resizing, storage
-from seg_pipeline import label_map as label_map_lib
-from seg_pipeline import manifest as manifest_lib
-from seg_pipeline.remapping import Remapping
+from seg_pipeline import errors, storage
+from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.imaging import masks, resizing
+from seg_pipeline.labels import label_map as label_map_lib
+from seg_pipeline.labels.remapping import Remapping
+from seg_pipeline.storage import atomic
 
 # What a run directory holds.
 CONFIG_FILE = 'config.json'
@@ -100,7 +102,7 @@ _READABLE = {'schema': 'tfds', 'file_format': 'tfrecord'}
 
 def read_manifest(data_dir: str) -> manifest_lib.Manifest:
     """Reads the manifest of a data set on this disk. Raises `UserError` if it is elsewhere, or no data set."""
-    if storage.is_url(data_dir):
+    if not storage.has_directories(data_dir):
         raise errors.UserError(f'--data_dir={data_dir}: the trainer reads data sets of this disk; copy it here first')
     return manifest_lib.read(data_dir)
 
@@ -200,7 +202,7 @@ def write(model_dir: str, config: RunConfig) -> None:
     """Writes RUN/config.json, whole or not at all. Raises `UserError` where that is impossible."""
     text = json.dumps(config.to_json(), indent=2, ensure_ascii=False) + '\n'
     try:
-        durable_files.write(os.path.join(model_dir, CONFIG_FILE), text.encode())
+        atomic.write(os.path.join(model_dir, CONFIG_FILE), text.encode())
     except OSError as error:
         raise errors.UserError(f'--model_dir={model_dir} cannot be written: {error.strerror}') from error
 

@@ -11,8 +11,9 @@ import os
 from absl import flags
 
 import trainer
-from seg_pipeline import command_line, durable_files, errors
-from seg_pipeline import manifest as manifest_lib
+from seg_pipeline import command_line, errors
+from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.storage import atomic
 from trainer import config
 
 _EXECUTION = config.Execution()
@@ -50,27 +51,27 @@ def main(argv: list[str]) -> None:
 
 def _evaluate(manifest: manifest_lib.Manifest) -> None:
     trainer.load_tensorflow()
-    from trainer import checkpoints, evaluation, strategy  # These load TensorFlow, which takes seconds.
+    from trainer import strategy  # These load TensorFlow, which takes seconds.
+    from trainer.evaluation import evaluator
+    from trainer.training import checkpoints
 
     devices = strategy.make(_STRATEGY.value, _VIRTUAL_DEVICES.value)
     strategy.check_batch_size(_BATCH_SIZE.value, devices)
     with devices.scope():
         model, run = checkpoints.load_for_inference(_MODEL_DIR.value, _CHECKPOINT.value)
-    evaluator = evaluation.Evaluator(
-        devices, model, _DATA_DIR.value, manifest, _SPLIT.value, batch_size=_BATCH_SIZE.value
-    )
-    figures, _ = evaluator.run()
+    found = evaluator.Evaluator(devices, model, _DATA_DIR.value, manifest, _SPLIT.value, batch_size=_BATCH_SIZE.value)
+    figures, _ = found.run()
     content = {
         'split': _SPLIT.value,
         'examples': manifest.num_records(_SPLIT.value),
         'data_fingerprint': manifest.fingerprint,
         'checkpoint': _CHECKPOINT.value,
         'step': checkpoints.step_of(_MODEL_DIR.value, _CHECKPOINT.value),
-        **evaluation.to_json(figures, run.label_map),
+        **evaluator.to_json(figures, run.label_map),
     }
     path = os.path.join(_MODEL_DIR.value, config.EVALUATION_DIR, f'{_SPLIT.value}.json')
-    durable_files.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode())
-    print(evaluation.table(figures, run.label_map))
+    atomic.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode())
+    print(evaluator.table(figures, run.label_map))
     print(f'\nwritten to {path}')
 
 

@@ -39,13 +39,13 @@ def main(argv: list[str]) -> None:
         raise errors.UserError('--format=onnx needs tf2onnx, which is not installed: pip install tf2onnx onnx')
     trainer.start_tensorflow()
     trainer.load_tensorflow()
-    from trainer import exporting  # Loads TensorFlow, which takes seconds.
+    from trainer.inference import exporters  # Loads TensorFlow, which takes seconds.
 
     try:
-        exporting.export(_MODEL_DIR.value, _FORMAT.value, output_dir)
+        exporters.export(_MODEL_DIR.value, _FORMAT.value, output_dir)
     except OSError as error:
         raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
-    print(f'{_FORMAT.value}: {output_dir}; the names of its ids: {os.path.join(output_dir, exporting.LABEL_MAP_FILE)}')
+    print(f'{_FORMAT.value}: {output_dir}; the names of its ids: {os.path.join(output_dir, exporters.LABEL_MAP_FILE)}')
 
 
 if __name__ == '__main__':

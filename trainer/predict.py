@@ -13,7 +13,8 @@ from absl import flags
 
 import trainer
 from seg_pipeline import command_line, errors
-from trainer import config, photos
+from trainer import config
+from trainer.inference import photos
 
 _NAMED_FAILURES = 5
 
@@ -37,11 +38,12 @@ def main(argv: list[str]) -> None:
     output_dir = _OUTPUT_DIR.value
     trainer.start_tensorflow()
     trainer.load_tensorflow()
-    from trainer import checkpoints, inference, prediction  # These load TensorFlow, which takes seconds.
+    from trainer.inference import pictures, predictor
+    from trainer.training import checkpoints  # These load TensorFlow, which takes seconds.
 
     model, run = checkpoints.load_for_inference(_MODEL_DIR.value)
     try:
-        failures = prediction.predict(found, inference.Predictor(model), run, output_dir, _BATCH_SIZE.value)
+        failures = pictures.predict(found, predictor.Predictor(model), run, output_dir, _BATCH_SIZE.value)
     except OSError as error:
         raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
     print(f'{len(found) - len(failures)} photos: ids in {output_dir}/masks, overlays in {output_dir}/overlays,')

@@ -12,8 +12,9 @@ from absl import flags
 
 import trainer
 from seg_pipeline import command_line, errors
-from seg_pipeline import manifest as manifest_lib
-from trainer import config, encoder_weights, encoders, recipes
+from seg_pipeline.dataset import manifest as manifest_lib
+from trainer import config, recipes
+from trainer.models import encoder_weights, encoders
 
 _RECIPE = config.Recipe()
 _EXECUTION = config.Execution()
@@ -100,7 +101,8 @@ def _train(
     run: config.RunConfig, execution: config.Execution, manifest: manifest_lib.Manifest, weights: str | None
 ) -> int | None:
     trainer.load_tensorflow()
-    from trainer import checkpoints, interruption, loop, strategy  # These load TensorFlow, which takes seconds.
+    from trainer import strategy  # These load TensorFlow, which takes seconds.
+    from trainer.training import checkpoints, loop, stop_signal
 
     devices = strategy.make(execution.strategy, execution.virtual_devices)
     strategy.check_batch_size(run.recipe.batch_size, devices)
@@ -111,7 +113,7 @@ def _train(
     load_encoder = functools.partial(encoder_weights.load, path=weights) if weights else None
     state = checkpoints.create_state(run, devices, load_encoder)
     config.write(_MODEL_DIR.value, run)
-    with interruption.Interruption() as stop:
+    with stop_signal.Interruption() as stop:
         training = loop.Loop(
             run=run,
             execution=execution,
@@ -131,9 +133,9 @@ def _train(
 
 def _finish(best_mean_iou: float) -> None:
     """Draws the curves and says what to do next."""
-    from trainer import report
+    from trainer.report import curves
 
-    print(f'curves: {report.draw_curves(_MODEL_DIR.value)}')
+    print(f'curves: {curves.draw_curves(_MODEL_DIR.value)}')
     if best_mean_iou >= 0:
         print(f'best validation mean IoU: {best_mean_iou:.4f}')
     model_dir = _MODEL_DIR.value

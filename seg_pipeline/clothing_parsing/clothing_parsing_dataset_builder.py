@@ -14,19 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from seg_pipeline import (
-    errors,
-    images,
-    label_map,
-    pairing,
-    preparation,
-    rejects,
-    remapping,
-    splits,
-    tfds_metadata,
-)
+from seg_pipeline import errors
+from seg_pipeline.building import preparation
+from seg_pipeline.building.preparation import Preparation
 from seg_pipeline.clothing_parsing import source
-from seg_pipeline.preparation import Preparation
+from seg_pipeline.dataset import tfds_metadata
+from seg_pipeline.imaging import images, rejects
+from seg_pipeline.labels import label_map, remapping
+from seg_pipeline.planning import pairing, splits
 
 if TYPE_CHECKING:
     import apache_beam as beam

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from seg_pipeline import manifest
+from seg_pipeline.dataset import manifest
 from tests import fake_data
 
 gcs = pytest.importorskip('google.cloud.storage')

@@ -14,8 +14,9 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import inputs, prepare_dataset
-from seg_pipeline import errors, integrity, manifest
+from seg_pipeline import errors
 from seg_pipeline.clothing_parsing import source
+from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data
 
 scipy_io = pytest.importorskip('scipy.io')

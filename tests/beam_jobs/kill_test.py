@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from seg_pipeline import integrity
+from seg_pipeline.dataset import integrity
 from tests import fake_data
 
 MOMENTS = int(os.environ.get('KILL_MOMENTS', '4'))

@@ -15,7 +15,9 @@ from absl.testing import flagsaver
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import prepare_dataset
-from seg_pipeline import errors, integrity, manifest, object_commit, storage
+from seg_pipeline import errors, storage
+from seg_pipeline.building import object_commit
+from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data, hdfs_server, s3_server
 
 _PLACE = 'out/clothing_parsing/16x24'

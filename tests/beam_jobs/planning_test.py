@@ -12,7 +12,9 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
-from seg_pipeline import errors, manifest, preparation
+from seg_pipeline import errors
+from seg_pipeline.building import preparation
+from seg_pipeline.dataset import manifest
 from tests import fake_data
 
 

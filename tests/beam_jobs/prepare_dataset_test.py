@@ -16,7 +16,11 @@ from absl import flags
 from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
-from seg_pipeline import errors, integrity, label_map, manifest, preparation, rejects, resizing
+from seg_pipeline import errors
+from seg_pipeline.building import preparation
+from seg_pipeline.dataset import integrity, manifest
+from seg_pipeline.imaging import rejects, resizing
+from seg_pipeline.labels import label_map
 from tests import fake_data
 
 _IN_MEMORY = ('--direct_num_workers=1', '--direct_running_mode=in_memory')

@@ -2,9 +2,10 @@ import io
 import pathlib
 
 from beam_jobs import progress
-from seg_pipeline import preparation, sharding
-from seg_pipeline.label_map import LabelMap
-from seg_pipeline.pairing import Pair
+from seg_pipeline.building import preparation
+from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.planning import sharding
+from seg_pipeline.planning.pairing import Pair
 
 
 def test_counts_the_markers_of_this_plan(tmp_path):

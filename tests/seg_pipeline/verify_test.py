@@ -9,7 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, examples, images, integrity, manifest, records
+from seg_pipeline import errors, records
+from seg_pipeline.dataset import integrity, manifest
+from seg_pipeline.imaging import images
+from seg_pipeline.records import example_proto, tfrecord
+from seg_pipeline.storage import checksums
 from tests import fake_data
 
 
@@ -80,7 +84,7 @@ def test_contents_are_checked_beyond_the_checksums(dataset_dir):
     data = (pathlib.Path(foreign) / shard.name).read_bytes()
     shutil.rmtree(dataset_dir / 'other')
     path.write_bytes(data)
-    digest = manifest.digest(str(path))
+    digest = checksums.digest(str(path))
     shards = (
         manifest.Shard(
             shard.name, shard.split, shard.num_records + 1, digest.num_bytes, 0, hashlib.sha256(data).hexdigest()
@@ -107,12 +111,12 @@ def test_shapes_and_ids_of_a_record_are_checked(dataset_dir, feature, array, mes
     found = manifest.read(str(dataset_dir))
     shard = found.shards[0]
     path = dataset_dir / shard.name
-    features = [examples.parse(payload.data) for payload in records.read_payloads(str(path))]
+    features = [example_proto.parse(payload.data) for payload in records.read_payloads(str(path))]
     features[0][feature] = [images.encode_png(array)]
     with open(path, 'wb') as file:
-        writer = records.Writer(file)
+        writer = tfrecord.Writer(file)
         for found_features in features:
-            writer.write(examples.serialize({name: value for name, (value,) in found_features.items()}))
+            writer.write(example_proto.serialize({name: value for name, (value,) in found_features.items()}))
     mended = dataclasses.replace(shard, num_bytes=writer.num_bytes, sha256=writer.sha256)
     shards = (mended, *found.shards[1:])
     (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).to_bytes())

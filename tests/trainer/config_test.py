@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from seg_pipeline import errors, label_map, masks, remapping
+from seg_pipeline import errors
+from seg_pipeline.imaging import masks
+from seg_pipeline.labels import label_map, remapping
 from trainer import config
 
 DATA = config.Data('clothing_parsing', 'f' * 64, (32, 64), label_map.LabelMap.default(('background', 'shirt')))

@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from seg_pipeline.label_map import LabelMap
-from trainer import checkpoints, config
+from seg_pipeline.labels.label_map import LabelMap
+from trainer import config
+from trainer.training import checkpoints
 
 IMAGE_SIZE = (32, 32)
 LABELS = LabelMap.default(('background', 'hat', 'coat', 'shoes'))

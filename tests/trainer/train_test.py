@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from seg_pipeline import manifest
+from seg_pipeline.dataset import manifest
 from tests import fake_data
-from trainer import checkpoints, config
+from trainer import config
+from trainer.training import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ('--encoder=tiny', '--encoder_weights=none', '--batch_size=4', '--frozen_epochs=0')

@@ -13,10 +13,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 import seg_pipeline.clothing_parsing  # registers the builder
-from seg_pipeline import errors, label_map, tfds_metadata
+from seg_pipeline import errors
 from seg_pipeline.clothing_parsing import clothing_parsing_dataset_builder as builder_lib
 from seg_pipeline.clothing_parsing import source
-from seg_pipeline.figures import pair_set
+from seg_pipeline.dataset import tfds_metadata
+from seg_pipeline.labels import label_map
+from seg_pipeline.synthetic import pair_set
 from tests import fake_data
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]

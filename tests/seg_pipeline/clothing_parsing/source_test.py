@@ -12,8 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline import errors, label_map, masks, pairing
+from seg_pipeline import errors
 from seg_pipeline.clothing_parsing import source
+from seg_pipeline.imaging import masks
+from seg_pipeline.labels import label_map
+from seg_pipeline.planning import pairing
 
 # The real photos are no part of the repository; they may lie beside it.
 _SHARED = pathlib.Path(__file__).resolve().parents[4] / 'shared' / 'ccp'

@@ -1,0 +1,187 @@
+"""The pictures of the card: which records to show, and as what."""
+
+import base64
+import dataclasses
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from seg_pipeline import records
+from seg_pipeline.imaging import resizing
+from seg_pipeline.records import example_proto
+
+DEFAULT_LIMIT = 24
+_LONGER_SIDE = 256  # of a picture in the card, in pixels; smaller records stay as they are
+_JPEG_QUALITY = 85
+# Of duplicates, enough to judge whether they are such.
+_SHOWN_GROUPS, _SHOWN_MEMBERS, _SMALL_SIDE = 24, 4, 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One record as the card shows it.
+
+    Attributes:
+        key: the pair's key.
+        split: its split.
+        photo: the image, JPEG.
+        mask: (height, width) uint8 ids, of the photo's size.
+        proportions: height and width in which to show it.
+        chosen_for: the class for whose sake it was chosen, if for one.
+    """
+
+    key: str
+    split: str
+    photo: bytes
+    mask: np.ndarray
+    proportions: tuple[int, int]
+    chosen_for: int | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids in the mask, in order."""
+        return np.unique(self.mask).tolist()
+
+
+def choose(
+    dataset_dir: str,
+    lines: Iterable[Mapping[str, Any]],
+    classes: Sequence[Mapping[str, Any]],
+    *,
+    limit: int = DEFAULT_LIMIT,
+    proportions: str = 'source',
+) -> tuple[Picture, ...]:
+    """Chooses records that show as many classes as possible, the rarest first, and reads those alone.
+
+    From the class in the fewest images to that in the most, each class that no picture shows yet gets the record where
+    it has the most pixels. Places that are left go to records at even distances in the data set.
+
+    Args:
+        dataset_dir: where the shards are.
+        lines: the lines of `records.jsonl`, iterated more than once.
+        classes: the rows `classes` of `SplitStatistics.result` over all splits.
+        limit: how many pictures.
+        proportions: `source` to show records in the proportions of their sources, `stored` in their own.
+
+    Returns:
+        At most `limit` pictures; equal arguments give equal ones.
+
+    Raises:
+        DamagedRecordError: if one of the records is damaged.
+        OSError: if a shard cannot be read.
+    """
+    by_key = _find(lines, {row['largest_in'] for row in classes})
+    chosen: dict[str, Picture] = {}
+    shown: set[int] = set()
+    for row in sorted(classes, key=lambda row: (row['images'], row['id'])):
+        key = row['largest_in']
+        if key in by_key and row['id'] not in shown and key not in chosen and len(chosen) < limit:
+            chosen[key] = read(dataset_dir, by_key[key], proportions=proportions, chosen_for=row['id'])
+            shown.update(chosen[key].ids)
+    others = list(_spread([line['key'] for line in lines if line['key'] not in chosen], limit - len(chosen)))
+    by_key = _find(lines, others)
+    for key in others:
+        chosen[key] = read(dataset_dir, by_key[key], proportions=proportions)
+    return tuple(chosen.values())
+
+
+def of_duplicates(
+    dataset_dir: str,
+    lines: Iterable[Mapping[str, Any]],
+    groups: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    proportions: str = 'source',
+) -> dict[str, Picture]:
+    """Small pictures, by key, of the first members of the first groups.
+
+    Args:
+        dataset_dir: where the shards are.
+        lines: the lines of `records.jsonl`, iterated more than once.
+        groups: what `duplicates.json` holds.
+        proportions: see `choose`.
+
+    Raises:
+        DamagedRecordError: if one of the records is damaged.
+        OSError: if a shard cannot be read.
+    """
+    wanted = {member['key'] for group in groups[:_SHOWN_GROUPS] for member in group[:_SHOWN_MEMBERS]}
+    return {
+        key: read(dataset_dir, line, longer_side=_SMALL_SIDE, proportions=proportions)
+        for key, line in _find(lines, wanted).items()
+    }
+
+
+def _find(lines: Iterable[Mapping[str, Any]], keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """The lines of some keys; of all the others, which may be millions, none is held."""
+    return {line['key']: line for line in lines if line['key'] in keys}
+
+
+def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
+    count = min(count, len(keys))
+    return (keys[(2 * i + 1) * len(keys) // (2 * count)] for i in range(count))
+
+
+def read(
+    dataset_dir: str,
+    line: Mapping[str, Any],
+    *,
+    longer_side: int = _LONGER_SIDE,
+    proportions: str = 'source',
+    chosen_for: int | None = None,
+) -> Picture:
+    """Reads one record as a picture.
+
+    Args:
+        dataset_dir: where the shards are.
+        line: its line of `records.jsonl`.
+        longer_side: of the picture, in pixels; a smaller record stays as it is.
+        proportions: see `choose`.
+        chosen_for: see `Picture`.
+
+    Raises:
+        DamagedRecordError: if it is damaged.
+        OSError: if the shard cannot be read.
+    """
+    (record,) = records.read_some(os.path.join(dataset_dir, line['shard']), [line['index']])
+    height, width = record.mask.shape
+    scale = min(1.0, longer_side / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return Picture(
+        key=line['key'],
+        split=line['split'],
+        photo=_jpeg(resizing.resize_image(record.image, size)),
+        mask=resizing.resize_mask(record.mask, size),
+        proportions=record.original_size if proportions == 'source' else (height, width),
+        chosen_for=chosen_for,
+    )
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    done, data = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise ValueError(f'an image of shape {image.shape} cannot be encoded')
+    return data.tobytes()
+
+
+def encode_runs(mask: np.ndarray) -> str:
+    """A mask as text for the page's script: base64 of runs in row order.
+
+    Not a PNG, because browsers that guard against fingerprinting falsify the pixels that a script reads from images.
+
+    Args:
+        mask: (H, W) uint8 ids.
+
+    Returns:
+        Base64 of, for each run of one id, the id as one byte and the run's length as an LEB128 integer.
+    """
+    ids = mask.ravel()
+    starts = np.flatnonzero(np.diff(ids, prepend=-1 - ids[:1].astype(int)))
+    lengths = np.diff(starts, append=ids.size)
+    data = bytearray()
+    for number, length in zip(ids[starts].tolist(), lengths.tolist(), strict=True):
+        data.append(number)
+        data += example_proto.varint(length)
+    return base64.b64encode(data).decode()

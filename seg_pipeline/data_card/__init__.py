@@ -1,1 +1,0 @@
-"""The data set card: one HTML page that shows what is in a data set, how it was made and what to beware of."""

@@ -1,0 +1,197 @@
+"""What was made from what: the file that lets anyone prove that a data set is whole.
+
+`manifest.json` names every other file of the data set with its size and SHA-256, and carries its own.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from seg_pipeline import errors, storage
+from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.storage import checksums
+from seg_pipeline.storage.checksums import FileDigest
+
+FILE_NAME = 'manifest.json'
+RECORDS_FILE = 'records.jsonl'
+STATISTICS_FILE = 'statistics.json'
+DUPLICATES_FILE = 'duplicates.json'
+REJECTED_FILE = 'rejected.jsonl'
+CARD_FILE = 'report/index.html'
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFRecord file.
+
+    Attributes:
+        name: its file name.
+        split: the split that it belongs to.
+        num_records: how many records it holds.
+        num_bytes: its size.
+        payload_bytes: its size without the framing of the records, as TFDS counts.
+        sha256: of the whole file, in hex.
+    """
+
+    name: str
+    split: str
+    num_records: int
+    num_bytes: int
+    payload_bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The contents of `manifest.json`.
+
+    Attributes:
+        dataset_name: the TFDS name.
+        config_name: the TFDS config, `<height>x<width>`.
+        version: the TFDS version.
+        fingerprint: hex digest of the contents of all inputs and of every option that decides bytes.
+        options: those options.
+        library_versions: the versions of the libraries that decide bytes.
+        label_map: the classes of the masks as stored.
+        shards: all shards, ordered by name.
+        files: every other file, by its path relative to the data set.
+    """
+
+    dataset_name: str
+    config_name: str
+    version: str
+    fingerprint: str
+    options: dict[str, Any]
+    library_versions: dict[str, str]
+    label_map: LabelMap
+    shards: tuple[Shard, ...]
+    files: dict[str, FileDigest]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of every image and mask in the records."""
+        height, width = self.options['image_size']
+        return height, width
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits, in the order of their first shards."""
+        return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    def split_shards(self, split: str) -> tuple[Shard, ...]:
+        """The shards of a split, in order.
+
+        Raises:
+            UserError: if there is no such split.
+        """
+        shards = tuple(shard for shard in self.shards if shard.split == split)
+        if not shards:
+            raise errors.UserError(
+                f'no split {split!r} in data set {self.dataset_name}; its splits are {", ".join(self.split_names)}'
+            )
+        return shards
+
+    def num_records(self, split: str) -> int:
+        """How many records a split has. Raises `UserError` if there is no such split."""
+        return sum(shard.num_records for shard in self.split_shards(split))
+
+    def shard_paths(self, dataset_dir: str, split: str) -> list[str]:
+        """The paths of a split's shards, in order. Raises `UserError` if there is no such split."""
+        return [os.path.join(dataset_dir, shard.name) for shard in self.split_shards(split)]
+
+    def to_bytes(self) -> bytes:
+        """The one and only text of this manifest: sorted keys, its own digest among them."""
+        value = {**dataclasses.asdict(self), 'label_map': self.label_map.to_json(), 'schema_version': SCHEMA_VERSION}
+        value['manifest_sha256'] = hashlib.sha256(canonical_json(value)).hexdigest()
+        return canonical_json(value)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> 'Manifest':
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ValueError: if a single byte differs from what `to_bytes` writes.
+        """
+        value = json.loads(data)
+        if not isinstance(value, dict) or value.pop('schema_version', None) != SCHEMA_VERSION:
+            raise ValueError(f'not a manifest of schema version {SCHEMA_VERSION}')
+        value.pop('manifest_sha256', None)
+        result = cls(
+            **{
+                **value,
+                'label_map': LabelMap.from_json(value['label_map']),
+                'shards': tuple(Shard(**shard) for shard in value['shards']),
+                'files': {name: FileDigest(**digest) for name, digest in value['files'].items()},
+            }
+        )
+        if result.to_bytes() != data:
+            raise ValueError('the text contradicts its own checksum manifest_sha256')
+        return result
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON text that depends on the value alone: sorted keys, two spaces, a newline at the end, UTF-8."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + '\n').encode()
+
+
+def is_taken(dataset_dir: str) -> bool:
+    """Whether there is something where a data set goes; on an object store, which has no directories, a manifest."""
+    # A directory is taken as soon as it is there, whatever it holds: nothing of anyone else is written over.
+    return storage.exists(dataset_dir if storage.has_directories(dataset_dir) else os.path.join(dataset_dir, FILE_NAME))
+
+
+def read(dataset_dir: str) -> Manifest:
+    """Reads the manifest of a data set.
+
+    Args:
+        dataset_dir: the directory that prepare_dataset printed last.
+
+    Raises:
+        UserError: if it is no data set, or its manifest was altered.
+    """
+    path = os.path.join(dataset_dir, FILE_NAME)
+    try:
+        data = storage.read_bytes(path)
+    except OSError as error:
+        raise errors.UserError(
+            f'{dataset_dir}: no data set: {FILE_NAME}: {error.strerror}; '
+            'give the directory that prepare_dataset printed last'
+        ) from error
+    try:
+        return Manifest.from_bytes(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
+
+
+def read_lines(dataset_dir: str, name: str) -> list[dict[str, Any]]:
+    """Reads a file of JSON lines of a data set: `RECORDS_FILE` or `REJECTED_FILE`.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    path = os.path.join(dataset_dir, name)
+    try:
+        return [json.loads(line) for line in storage.read_bytes(path).splitlines()]
+    except (OSError, ValueError) as error:
+        raise errors.UserError(f'{path}: damaged: {error}') from error
+
+
+def shard_problem(dataset_dir: str, shard: Shard) -> str | None:
+    """What is wrong with a shard file as a whole: one line with both values, None if nothing is."""
+    return checksums.problem(os.path.join(dataset_dir, shard.name), FileDigest(shard.num_bytes, shard.sha256))
+
+
+def check_shards(dataset_dir: str, manifest: Manifest, splits: Iterable[str]) -> None:
+    """Compares the shards of some splits with the manifest, size and SHA-256.
+
+    Raises:
+        UserError: naming the first shard that differs, with both values.
+    """
+    for split in splits:
+        for shard in manifest.split_shards(split):
+            if problem := shard_problem(dataset_dir, shard):
+                raise errors.UserError(f'{problem}; `python -m seg_pipeline.verify {dataset_dir}` names the records')

@@ -1,0 +1,1 @@
+"""From shards to batches, with TensorFlow: `pipeline` reads, caches, shuffles and batches; `augmentation` draws."""

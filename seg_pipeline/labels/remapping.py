@@ -1,0 +1,159 @@
+"""Other classes than those of the masks on disk: several become one, some are ignored.
+
+A remapping is a file that gives each class, by its name, the group that takes its place:
+
+    # Lines that begin with # are comments.
+    name,group,color
+    null,background,#000000
+    skin,skin,#e0ac69
+    face,skin,
+    blur,ignore,
+
+or the same as JSON, `{"background": ["null"], "skin": ["skin", "face"], "ignore": ["blur"]}`. Groups get the ids 0, 1,
+2, ... in the order in which they first appear; `ignore` is no class: its pixels get the ignored id. The colour of a
+group, if it has one, stands in one of its rows. Every class of the label table must have exactly one group.
+"""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from seg_pipeline import errors
+from seg_pipeline.labels import label_map
+from seg_pipeline.labels.label_map import Color, LabelMap, SourceTable
+
+IGNORE_GROUP = 'ignore'
+
+
+@dataclasses.dataclass(frozen=True)
+class Remapping:
+    """Which id each class of the source gets.
+
+    Attributes:
+        source: the classes of the masks on disk.
+        targets: for each of them, in the order of `source.ids`, its id in the data set or the ignored id.
+    """
+
+    source: SourceTable
+    targets: tuple[int, ...]
+
+    def lookup(self, num_values: int) -> np.ndarray:
+        """The new id of every old one.
+
+        Args:
+            num_values: length of the table, more than any id that is looked up.
+
+        Returns:
+            (num_values,) uint8; the ignored id where there is no class.
+        """
+        table = np.full(num_values, self.source.ignore_id, np.uint8)
+        known = [(old, new) for old, new in zip(self.source.ids, self.targets, strict=True) if old < num_values]
+        for old, new in known:
+            table[old] = new
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON values, for fingerprints and manifests."""
+        source = self.source
+        return {
+            'ids': list(source.ids),
+            'names': list(source.names),
+            'colors': [list(color) for color in source.colors],
+            'ignore_id': source.ignore_id,
+            'targets': list(self.targets),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> 'Remapping':
+        """The inverse of `to_json`."""
+        colors = tuple((red, green, blue) for red, green, blue in value['colors'])
+        source = SourceTable(tuple(value['ids']), tuple(value['names']), colors, value['ignore_id'])
+        return cls(source, tuple(value['targets']))
+
+
+def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
+    """Reads a remapping (`.csv` or `.json`, see above).
+
+    Args:
+        path: the file.
+        source: the classes of the masks on disk.
+
+    Returns:
+        The groups as the classes of the data set, and what leads to them.
+
+    Raises:
+        UserError: if the file is in neither form, names a class that `source` does not have or twice, or has no group
+            for one of its classes.
+    """
+    text = label_map.read_text(path, 'remapping')
+    try:
+        group_of, colors = _parse_json(text) if path.endswith('.json') else _parse_csv(text)
+        _check_complete(group_of, source)
+        return _build(group_of, colors, source)
+    except (ValueError, TypeError, csv.Error) as error:
+        raise errors.UserError(f'remapping {path}: {error}') from error
+
+
+def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith('#')]
+    reader = csv.DictReader(lines, skipinitialspace=True)
+    columns = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = columns
+    if not {'name', 'group'} <= set(columns):
+        raise ValueError(f'the header is {columns}; wanted name,group[,color]')
+    group_of: dict[str, str] = {}
+    colors: dict[str, Color] = {}
+    for row in reader:
+        name, group = (row['name'] or '').strip(), (row['group'] or '').strip()
+        _add(group_of, name, group)
+        if text := (row.get('color') or '').strip():
+            color = label_map.parse_color(text)
+            if colors.setdefault(group, color) != color:
+                raise ValueError(f'group {group!r} has two colours, the second {text} in the row of {name!r}')
+    return group_of, colors
+
+
+def _parse_json(text: str) -> tuple[dict[str, str], dict[str, Color]]:
+    # As pairs: a dict would silently keep the last of two groups of one name.
+    groups = json.loads(text, object_pairs_hook=list)
+    if not isinstance(groups, list) or not all(isinstance(item, tuple) for item in groups):
+        raise ValueError('wanted {"group": ["name", ...], ...}')
+    group_of: dict[str, str] = {}
+    seen = set()
+    for group, names in groups:
+        if group in seen or not isinstance(names, list):
+            raise ValueError(f'group {group!r} ' + ('stands twice' if group in seen else 'has no list of names'))
+        seen.add(group)
+        for name in names:
+            _add(group_of, str(name).strip(), group.strip())
+    return group_of, {}
+
+
+def _add(group_of: dict[str, str], name: str, group: str) -> None:
+    if not name or not group:
+        raise ValueError(f'a row with an empty name or group: {name!r}, {group!r}')
+    if name in group_of:
+        raise ValueError(f'{name!r} stands twice: in {group_of[name]!r} and in {group!r}')
+    group_of[name] = group
+
+
+def _check_complete(group_of: Mapping[str, str], source: SourceTable) -> None:
+    missing = [name for name in source.names if name not in group_of]
+    if missing:
+        raise ValueError(f'no group for {len(missing)} of {len(source.names)} classes: {", ".join(missing)}')
+    unknown = sorted(group_of.keys() - set(source.names))
+    if unknown:
+        raise ValueError(f'{len(unknown)} names that the label table does not have: {", ".join(unknown)}')
+
+
+def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable) -> tuple[LabelMap, Remapping]:
+    groups = tuple(dict.fromkeys(group for group in group_of.values() if group != IGNORE_GROUP))
+    derived = LabelMap.default(groups, source.ignore_id).colors
+    label_map.check_unique_colors({i: colors[group] for i, group in enumerate(groups) if group in colors})
+    labels = LabelMap(groups, tuple(colors.get(g, d) for g, d in zip(groups, derived, strict=True)), source.ignore_id)
+    id_of = {group: i for i, group in enumerate(groups)} | {IGNORE_GROUP: source.ignore_id}
+    return labels, Remapping(source, tuple(id_of[group_of[name]] for name in source.names))

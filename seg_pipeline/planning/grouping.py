@@ -1,0 +1,244 @@
+"""Which pairs must stay on one side: of one person or day by name, byte-identical, or nearly the same photo."""
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent import futures
+
+from seg_pipeline import errors, storage
+from seg_pipeline.imaging import perceptual_hash
+from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.storage import checksums
+
+NEAR_DUPLICATES = ('off', 'group')
+_HEAD_BYTES = 4096  # photos of equal size differ here, or are copies
+_FILES_A_TASK = 32  # a task of a thread costs as much as reading the head of a file
+
+_IDENTICAL = -1  # below every distance: the strongest of links
+
+_REASON = re.compile(r'(?:identical to|near-duplicate of) (.+?)(?: at distance (\d+))?(?:; .*)?')
+
+_File = list[tuple[str, str]]  # its names, each a path and a key
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Link:
+    """Two keys that must not be parted; links order by strength.
+
+    Attributes:
+        distance: of the perceptual hashes, in bits; -1 if the files are the same, byte for byte.
+        key: one of them.
+        other: the other one.
+    """
+
+    distance: int
+    key: str
+    other: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouping:
+    """The groups of a data set; a key without an entry stands for itself.
+
+    Attributes:
+        group_of: the group's name of each key that has one.
+        names: the group that `--group_regex` gives each key.
+        why: for each key that follows another one, what links the two.
+        duplicates: the keys of each set of identical or nearly identical photos.
+    """
+
+    group_of: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    why: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    duplicates: tuple[tuple[str, ...], ...] = ()
+
+
+NO_GROUPS = Grouping()
+
+
+def by_expression(pairs: Iterable[Pair], expression: str) -> dict[str, str]:
+    """Names the group of each pair: the first group of the expression (else the whole match) in the image's path.
+
+    Raises:
+        UserError: if it is no expression, or finds nothing in some path: such a photo could leak.
+    """
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        raise errors.UserError(f'--group_regex={expression}: not a regular expression: {error}') from error
+    found = {pair.key: compiled.search(pair.image) for pair in pairs}
+    names = {key: match.group(1 if compiled.groups else 0) for key, match in found.items() if match}
+    missing = sorted(pair.image for pair in pairs if not names.get(pair.key))
+    if missing:
+        raise errors.UserError(
+            f'--group_regex={expression}: finds no group in {len(missing)} of {len(found)} paths, such as {missing[0]}'
+        )
+    return names
+
+
+def identical_files(root: str, pairs: Iterable[Pair]) -> list[Link]:
+    """Links the pairs whose images are the same, byte for byte.
+
+    Only files of equal size are read: the first 4 KiB, and the whole file where those are equal too. Names of one file
+    (hard or symbolic links) are not read at all. Files that cannot be read are left out.
+    """
+    status = storage.statuses(root)
+    by_size = defaultdict(list)
+    for pair in pairs:
+        if (found := status(pair.image)) is not None:  # else reading it gives the reject with the reason
+            by_size[found.num_bytes].append((found.identity, pair))
+    groups = [_files(root, found) for found in by_size.values() if len(found) > 1]
+    for digest in (_digest_head, _digest_whole):
+        groups = _refine([group for group in groups if len(group) > 1], digest) + [g for g in groups if len(g) == 1]
+    result = []
+    for group in groups:
+        first, *others = sorted(key for names in group for _, key in names)
+        result += [Link(_IDENTICAL, key, first) for key in others]
+    return result
+
+
+def _files(root: str, found: Iterable[tuple[Hashable, Pair]]) -> list[_File]:
+    """The files behind names of one size."""
+    names = defaultdict(list)
+    for identity, pair in found:
+        names[identity].append((os.path.join(root, pair.image), pair.key))
+    return list(names.values())
+
+
+def _refine(groups: list[list[_File]], digest: Callable[[str], Hashable]) -> list[list[_File]]:
+    """Splits each group of files by a digest."""
+    files = [(number, names) for number, group in enumerate(groups) for names in group]
+    tasks = [files[start : start + _FILES_A_TASK] for start in range(0, len(files), _FILES_A_TASK)]
+    parts = defaultdict(list)
+    with futures.ThreadPoolExecutor() as pool:  # reading and hashing leave the interpreter's lock
+        digests = pool.map(lambda task: [digest(names[0][0]) for _, names in task], tasks)
+        for task, values in zip(tasks, digests, strict=True):
+            for (number, names), value in zip(task, values, strict=True):
+                if value is not None:
+                    parts[number, value].append(names)
+    return list(parts.values())
+
+
+def _digest_head(path: str) -> bytes | None:
+    try:
+        return hashlib.sha256(storage.read_head(path, _HEAD_BYTES)).digest()
+    except OSError:
+        return None
+
+
+def _digest_whole(path: str) -> str | None:
+    try:
+        return checksums.digest(path).sha256
+    except OSError:
+        return None
+
+
+def near_duplicates(hashes: Mapping[str, int], max_distance: int = perceptual_hash.DEFAULT_MAX_DISTANCE) -> list[Link]:
+    """Links the keys whose perceptual hashes differ in at most `max_distance` bits."""
+    import numpy as np
+
+    keys = sorted(hashes)
+    array = np.fromiter((hashes[key] for key in keys), np.uint64, len(keys))
+    return [Link(d, keys[j], keys[i]) for i, j, d in perceptual_hash.near_pairs(array, max_distance)]
+
+
+def form(names: Mapping[str, str], links: Sequence[Link]) -> Grouping:
+    """Joins named groups and links: whatever hangs together, however indirectly, is one group.
+
+    A group bears the smallest name of its members, else the smallest key, so that a pair that is added later rarely
+    renames it.
+
+    Args:
+        names: the group of each key, as `by_expression` gives it, or nothing.
+        links: what else must stay together.
+    """
+    tree = _spanning_tree(links)
+    why, duplicates = {}, []
+    parents = _Sets()
+    for key, name in names.items():
+        parents.join(('key', key), ('name', name))
+    for component in _components(tree):
+        first = min(component)
+        duplicates.append(tuple(sorted(component)))
+        why.update(_reasons(tree, first))
+        for key in component:
+            parents.join(('key', key), ('key', first))
+    members = parents.members()
+    label = {root: _label(found) for root, found in members.items()}
+    group_of = {name: label[root] for root, found in members.items() for kind, name in found if kind == 'key'}
+    return Grouping(group_of, names, why, tuple(sorted(duplicates)))
+
+
+def _label(members: Sequence[tuple[str, str]]) -> str:
+    return min([name for kind, name in members if kind == 'name'] or [key for _, key in members])
+
+
+class _Sets:
+    """Disjoint sets of things that are joined pair by pair."""
+
+    def __init__(self) -> None:
+        self._parents: dict[Hashable, Hashable] = {}
+
+    def find(self, item: Hashable) -> Hashable:
+        root = item
+        while (parent := self._parents.setdefault(root, root)) != root:
+            root = parent
+        while item != root:
+            self._parents[item], item = root, self._parents[item]
+        return root
+
+    def join(self, one: Hashable, other: Hashable) -> bool:
+        """Whether the two were apart."""
+        one, other = self.find(one), self.find(other)
+        self._parents[one] = other
+        return one != other
+
+    def members(self) -> dict[Hashable, list]:
+        result = defaultdict(list)
+        for item in list(self._parents):
+            result[self.find(item)].append(item)
+        return result
+
+
+def _spanning_tree(links: Iterable[Link]) -> dict[str, dict[str, int]]:
+    """The strongest links that hold everything together: for each key its neighbours and their distances."""
+    sets = _Sets()
+    tree: dict[str, dict[str, int]] = defaultdict(dict)
+    for link in sorted(links):
+        if sets.join(link.key, link.other):
+            tree[link.key][link.other] = tree[link.other][link.key] = link.distance
+    return tree
+
+
+def _components(tree: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
+    sets = _Sets()
+    for key, neighbours in tree.items():
+        for other in neighbours:
+            sets.join(key, other)
+    return list(sets.members().values())
+
+
+def _reasons(tree: Mapping[str, Mapping[str, int]], first: str) -> dict[str, str]:
+    """Why each key that hangs on `first` does so: its link on the way there."""
+    result: dict[str, str] = {}
+    pending = [first]
+    while pending:
+        key = pending.pop()
+        for other, distance in tree[key].items():
+            if other != first and other not in result:
+                result[other] = _describe(distance, key)
+                pending.append(other)
+    return result
+
+
+def _describe(distance: int, key: str) -> str:
+    return f'identical to {key}' if distance == _IDENTICAL else f'near-duplicate of {key} at distance {distance}'
+
+
+def parse_reason(key: str, reason: str) -> Link | None:
+    """The link that a reason of `Grouping.why` tells of, at the start of a longer text or alone; None if it is none."""
+    found = _REASON.fullmatch(reason)
+    return Link(_IDENTICAL if found[2] is None else int(found[2]), key, found[1]) if found else None

@@ -1,0 +1,94 @@
+"""The shard plan: which pair becomes which record of which shard, fixed before anything is decoded."""
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from seg_pipeline import errors
+from seg_pipeline.planning import splits
+from seg_pipeline.planning.pairing import Pair
+
+PAIRS_PER_SHARD = 100  # by default: small units keep every core busy to the end and make an interrupted job cheap
+MAX_DEFAULT_SHARDS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """One unit of work: the pairs of one shard, in the order of its records.
+
+    Attributes:
+        name: file name of the shard in the data set.
+        split: name of the split.
+        pairs: what goes into it.
+        fingerprint: hex digest of everything that decides the shard's bytes.
+    """
+
+    name: str
+    split: str
+    pairs: tuple[Pair, ...]
+    fingerprint: str = ''
+
+
+def shard_name(dataset_name: str, split: str, index: int, count: int, file_format: str = 'tfrecord') -> str:
+    """The name that TFDS expects: `name-split.tfrecord-00000-of-00008`."""
+    return f'{dataset_name}-{split}.{file_format}-{index:05d}-of-{count:05d}'
+
+
+def parse_counts(text: str, split_names: Iterable[str]) -> dict[str, int]:
+    """Parses `--num_shards=train:8,validation:2`.
+
+    Raises:
+        UserError: if a split is unknown or a count is no positive integer.
+    """
+    known = list(split_names)
+    counts: dict[str, int] = {}
+    for split, value in splits.parse(text, 'num_shards').items() if text else ():
+        if split not in known:
+            raise errors.UserError(f'--num_shards={text}: no split {split!r}; the splits are {", ".join(known)}')
+        if not value.isdigit() or not 1 <= int(value) <= 99999:
+            raise errors.UserError(f'--num_shards={text}: {value!r} shards of {split}; wanted 1 to 99999')
+        counts[split] = int(value)
+    return counts
+
+
+def plan(
+    pairs: Iterable[Pair],
+    split_of: Mapping[str, str],
+    counts: Mapping[str, int],
+    seed: int,
+    dataset_name: str,
+    *,
+    file_format: str = 'tfrecord',
+) -> list[ShardPlan]:
+    """Cuts every split into shards of nearly equal size.
+
+    Args:
+        pairs: all pairs.
+        split_of: the split of each key; a pair whose key is not in it is left out.
+        counts: the number of shards of a split; others get one for each 100 pairs. Never more than a split has pairs.
+        seed: decides the order of the records, together with their keys.
+        dataset_name: first part of the shards' names.
+        file_format: second part of them.
+
+    Returns:
+        The shards, ordered by split and number.
+    """
+    members: dict[str, dict[str, Pair]] = defaultdict(dict)
+    for pair in pairs:
+        if pair.key in split_of:
+            members[split_of[pair.key]][pair.key] = pair
+    plans = []
+    for split, by_key in members.items():
+        keys = splits.order(by_key, seed, 'order')
+        count = min(counts.get(split, default_count(len(keys))), len(keys))
+        for index in range(count):
+            part = keys[index * len(keys) // count : (index + 1) * len(keys) // count]
+            name = shard_name(dataset_name, split, index, count, file_format)
+            plans.append(ShardPlan(name, split, tuple(by_key[key] for key in part)))
+    return sorted(plans, key=lambda shard: shard.name)
+
+
+def default_count(num_pairs: int) -> int:
+    """The number of shards of a split for which none was asked for."""
+    return max(1, min(math.ceil(num_pairs / PAIRS_PER_SHARD), MAX_DEFAULT_SHARDS))

@@ -1,0 +1,225 @@
+"""Which split a pair belongs to: a function of its key (or its group) and the seed, exact in size."""
+
+import hashlib
+import itertools
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from seg_pipeline import errors
+from seg_pipeline.planning.pairing import Pair
+
+
+def parse(text: str, flag: str) -> dict[str, str]:
+    """Parses `train:0.8,validation:0.2` into an ordered mapping of split names to texts.
+
+    Args:
+        text: the flag's value.
+        flag: the flag's name, for messages.
+
+    Raises:
+        UserError: if a part has no colon, or a name is no identifier or stands twice.
+    """
+    result: dict[str, str] = {}
+    for part in text.split(','):
+        name, colon, value = part.strip().partition(':')
+        if not colon or not name.isidentifier() or not value:
+            raise errors.UserError(f'--{flag}={text}: {part!r} is not of the form name:value, as in train:0.8')
+        if name in result:
+            raise errors.UserError(f'--{flag}={text}: split {name!r} stands twice')
+        result[name] = value
+    return result
+
+
+def parse_fractions(text: str) -> dict[str, Fraction]:
+    """Parses `--splits`; the shares must be positive and add up to exactly 1.
+
+    Raises:
+        UserError: otherwise.
+    """
+    shares: dict[str, Fraction] = {}
+    for name, value in parse(text, 'splits').items():
+        try:
+            shares[name] = Fraction(value)
+        except (ValueError, ZeroDivisionError) as error:
+            raise errors.UserError(f'--splits={text}: {value!r} is not a number') from error
+        if shares[name] <= 0:
+            raise errors.UserError(f'--splits={text}: the share of {name} is {value}, and must be positive')
+    total = sum(shares.values())
+    if total != 1:
+        raise errors.UserError(f'--splits={text}: the shares add up to {float(total):g}, and must add up to 1')
+    return shares
+
+
+def sizes(total: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
+    """How many of `total` each split gets, by largest remainder: no size is off its share by 1 or more.
+
+    Every split gets at least one, taken from the largest, while there are as many pairs as splits.
+    """
+    result = {name: int(total * share) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: total * shares[name] - result[name], reverse=True)
+    for name in by_remainder[: total - sum(result.values())]:
+        result[name] += 1
+    for name in shares:
+        if result[name] == 0 and total >= len(shares):
+            largest = max(result, key=lambda other: result[other])
+            result[largest] -= 1
+            result[name] = 1
+    return result
+
+
+def order(keys: Iterable[str], seed: int, purpose: str) -> list[str]:
+    """Orders keys by a hash of (purpose, seed, key): random, the same everywhere, stable when others are added."""
+    return sorted(keys, key=lambda key: (hashlib.sha256(f'{purpose}/{seed}/{key}'.encode()).digest(), key))
+
+
+def assign(
+    keys: Iterable[str],
+    shares: Mapping[str, Fraction],
+    seed: int,
+    groups: Mapping[str, str] | None = None,
+    forced: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Assigns each key to a split.
+
+    The groups are ordered by a hash of their name and the seed, and dealt out in that order until each split has its
+    size. Without groups (each key its own) the sizes are exact; with them, they are as exact as moving a group, or
+    exchanging one for others, can make them. A key's place depends on its own hash and on how many come before it, so
+    that adding pairs moves few.
+
+    Args:
+        keys: the keys of all pairs.
+        shares: the share of each split, adding up to 1.
+        seed: another seed gives another assignment.
+        groups: the group of a key; keys of one group stay on one side. A key without an entry is its own group.
+        forced: the split of groups whose place is not decided here; they count towards its size.
+
+    Returns:
+        The split of each key.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        members[(groups or {}).get(key, key)].append(key)
+    wanted = sizes(sum(map(len, members.values())), shares)
+    free = [group for group in order(members, seed, 'split') if group not in (forced or {})]
+    split_of = {group: split for group, split in (forced or {}).items() if group in members}
+    filled = Counter(dict.fromkeys(wanted, 0))
+    for group, split in split_of.items():
+        filled[split] += len(members[group])
+    counts = {group: len(members[group]) for group in free}
+    dealt = _deal(counts, wanted, filled)
+    split_of |= _level(dealt, counts, wanted, filled)
+    return {key: split_of[group] for group, found in members.items() for key in found}
+
+
+def _deal(counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]) -> dict[str, str]:
+    """Gives each group, in turn, to the first split with room for it, else to the one least over its size."""
+    result = {}
+    for group, count in counts.items():
+        split = next((name for name in wanted if filled[name] + count <= wanted[name]), None)
+        if split is None:
+            split = max(wanted, key=lambda name: wanted[name] - filled[name])
+        filled[split] += count
+        result[group] = split
+    return result
+
+
+def _level(
+    split_of: dict[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
+) -> dict[str, str]:
+    """Moves a group, or exchanges it for others, as long as that brings the sizes nearer to what is wanted.
+
+    One group against several is tried where nothing simpler helps: it moves more.
+
+    Groups of one size are alike here: the last ones in the order of their hashes, at the border, are taken.
+    """
+    result = dict(split_of)
+    while any(filled[split] != wanted[split] for split in wanted) and (
+        change := _best_change(result, counts, wanted, filled) or _exact_change(result, counts, wanted, filled)
+    ):
+        for group, split in change:
+            filled[result[group]] -= counts[group]
+            filled[split] += counts[group]
+            result[group] = split
+    return result
+
+
+def _best_change(
+    split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
+) -> list[tuple[str, str]]:
+    """The groups to move, each with its new split; none if no change helps."""
+    last: dict[str, dict[int, str]] = {split: {} for split in wanted}
+    for group, split in split_of.items():
+        last[split][counts[group]] = group
+    best, best_gain = [], 0
+    for giver, taker in itertools.permutations(wanted, 2):
+        excess, lack = filled[giver] - wanted[giver], wanted[taker] - filled[taker]
+        for there, here in itertools.product(last[giver], [0, *last[taker]]):
+            moved = there - here
+            gain = abs(excess) - abs(excess - moved) + abs(lack) - abs(lack - moved)
+            if moved > 0 and gain > best_gain:
+                back = [(last[taker][here], giver)] if here else []
+                best, best_gain = [(last[giver][there], taker), *back], gain
+    return best
+
+
+def _exact_change(
+    split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
+) -> list[tuple[str, str]]:
+    """One group for several smaller ones, so that one of the two splits gets its size; none if that does not help."""
+    of_size: dict[str, dict[int, list[str]]] = {split: defaultdict(list) for split in wanted}
+    for group, split in split_of.items():
+        of_size[split][counts[group]].append(group)
+    for giver, taker in itertools.permutations(wanted, 2):
+        excess, lack = filled[giver] - wanted[giver], wanted[taker] - filled[taker]
+        for moved in (excess, lack):
+            gain = abs(excess) - abs(excess - moved) + abs(lack) - abs(lack - moved)
+            if moved <= 0 or gain <= 0:
+                continue
+            for there in sorted(size for size in of_size[giver] if size > moved):
+                if back := _adding_up_to(there - moved, of_size[taker]):
+                    return [(of_size[giver][there][-1], taker), *((group, giver) for group in back)]
+    return []
+
+
+def _adding_up_to(total: int, of_size: Mapping[int, list[str]]) -> list[str]:
+    """Groups with so many members together, the largest that fit first; none if those do not add up."""
+    found: list[str] = []
+    for size in sorted(of_size, reverse=True):
+        taken = min(total // size, len(of_size[size]))
+        found += of_size[size][-taken:] if taken else []
+        total -= taken * size
+    return [] if total else found
+
+
+def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Assigns pairs to splits by official lists.
+
+    Args:
+        pairs: all pairs.
+        lists: for each split, names of pairs: a key, the image's path, its file name, or that without suffix.
+
+    Returns:
+        The split of each key that stands in a list; a pair in no list is left out.
+
+    Raises:
+        UserError: if a name fits no pair or several, or a pair stands in two lists.
+    """
+    keys_by_name = defaultdict(set)
+    for pair in pairs:
+        file_name = os.path.basename(pair.image)
+        for name in (pair.key, pair.image, file_name, os.path.splitext(file_name)[0]):
+            keys_by_name[name].add(pair.key)
+    result: dict[str, str] = {}
+    for split, names in lists.items():
+        for name in names:
+            keys = keys_by_name.get(name, ())
+            if len(keys) != 1:
+                raise errors.UserError(
+                    f'--split_files: {name!r} in the list of {split} fits {len(keys)} pairs, not one'
+                )
+            (key,) = keys
+            if result.setdefault(key, split) != split:
+                raise errors.UserError(f'--split_files: {name!r} stands in the lists of {result[key]} and of {split}')
+    return result

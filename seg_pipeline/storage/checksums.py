@@ -1,0 +1,44 @@
+"""Proof of a file's contents: its size and SHA-256."""
+
+import dataclasses
+import hashlib
+
+from seg_pipeline.storage import files
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class FileDigest:
+    """Size in bytes and SHA-256, in hex, of a file."""
+
+    num_bytes: int
+    sha256: str
+
+
+def digest(path: str) -> FileDigest:
+    """Size and SHA-256 of a file of any store, read in blocks of 1 MiB.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    result = hashlib.sha256()
+    num_bytes = 0
+    with files.local_copy(path) as local, open(local, 'rb') as file:
+        while block := file.read(_BLOCK_BYTES):
+            result.update(block)
+            num_bytes += len(block)
+    return FileDigest(num_bytes, result.hexdigest())
+
+
+def problem(path: str, expected: FileDigest) -> str | None:
+    """What is wrong with a file: one line with both values, None if nothing is."""
+    try:
+        found = digest(path)
+    except OSError as error:
+        return f'{path}: {error.strerror}'
+    if found.num_bytes != expected.num_bytes:
+        return f'{path}: has {found.num_bytes} bytes, the manifest says {expected.num_bytes}'
+    if found.sha256 != expected.sha256:
+        return f'{path}: its SHA-256 is {found.sha256}, the manifest says {expected.sha256}'
+    return None

@@ -1,0 +1,97 @@
+"""This disk as a store: paths, directories, and files that appear by a rename."""
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable, Collection, Iterator
+from typing import IO
+
+from seg_pipeline.storage import atomic
+from seg_pipeline.storage.store import Entry, FileTooLargeError
+
+
+class LocalStore:
+    """Files by their path."""
+
+    has_directories = True
+
+    def probe(self, path: str) -> None:
+        pass
+
+    def open(self, path: str) -> IO[bytes]:
+        return open(path, 'rb')
+
+    def read_at_most(self, path: str, limit: int) -> bytes:
+        # Looked at before it is opened: opening a pipe would wait for ever, and a device has no end.
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, 'not a regular file', path)
+        if status.st_size > limit:
+            raise FileTooLargeError(path, status.st_size)
+        with open(path, 'rb') as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:  # it grew meanwhile
+            raise FileTooLargeError(path, len(data))
+        return data
+
+    def replacing(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        return atomic.replacing(path)
+
+    @contextlib.contextmanager
+    def local_copy(self, path: str) -> Iterator[str]:
+        yield path
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def existing(self, directory: str, paths: Collection[str]) -> set[str]:
+        return {path for path in paths if os.path.exists(path)}
+
+    def num_bytes(self, path: str) -> int:
+        return os.stat(path).st_size
+
+    def delete(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def copy(self, source: str, target: str) -> None:
+        with open(source, 'rb') as file, self.replacing(target) as copy:
+            shutil.copyfileobj(file, copy)
+
+    def names(self, root: str, *, hidden: bool) -> Iterator[str]:
+        if not os.path.isdir(root):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
+        # A directory and the real paths of its ancestors. Links to directories are followed, but a link that leads
+        # back to an ancestor would never end.
+        pending = [('', frozenset((os.path.realpath(root),)))]
+        while pending:
+            directory, ancestors = pending.pop()
+            for entry in list(os.scandir(os.path.join(root, directory))):
+                if entry.name.startswith('.') and not hidden:
+                    continue
+                name = f'{directory}/{entry.name}' if directory else entry.name
+                if not _is_directory(entry):
+                    yield name
+                elif (real := os.path.realpath(entry.path)) not in ancestors:
+                    pending.append((name, ancestors | {real}))
+
+    def statuses(self, root: str) -> Callable[[str], Entry | None]:
+        def status(name: str) -> Entry | None:
+            try:
+                found = os.stat(f'{root}/{name}')
+            except OSError:
+                return None
+            if not stat.S_ISREG(found.st_mode):  # a pipe or a device
+                return None
+            return Entry(found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino))
+
+        return status
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere, or to itself: reading it will say so
+        return False

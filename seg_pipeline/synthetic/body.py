@@ -1,0 +1,169 @@
+"""The body below the clothes: its pose, and the outlines that garments are cut from.
+
+Places on the body are (x, y) in heights of the figure: y is 0 at the crown and 1 at the soles, x is 0 in the middle.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from seg_pipeline.synthetic.geometry import ellipse, smooth, tube
+
+LEFT, RIGHT = -1, 1
+_TORSO_Y = (0.155, 0.164, 0.180, 0.250, 0.300, 0.370, 0.450, 0.490, 0.520, 1.0)
+_TORSO_HALF = (0.030, 0.060, 0.093, 0.083, 0.078, 0.063, 0.080, 0.086, 0.086, 0.086)
+_LEG_HALF = (0.047, 0.046, 0.040, 0.031, 0.032, 0.026, 0.018)
+_ARM_HALF = (0.025, 0.026, 0.023, 0.021, 0.019, 0.014)
+HIP, WAIST = 0.485, 0.385
+
+
+@dataclasses.dataclass(frozen=True)
+class Limb:
+    """An arm or a leg: three joints in pixels and the half widths between the first and the last."""
+
+    side: int
+    joints: np.ndarray
+    half_widths: tuple[float, ...]
+    unit: float
+
+    def part(self, start: float, end: float, ease: float = 0.0, flare: float = 0.0) -> np.ndarray:
+        """The outline from `start` to `end` (shares of its length), widened by ease and, towards the end, by flare."""
+        count = len(self.half_widths)
+        # A garment fits more closely at the joint with the trunk than further down.
+        loose = [ease * min(1.0, 0.35 + 1.5 * k / (count - 1)) + flare * k / (count - 1) for k in range(count)]
+        return tube(
+            self.joints, [w + self.unit * more for w, more in zip(self.half_widths, loose, strict=True)], start, end
+        )
+
+    def cap(self, ease: float = 0.0) -> np.ndarray:
+        """The rounding of the first joint, a shoulder."""
+        radius = self.half_widths[0] + self.unit * ease * 0.35
+        return ellipse(self.joints[0], radius, radius)
+
+    @property
+    def end(self) -> np.ndarray:
+        """The wrist or the ankle, (2,) pixels."""
+        return self.joints[-1]
+
+    @property
+    def direction(self) -> np.ndarray:
+        """The unit vector along the last bone."""
+        bone = self.joints[-1] - self.joints[-2]
+        return bone / np.linalg.norm(bone)
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A posed body on a canvas.
+
+    Attributes:
+        origin: (2,) pixels of the crown.
+        unit: pixels in one height of the figure.
+        lean: how far the soles lie to the right of the crown, in heights.
+        sway: how far the hips swing out, in heights.
+        width: breadth of the body relative to the usual.
+        head_tilt: radians.
+        front_leg: index of the leg that is painted last.
+        arms: left and right as the viewer sees them.
+        legs: left and right.
+    """
+
+    origin: np.ndarray
+    unit: float
+    lean: float
+    sway: float
+    width: float
+    head_tilt: float
+    front_leg: int
+    arms: tuple[Limb, ...] = ()
+    legs: tuple[Limb, ...] = ()
+
+    def at(self, x: float, y: float) -> np.ndarray:
+        """The pixel (2,) of a place on the body."""
+        swing = self.sway * np.exp(-(((y - HIP) / 0.2) ** 2))
+        return self.origin + self.unit * np.array([x * self.width + self.lean * y + swing, y])
+
+    def outline(self, places: list[tuple[float, float]], rounds: int = 2) -> np.ndarray:
+        """A rounded polygon through places on the body."""
+        return smooth([self.at(x, y) for x, y in places], rounds=rounds)
+
+    def torso(
+        self, top: float, bottom: float, ease: float = 0.0, flare: float = 0.0, across: tuple[float, float] = (-1, 1)
+    ) -> np.ndarray:
+        """The outline of a garment around the trunk, which may hang down below the hips.
+
+        Args:
+            top: y of its upper edge.
+            bottom: y of its hem.
+            ease: how much wider than the body it is, in heights.
+            flare: how much wider it gets for each height below the waist.
+            across: the part of the breadth it covers, -1 the left outline and 1 the right: (-1, -0.3) is a left front.
+
+        Returns:
+            (N, 2) float64 polygon in pixels.
+        """
+        levels = np.linspace(top, bottom, 30)
+        half = np.interp(levels, _TORSO_Y, _TORSO_HALF)
+        # Ease starts at nothing on the neck, or collars would stand off like plates.
+        half = half + ease * np.clip((levels - 0.155) / 0.03, 0.15, 1) + flare * np.clip(levels - WAIST, 0, None)
+        left = [self.at(across[0] * h, y) for h, y in zip(half, levels, strict=True)]
+        right = [self.at(across[1] * h, y) for h, y in zip(half, levels, strict=True)]
+        hem = self.at(half[-1] * (across[0] + across[1]) / 2, bottom + 0.008)
+        return np.array([*left, hem, *right[::-1]])
+
+
+def sample(rng: np.random.Generator, size: tuple[int, int]) -> Body:
+    """Draws a pose.
+
+    Args:
+        rng: the source of the draw.
+        size: (height, width) of the canvas in pixels.
+
+    Returns:
+        A Body that stands on the lower part of the canvas.
+    """
+    height, width = size
+    unit = height * rng.uniform(0.85, 0.935)
+    soles = height * rng.uniform(0.955, 0.975)
+    origin = np.array([width * rng.uniform(0.42, 0.58), soles - unit])
+    draft = Body(
+        origin=origin,
+        unit=unit,
+        lean=rng.uniform(-0.02, 0.02),
+        sway=rng.uniform(-0.014, 0.014),
+        width=rng.uniform(0.95, 1.12),
+        head_tilt=rng.uniform(-0.16, 0.16),
+        front_leg=int(rng.integers(2)),
+    )
+    arms = _arm(draft, LEFT, rng), _arm(draft, RIGHT, rng)
+    legs = _leg(draft, LEFT, rng), _leg(draft, RIGHT, rng)
+    return dataclasses.replace(draft, arms=arms, legs=legs)
+
+
+def _arm(body: Body, side: int, rng: np.random.Generator) -> Limb:
+    pose = rng.choice(['down', 'hip', 'bent'], p=[0.66, 0.2, 0.14])
+    upper, lower = {
+        'down': (rng.uniform(7, 17), rng.uniform(-7, 10)),
+        'hip': (rng.uniform(30, 42), rng.uniform(-55, -40)),
+        'bent': (rng.uniform(10, 18), rng.uniform(-112, -92)),
+    }[str(pose)]
+    shoulder = body.at(side * 0.076, 0.196)
+    elbow = shoulder + 0.170 * body.unit * _heading(upper, side)
+    wrist = elbow + 0.150 * body.unit * _heading(lower, side)
+    return Limb(side, np.array([shoulder, elbow, wrist]), _scaled(_ARM_HALF, body.unit), body.unit)
+
+
+def _leg(body: Body, side: int, rng: np.random.Generator) -> Limb:
+    hip = body.at(side * 0.043, HIP)
+    knee = hip + 0.245 * body.unit * _heading(rng.uniform(-1.0, 5.0), side)
+    ankle = knee + 0.225 * body.unit * _heading(rng.uniform(-3.5, 3.0), side) * (1, rng.uniform(0.95, 1.0))
+    return Limb(side, np.array([hip, knee, ankle]), _scaled(_LEG_HALF, body.unit), body.unit)
+
+
+def _heading(degrees: float, side: int) -> np.ndarray:
+    """The unit vector that points down, turned outwards by `degrees`."""
+    return np.array([side * np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))])
+
+
+def _scaled(half_widths: tuple[float, ...], unit: float) -> tuple[float, ...]:
+    return tuple(w * unit for w in half_widths)

@@ -1,0 +1,203 @@
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from seg_pipeline.building import preparation, publish, repair
+from seg_pipeline.dataset import integrity, manifest
+from seg_pipeline.labels import label_map, remapping
+from seg_pipeline.planning import sharding
+from seg_pipeline.planning.assignment import Placement
+from seg_pipeline.planning.pairing import Pair
+from tests import fake_data
+
+_COMMAND = "python -m beam_jobs.prepare_dataset --labels='a & b.csv' --seed=0"
+
+
+def _make(root, **options):
+    """A data set with everything that a command puts into one."""
+    source = root / 'source'
+    fake_data.write_pairs(source, num_pairs=8, num_classes=4)
+    (source / 'images' / 'img_0009.png').symlink_to('img_0001.png')
+    (source / 'masks' / 'seg_0009.png').symlink_to('seg_0001.png')
+    (source / 'groups.csv').write_text('name,group\nbackground,background\nclass 1,rest\nclass 2,coat\nclass 3,rest\n')
+    classes, mapping = remapping.read(
+        str(source / 'groups.csv'), label_map.read_source(str(source / 'labels.csv'), ignore_id=255)
+    )
+    job = preparation.Preparation(
+        images=str(source / 'images'),
+        masks=str(source / 'masks'),
+        output_dir=str(root / 'out'),
+        label_map=classes,
+        remapping=mapping,
+        image_size=(16, 12),
+        resize='letterbox',
+        split_options={'seed': 0, 'num_shards': ''},
+        **options,
+    )
+    keys = [f'{n:04d}' for n in range(1, 10)]
+    split_of = {key: 'validation' if key in ('0003', '0004') else 'train' for key in keys}
+    pairs = [Pair(key, f'img_{key}.png', f'seg_{key}.png') for key in keys]
+    plans = sharding.plan(pairs, split_of, {'train': 2}, 0, job.dataset_name, file_format=job.file_format)
+    plans = preparation.with_fingerprints(job, plans)
+    reasons = {key: Placement(split, 'hash') for key, split in split_of.items()}
+    reasons['0009'] = Placement('train', 'identical to 0001; rare class coat', '0001')
+    work = publish.Publication(
+        job,
+        tuple(plan.name for plan in plans),
+        placements=reasons,
+        duplicates=(('0001', '0009'),),
+        command=_COMMAND,
+    )
+    return publish.publish(work, [preparation.write_shard(job, plan) for plan in plans])
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp('made')
+    return root / 'source', pathlib.Path(_make(root))
+
+
+@pytest.fixture
+def source(made, tmp_path):
+    return pathlib.Path(shutil.copytree(made[0], tmp_path / 'source', symlinks=True))
+
+
+@pytest.fixture
+def dataset_dir(made, tmp_path):
+    return pathlib.Path(shutil.copytree(made[1], tmp_path / 'moved' / 'copy'))
+
+
+def _repair(dataset_dir, source):
+    found = repair.repair(str(dataset_dir), str(source / 'images'), str(source / 'masks'))
+    return {outcome.name: outcome.refusal for outcome in found}
+
+
+def _flip(path, position=None):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if position is None else position] ^= 0x20
+    path.write_bytes(data)
+
+
+def _files(dataset_dir):
+    return sorted(path for path in dataset_dir.rglob('*') if path.is_file())
+
+
+def _digests(dataset_dir):
+    return {
+        str(path.relative_to(dataset_dir)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in _files(dataset_dir)
+    }
+
+
+def test_every_file_but_the_sources_of_truth_is_made_again(dataset_dir, source):
+    before = _digests(dataset_dir)
+    kept = {manifest.FILE_NAME, manifest.RECORDS_FILE, manifest.REJECTED_FILE}
+    damaged = sorted(before.keys() - kept)
+    assert {manifest.CARD_FILE, manifest.DUPLICATES_FILE, manifest.STATISTICS_FILE, 'dataset_info.json'} < set(damaged)
+    for name in damaged:
+        _flip(dataset_dir / name, position=20)
+    (dataset_dir / 'features.json').unlink()
+    assert sorted(_repair(dataset_dir, source).items()) == [(name, None) for name in damaged]
+    assert _digests(dataset_dir) == before
+    assert [path.name for path in dataset_dir.parent.iterdir()] == ['copy']  # nothing is left beside it
+    assert _repair(dataset_dir, source) == {}
+
+
+def test_a_card_that_is_gone_with_its_directory_is_made_again_where_no_command_stood_in_it(tmp_path):
+    made = pathlib.Path(fake_data.make_dataset(tmp_path, num_pairs=4, image_size=(8, 8)))
+    shutil.rmtree((made / manifest.CARD_FILE).parent)
+    assert _repair(made, tmp_path / 'source') == {manifest.CARD_FILE: None}
+    assert list(integrity.problems(str(made))) == []
+
+
+def test_a_card_that_is_gone_with_its_command_cannot_be_made_again(dataset_dir, source):
+    (dataset_dir / manifest.CARD_FILE).unlink()
+    (reason,) = _repair(dataset_dir, source).values()
+    assert reason.startswith('made again, it has other contents')
+
+
+def test_only_bad_shards_are_read_again(dataset_dir, source, monkeypatch):
+    before = _digests(dataset_dir)
+    shard = next(dataset_dir.glob('*train*-00001-*'))
+    shard.unlink()
+    read = []
+    original = preparation.decode_pair
+    monkeypatch.setattr(preparation, 'decode_pair', lambda job, pair: read.append(pair.key) or original(job, pair))
+    assert _repair(dataset_dir, source) == {shard.name: None}
+    lines = [json.loads(line) for line in (dataset_dir / manifest.RECORDS_FILE).read_text().splitlines()]
+    assert read == [line['key'] for line in lines if line['shard'] == shard.name]
+    assert _digests(dataset_dir) == before
+
+
+def test_a_changed_source_is_refused_with_both_values(dataset_dir, source):
+    shard = next(dataset_dir.glob('*validation*'))
+    _flip(shard)
+    damaged = shard.read_bytes()
+    image = source / 'images' / 'img_0003.png'
+    was = hashlib.sha256(image.read_bytes()).hexdigest()
+    cv2.imwrite(str(image), np.zeros((48, 40, 3), np.uint8))
+    now = hashlib.sha256(image.read_bytes()).hexdigest()
+    expected = f'{image} has changed: its SHA-256 is {now[:12]} and was {was[:12]}'
+    assert _repair(dataset_dir, source) == {shard.name: expected}
+    image.write_bytes(b'')
+    (refusal,) = _repair(dataset_dir, source).values()
+    assert refusal.startswith('a source is not what it was: ')
+    assert shard.read_bytes() == damaged
+
+
+def test_another_library_is_named(dataset_dir, source, monkeypatch):
+    """It stands for all that makes other bytes of equal sources."""
+    shard = next(dataset_dir.glob('*validation*'))
+    _flip(shard)
+    here = {**preparation.library_versions('tfrecord'), 'opencv': '9.9'}
+    monkeypatch.setattr(preparation, 'library_versions', lambda file_format='tfrecord': here)
+    original = preparation.serialize
+    monkeypatch.setattr(preparation, 'serialize', lambda job, pair, prepared: original(job, pair, prepared) + b' ')
+    (refusal,) = _repair(dataset_dir, source).values()
+    assert refusal.startswith('made again, it has SHA-256 ')
+    assert 'opencv is 9.9 here and was' in refusal
+
+
+@pytest.mark.parametrize('name', [manifest.RECORDS_FILE, manifest.REJECTED_FILE])
+def test_what_nothing_else_holds_is_not_invented(dataset_dir, source, name):
+    with (dataset_dir / name).open('ab') as file:
+        file.write(b' ')
+    _flip(next(dataset_dir.glob('*validation*')))
+    found = _repair(dataset_dir, source)
+    assert found.pop(name) == 'nothing else holds what it says; prepare the data set again'
+    assert list(found.values()) == [f'needs {name}']
+
+
+def test_a_card_without_its_command_is_refused(dataset_dir, source):
+    card = dataset_dir / manifest.CARD_FILE
+    card.write_bytes(card.read_bytes().replace(b'--seed=0', b'--seed=1'))
+    (refusal,) = _repair(dataset_dir, source).values()
+    assert refusal.startswith('made again, it has other contents (its SHA-256 is ')
+
+
+def test_the_command(dataset_dir, source):
+    def run(*arguments):
+        command = [sys.executable, '-m', 'seg_pipeline.verify', str(dataset_dir), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    shard = next(dataset_dir.glob('*validation*'))
+    _flip(shard)
+    sources = [f'--images={source}/images', f'--masks={source}/masks']
+    without = run('--repair')
+    assert (without.returncode, without.stderr) == (2, 'error: --repair needs the sources: --images=DIR --masks=DIR\n')
+    repaired = run('--repair', *sources)
+    assert repaired.returncode == 0, repaired.stderr
+    assert f'{shard.name}: repaired' in repaired.stdout
+    assert repaired.stdout.splitlines()[-1] == f'{dataset_dir}: whole: 9 records in 3 shards'
+    _flip(dataset_dir / manifest.RECORDS_FILE)
+    damaged = run('--repair', *sources)
+    assert damaged.returncode == 1
+    assert f'{manifest.RECORDS_FILE}: not repaired: ' in damaged.stdout
+    assert list(integrity.problems(str(dataset_dir)))

@@ -1,0 +1,173 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+from PIL import Image
+
+from seg_pipeline.imaging import images, rejects
+from seg_pipeline.labels.label_map import LabelMap
+
+_LABELS = LabelMap(('background', 'skin', 'hair'), ((0, 0, 0), (255, 0, 0), (0, 0, 255)))
+
+
+def _noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _smooth(height=20, width=30):
+    """A photo that lossy compression hardly changes."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 8, columns * 6, (rows + columns) * 4], axis=-1).astype(np.uint8)
+
+
+def _encode(array, kind, mode=None, **options):
+    file = io.BytesIO()
+    Image.fromarray(array, mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+def _reject(function, *arguments):
+    with pytest.raises(images.RejectError) as caught:
+        function(*arguments)
+    return caught.value
+
+
+# Photos.
+
+
+@pytest.mark.parametrize(
+    ('kind', 'options', 'tolerance'),
+    [
+        ('PNG', {}, 0),
+        ('BMP', {}, 0),
+        ('TIFF', {'compression': 'tiff_lzw'}, 0),
+        ('WEBP', {'lossless': True}, 0),
+        ('JPEG', {'quality': 100, 'subsampling': 0}, 6),
+    ],
+)
+def test_rgb_photos(kind, options, tolerance):
+    photo = _smooth()
+    found = images.decode_image(_encode(photo, kind, **options), 'x')
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - photo).max() <= tolerance
+
+
+def test_grey_becomes_three_equal_channels():
+    grey = _noise(9, 7)
+    np.testing.assert_array_equal(images.decode_image(_encode(grey, 'PNG'), 'x'), np.dstack([grey] * 3))
+
+
+def test_transparency_is_dropped():
+    photo = _noise(9, 7, 4)
+    np.testing.assert_array_equal(images.decode_image(_encode(photo, 'PNG'), 'x'), photo[..., :3])
+
+
+@pytest.mark.parametrize('kind', ['.png', '.tiff'])
+def test_sixteen_bits_are_cut_to_eight(kind):
+    deep = np.arange(63, dtype=np.uint16).reshape(9, 7) * 1000
+    data = cv2.imencode(kind, deep)[1].tobytes()
+    np.testing.assert_array_equal(images.decode_image(data, 'x'), np.dstack([(deep >> 8).astype(np.uint8)] * 3))
+
+
+def test_cmyk_jpeg():
+    red = Image.new('RGB', (16, 16), (200, 30, 40)).convert('CMYK')
+    file = io.BytesIO()
+    red.save(file, 'JPEG', quality=95)
+    found = images.decode_image(file.getvalue(), 'x')
+    expected = np.asarray(Image.open(file).convert('RGB'))
+    assert np.abs(found.astype(int) - expected).max() <= 3
+    assert np.abs(found.astype(int) - (200, 30, 40)).max() <= 8
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'TIFF', 'PNG', 'WEBP'])
+def test_a_photo_taken_sideways_is_turned_upright(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: turn by 90 degrees clockwise to see it upright
+    photo = _smooth(20, 30)
+    found = images.decode_image(_encode(photo, kind, exif=exif), 'x')
+    assert found.shape == (30, 20, 3)
+    assert np.abs(found.astype(int) - np.rot90(photo, -1)).max() <= 12
+
+
+# Damage.
+
+
+def _cuts(data):
+    """Every chunk or segment boundary, and a few bytes around it."""
+    return sorted(
+        {cut for position in range(0, len(data), max(1, len(data) // 60)) for cut in (position, len(data) - 1)}
+    )
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP'])
+def test_a_file_that_is_cut_off_anywhere_is_rejected(kind):
+    data = _encode(_noise(33, 41, 3), kind)
+    assert images.decode_image(data, 'x').shape == (33, 41, 3)
+    for cut in _cuts(data):
+        assert _reject(images.decode_image, data[:cut], 'x').reason in (
+            rejects.DAMAGED,
+            rejects.UNKNOWN_FORMAT,
+            rejects.EMPTY_FILE,
+        )
+
+
+def test_every_flipped_byte_of_a_png_is_found():
+    data = _encode(_noise(8, 8), 'PNG')
+    for position in range(len(data)):
+        altered = data[:position] + bytes([data[position] ^ 0x04]) + data[position + 1 :]
+        assert _reject(images.decode_image, altered, 'x').reason in (rejects.DAMAGED, rejects.UNKNOWN_FORMAT)
+
+
+def test_a_bomb_is_refused_by_its_header():
+    file = io.BytesIO()
+    Image.new('L', (30000, 30000)).save(file, 'PNG', compress_level=1)
+    error = _reject(images.decode_image, file.getvalue(), 'bomb.png')
+    assert error.reason == rejects.TOO_LARGE
+    assert 'bomb.png: 30000x30000 is 900000000 pixels, more than --max_pixels=100000000' in str(error)
+
+
+def test_as_many_pixels_as_are_allowed():
+    data = _encode(_noise(20, 30, 3), 'PNG')
+    assert images.decode_image(data, 'x', max_pixels=600).shape == (20, 30, 3)
+    assert _reject(images.decode_image, data, 'x', 599).reason == rejects.TOO_LARGE
+
+
+def test_fill_bytes_in_front_of_a_marker_are_part_of_jpeg():
+    data = _encode(_smooth(), 'JPEG')
+    quantization = data.index(b'\xff\xdb')
+    filled = data[:quantization] + b'\xff' * 3 + data[quantization:]
+    np.testing.assert_array_equal(images.decode_image(filled, 'x'), images.decode_image(data, 'x'))
+
+
+@pytest.mark.parametrize('data', [b'GIF89a' + bytes(20), b'hello, world', b'\x00' * 50, b'RIFF1234AVI '])
+def test_other_formats(data):
+    error = _reject(images.decode_image, data, 'x.png')
+    assert error.reason == rejects.UNKNOWN_FORMAT
+    assert repr(data[:8]) in str(error)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    assert _reject(images.read_image, str(tmp_path / 'no.png')).reason == rejects.UNREADABLE
+    assert _reject(images.read_image, str(tmp_path)).reason == rejects.UNREADABLE
+    (tmp_path / 'empty.png').write_bytes(b'')
+    assert _reject(images.read_image, str(tmp_path / 'empty.png')).reason == rejects.EMPTY_FILE
+
+
+# Encoding.
+
+
+@settings(max_examples=30, deadline=None)
+@given(st_numpy.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
+def test_png_keeps_every_value(photo):
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(photo)))), photo)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(photo[..., 0])))), photo[..., 0])
+
+
+def test_jpeg_is_jpeg_in_the_right_order_of_channels():
+    found = Image.open(io.BytesIO(images.encode_image(_smooth(), 'jpeg')))
+    assert found.format == 'JPEG'
+    assert np.abs(np.asarray(found).astype(int) - _smooth()).max() < 12

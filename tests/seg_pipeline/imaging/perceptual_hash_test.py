@@ -1,0 +1,86 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seg_pipeline.imaging import perceptual_hash
+
+
+def _photo(seed, size=(240, 160)):
+    """Soft blobs, as photos have: noise would share nothing with its own thumbnail."""
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 8, 3), dtype=np.uint8)
+    return cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _distance(one, other):
+    return (perceptual_hash.perceptual_hash(one) ^ perceptual_hash.perceptual_hash(other)).bit_count()
+
+
+def _jpeg(image):
+    return cv2.imdecode(cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        _jpeg,
+        lambda image: cv2.resize(image, (77, 131), interpolation=cv2.INTER_AREA),
+        lambda image: np.clip(image.astype(int) + 25, 0, 255).astype(np.uint8),
+        lambda image: cv2.GaussianBlur(image, (0, 0), 2),
+        lambda image: image[2:-2, 1:-1],
+    ],
+)
+def test_a_changed_photo_keeps_most_bits(change):
+    for seed in range(5):
+        assert (
+            _distance(_photo(seed), np.ascontiguousarray(change(_photo(seed)))) <= perceptual_hash.DEFAULT_MAX_DISTANCE
+        )
+
+
+def test_other_photos_are_far():
+    found = [_distance(_photo(a), _photo(b)) for a, b in itertools.combinations(range(20), 2)]
+    assert min(found) > perceptual_hash.DEFAULT_MAX_DISTANCE
+    assert 25 < np.mean(found) < 37  # half of the 63 bits
+
+
+def test_agrees_with_the_transform_in_floating_point():
+    for seed in range(5):
+        grey = cv2.cvtColor(_photo(seed), cv2.COLOR_RGB2GRAY)
+        spectrum = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:8, :8]
+        # OpenCV's transform is orthonormal: its first row and column are smaller by a factor of sqrt 2.
+        spectrum[0] *= np.sqrt(2)
+        spectrum[:, 0] *= np.sqrt(2)
+        expected = (spectrum > np.median(spectrum.ravel()[1:])).ravel()
+        found = perceptual_hash.perceptual_hash(_photo(seed))
+        assert sum((found >> (63 - i) & 1) != expected[i] for i in range(1, 64)) <= 2  # ties at the median
+
+
+def test_flat_photos_share_one_hash():
+    for value in (0, 7, 255):
+        assert perceptual_hash.perceptual_hash(np.full((30, 50, 3), value, np.uint8)) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    base=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12),
+    changed=st.lists(st.tuples(st.integers(0, 11), st.sets(st.integers(0, 63), max_size=12)), max_size=20),
+    max_distance=st.integers(0, 31),
+)
+def test_finds_what_comparing_all_with_all_finds(base, changed, max_distance):
+    values = [*base, *(base[i % len(base)] ^ sum(1 << bit for bit in bits) for i, bits in changed)]
+    found = {(i, j): d for i, j, d in perceptual_hash.near_pairs(np.array(values, np.uint64), max_distance)}
+    expected = {}
+    for i, j in itertools.combinations(range(len(values)), 2):
+        distance = (values[i] ^ values[j]).bit_count()
+        both_first = values.index(values[i]) == i and values.index(values[j]) == j
+        if distance <= max_distance and (both_first or (distance == 0 and values.index(values[j]) == i)):
+            expected[i, j] = distance
+    assert found == expected
+
+
+def test_ten_thousand_copies_are_a_chain_and_not_a_square():
+    found = list(perceptual_hash.near_pairs(np.full(10_000, 5, np.uint64)))
+    assert found == [(0, n, 0) for n in range(1, 10_000)]

@@ -1,0 +1,230 @@
+"""Every kind of bad input gets its reason and a message, and the rest of the data set is made."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from beam_jobs import prepare_dataset
+from seg_pipeline import errors, records
+from seg_pipeline.dataset import integrity, manifest
+from seg_pipeline.imaging import images, masks, rejects
+from seg_pipeline.planning import pairing
+from tests import bad_inputs
+
+_BAD, _GOOD = bad_inputs.bad(), bad_inputs.good()
+_DATASET = 'out/clothing_parsing/32x32'
+# Reasons that a bad file alone does not give; the tests of their names are below and in pairing_test and masks_test.
+_ELSEWHERE = {rejects.NO_KEY, rejects.OUT_OF_MEMORY, rejects.DECODER_FAILED, rejects.AMBIGUOUS_BINARY}
+
+
+def _id(kind):
+    return rejects.one_line(kind.name)
+
+
+# One at a time.
+
+
+@pytest.mark.parametrize('kind', _BAD, ids=_id)
+def test_bad_input_has_its_reason(kind, tmp_path):
+    bad_inputs.write([kind], tmp_path)
+    passed, rejected = bad_inputs.check(tmp_path)
+    assert passed == []
+    assert [reject.reason for reject in rejected] == list(kind.reasons)
+    message = rejected[0].message
+    assert kind.says in message
+    assert len(message.splitlines()) == 1
+    assert '0x7' not in message, 'an address in memory is not stable'
+    names = [pathlib.Path(path).name for path in (rejected[0].image, rejected[0].mask) if path]
+    assert any(rejects.one_line(name) in message for name in names)
+
+
+@pytest.mark.parametrize('kind', _GOOD, ids=_id)
+def test_strange_but_good_input_keeps_its_pixels(kind, tmp_path):
+    bad_inputs.write([kind], tmp_path)
+    passed, rejected = bad_inputs.check(tmp_path)
+    assert rejected == []
+    (pair,) = passed
+    mask = masks.read(str(tmp_path / 'masks' / pair.mask), masks.MaskReader(bad_inputs.LABELS))
+    np.testing.assert_array_equal(mask, bad_inputs.ids())
+    image = images.read_image(str(tmp_path / 'images' / pair.image))
+    assert np.abs(image.astype(int) - bad_inputs.photo()).max() <= 30  # JPEG; the wrong channel order is 150 off
+
+
+def test_there_are_many_kinds_and_every_reason_has_one():
+    assert len(_BAD) >= 40
+    assert len({kind.name for kind in (*_BAD, *_GOOD)}) == len(_BAD) + len(_GOOD)
+    assert {reason for kind in _BAD for reason in kind.reasons} | _ELSEWHERE == set(rejects.EXPLANATIONS)
+
+
+def test_the_bomb_is_a_valid_png_of_a_megabyte():
+    assert 500_000 < len(bad_inputs.bomb()) < 1_500_000
+    with pytest.raises(rejects.RejectError, match='30000x30000 is 900000000 pixels, more than --max_pixels=100000000'):
+        images.decode_image(bad_inputs.bomb(), 'bomb.png')
+
+
+# A decoder that fails in a way that nobody foresaw.
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (MemoryError(), rejects.OUT_OF_MEMORY),
+        (cv2.error('OpenCV: some check (-215)'), rejects.DECODER_FAILED),
+        (ZeroDivisionError('of all things'), rejects.DECODER_FAILED),
+        (RecursionError('too deep'), rejects.DECODER_FAILED),
+    ],
+)
+def test_whatever_a_decoder_raises_is_a_reject(error, reason, tmp_path, monkeypatch):
+    bad_inputs.write(_GOOD[:1], tmp_path)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cv2, 'imdecode', fail)
+    passed, (reject,) = bad_inputs.check(tmp_path)
+    assert passed == []
+    assert reject.reason == reason
+    assert 'plain.png' in reject.message
+
+
+def test_what_ends_a_process_is_no_reject():
+    with pytest.raises(KeyboardInterrupt), rejects.decoding('x'):
+        raise KeyboardInterrupt
+
+
+# Messages.
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('plain, é, 🧥 and \u3000 stay', 'plain, é, 🧥 and \u3000 stay'),
+        ('a\nb\r\tc\x1b[0m', 'a\\nb\\r\\tc\\x1b[0m'),
+        ('a\u2028b\x85c', 'a\\u2028b\\x85c'),
+        ('caf\udce9', 'caf\\udce9'),
+    ],
+)
+def test_one_line(text, expected):
+    assert rejects.one_line(text) == expected
+    assert rejects.Reject('key', rejects.DAMAGED, text).message == expected
+    assert str(rejects.RejectError(rejects.DAMAGED, text)) == expected
+    assert len(expected.splitlines()) == 1
+    expected.encode()
+
+
+def test_unknown_reasons_are_refused():
+    with pytest.raises(ValueError, match="'odd' is no reason code"):
+        rejects.Reject('key', 'odd', '')
+
+
+# All at once, through the job.
+
+
+@pytest.fixture(scope='module')
+def everything(tmp_path_factory):
+    root = tmp_path_factory.mktemp('everything')
+    bad_inputs.write([*_BAD, *_GOOD], root)
+    return root
+
+
+def _arguments(root, *more):
+    return [
+        f'--images={root}/images',
+        f'--masks={root}/masks',
+        f'--labels={root}/labels.csv',
+        f'--output_dir={root}/out',
+        '--image_size=32,32',
+        r'--image_key_regex=(?s)^(.*)\.',
+        r'--mask_key_regex=(?s)^(.*)\.',
+        f'--max_pixels={bad_inputs.MAX_PIXELS}',
+        '--num_shards=train:6,validation:2',
+        *more,
+    ]
+
+
+def _main(root, *more):
+    """The command in this process."""
+    with flagsaver.flagsaver():
+        arguments = _arguments(root, '--direct_num_workers=1', '--direct_running_mode=in_memory', *more)
+        return prepare_dataset.main(flags.FLAGS(['prepare_dataset', *arguments], known_only=True))
+
+
+def _expected():
+    return sorted(reason for kind in _BAD for reason in kind.reasons)
+
+
+def _found(text):
+    """The reasons in what the command printed, and in how many lines."""
+    lines = [line for line in text.splitlines() if line.startswith('rejected ')]
+    return sorted(line.split()[1].rstrip(':') for line in lines)
+
+
+def test_fail_lists_all_of_them_and_publishes_nothing(everything, capfd):
+    with pytest.raises(errors.UserError, match=f'^{len(_expected())} rejected, listed above; nothing was published'):
+        _main(everything)
+    assert _found(capfd.readouterr().err) == _expected()
+    assert not (everything / _DATASET / '1.0.0').exists()
+
+
+def test_a_dry_run_reports_the_same_and_makes_nothing_that_a_reader_takes_for_data(everything, capfd):
+    with pytest.raises(errors.UserError, match=f'^{len(_expected())} rejected, listed above and in .*rejected.jsonl'):
+        _main(everything, '--dry_run', '--output_dir=' + str(everything / 'dry'))
+    captured = capfd.readouterr()
+    assert _found(captured.err) == _expected()
+    directory = pathlib.Path(captured.out.splitlines()[-1])
+    files = sorted(
+        str(path.relative_to(everything / 'dry')) for path in (everything / 'dry').rglob('*') if path.is_file()
+    )
+    place = 'clothing_parsing/32x32/dry_run'
+    assert files == [f'{place}/rejected.jsonl', f'{place}/report/index.html', f'{place}/statistics.json']
+    assert len((directory / 'rejected.jsonl').read_text().splitlines()) == len(_expected())
+    figures = json.loads((directory / 'statistics.json').read_text())
+    assert sum(split['num_records'] for split in figures.values()) == len(_GOOD)
+    with pytest.raises(errors.UserError, match='no data set'):
+        manifest.read(str(directory))
+
+
+def test_reject_publishes_the_rest_and_no_worker_falls(everything):
+    arguments = _arguments(everything, '--on_error=reject', '--direct_num_workers=2')
+    command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    dataset_dir = done.stdout.splitlines()[-1]
+    assert dataset_dir == str(everything / _DATASET / '1.0.0')
+    assert list(integrity.problems(dataset_dir)) == []
+    built = manifest.read(dataset_dir)
+    names = [
+        record.file_name
+        for split in built.split_names
+        for path in built.shard_paths(dataset_dir, split)
+        for record in records.read(path)
+    ]
+    files = pairing.list_files(str(everything / 'images'))
+    assert len(names) == len(_GOOD)
+    assert set(names) <= set(files)
+    assert {'line\nbreak.png', '名前 🧥.png', '-rf *.png'} <= set(names)
+    lines = (pathlib.Path(dataset_dir) / manifest.REJECTED_FILE).read_text(encoding='utf-8').split('\n')
+    rejected = [json.loads(line) for line in lines if line]
+    assert sorted(line['reason'] for line in rejected) == _found(done.stderr) == _expected()
+
+
+def test_a_dry_run_of_good_pairs(tmp_path, capsys):
+    bad_inputs.write(_GOOD[:6], tmp_path)
+    _main(tmp_path, '--dry_run')
+    output = capsys.readouterr().out.splitlines()
+    assert output[-2] == 'dry run: 6 in train, 0 rejected; no data set was made'  # one photo six times
+    assert output[-1] == str(tmp_path / _DATASET / 'dry_run')
+    assert not (tmp_path / _DATASET / '.dry_run').exists()
+
+
+def test_the_table_of_all_kinds_is_up_to_date():
+    table = (pathlib.Path(__file__).parents[3] / 'docs' / 'reject_corpus.md').read_text(encoding='utf-8')
+    for kind in (*_BAD, *_GOOD):
+        assert rejects.one_line(kind.name) in table

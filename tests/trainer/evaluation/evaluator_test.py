@@ -1,0 +1,121 @@
+"""Figures of a split: the same for any batch size and number of replicas; JSON and table."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from seg_pipeline.dataset import manifest
+from seg_pipeline.labels import label_map
+from tests import fake_data
+from trainer import config
+from trainer.evaluation import evaluator, metrics
+from trainer.training import checkpoints
+
+ROOT = pathlib.Path(__file__).parents[3]
+NAMES = ('background', 'shirt', 'hat', 'shoe')
+# Rows are the truth: 8 background, 5 shirt, 1 hat, no shoe, which was answered once.
+FIGURES = metrics.figures(np.array([[6, 1, 0, 1], [2, 3, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]))
+
+
+@pytest.fixture(scope='module')
+def nine(tmp_path_factory):
+    """A data set of 9 validation pairs, and a run whose model answers every class now and then."""
+    root = tmp_path_factory.mktemp('nine')
+    data_dir = fake_data.make_dataset(root / 'data', num_pairs=18, splits='train:0.5,validation:0.5')
+    found = manifest.read(data_dir)
+    assert found.num_records('validation') == 9
+    run = config.RunConfig(
+        config.Recipe(encoder='tiny', encoder_weights='none', epochs=1, frozen_epochs=0, optimizer='sgd'),
+        config.Data.from_manifest(found),
+    )
+    config.write(str(root / 'run'), run)
+    return data_dir, str(root / 'run'), run, found
+
+
+@pytest.fixture(scope='module')
+def saved(nine, one_device):
+    """The run's model, saved, and its logits spread so that no two classes are near a tie."""
+    _, model_dir, run, _ = nine
+    state = checkpoints.create_state(run, one_device, None)
+    head = state.model.get_layer('logits')
+    head.kernel.assign(np.random.default_rng(0).normal(size=head.kernel.shape))
+    checkpoints.Store(model_dir, state, keep=1).save()
+    return state.model
+
+
+def _expected(network, data_dir):
+    """The confusion matrix by a plain loop over the records."""
+    confusion = np.zeros((4, 4), np.int64)
+    for record in fake_data.read_split(data_dir, 'validation'):
+        answer = network(record.image[None]).numpy()[0].argmax(-1)
+        np.add.at(confusion, (record.mask.ravel(), answer.ravel()), 1)
+    return confusion
+
+
+@pytest.mark.parametrize(
+    ('devices', 'batch_size'), [('one_device', 4), ('two_devices', 4), ('one_device', 1), ('two_devices', 32)]
+)
+def test_neither_batch_size_nor_replicas_change_a_figure(nine, saved, request, devices, batch_size):
+    data_dir, model_dir, _, found = nine
+    devices = request.getfixturevalue(devices)
+    with devices.scope():
+        network, _ = checkpoints.load_for_inference(model_dir)
+    made = evaluator.Evaluator(devices, network, data_dir, found, 'validation', batch_size=batch_size)
+    figures, _ = made.run()
+    expected = metrics.figures(_expected(saved, data_dir))
+    assert evaluator.to_json(figures, found.label_map) == evaluator.to_json(expected, found.label_map)
+    again, _ = made.run()
+    np.testing.assert_array_equal(again.support, figures.support)
+
+
+def test_the_command_writes_what_it_prints(nine, saved):
+    data_dir, model_dir, _, _ = nine
+    command = [sys.executable, '-m', 'trainer.evaluate', f'--model_dir={model_dir}', f'--data_dir={data_dir}']
+    command += ['--batch_size=4']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((pathlib.Path(model_dir) / 'evaluation' / 'validation.json').read_text())
+    expected = metrics.figures(_expected(saved, data_dir))
+    assert content['examples'] == 9
+    assert content['pixels'] == 9 * 32 * 32
+    assert [entry['iou'] for entry in content['classes']] == [None if np.isnan(iou) else iou for iou in expected.iou]
+    assert f'pixel accuracy             {expected.pixel_accuracy:.4f}' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--split=test'], "no split 'test'"),
+        (['--model_dir=/nowhere'], '/nowhere is no run of trainer.train'),
+        (['--data_dir=/nowhere'], '/nowhere: no data set'),
+    ],
+)
+def test_mistakes_are_answered_on_one_line(nine, saved, arguments, message):
+    data_dir, model_dir, _, _ = nine
+    command = [sys.executable, '-m', 'trainer.evaluate', f'--model_dir={model_dir}', f'--data_dir={data_dir}']
+    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_json_says_null_where_nothing_is_defined():
+    content = evaluator.to_json(FIGURES, label_map.LabelMap.default(NAMES))
+    shoe = content['classes'][3]
+    assert (shoe['present'], shoe['iou'], shoe['recall'], shoe['predicted']) == (False, None, None, 1)
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content['background_accuracy'] == pytest.approx(8 / 14)
+
+
+def test_table_names_every_class_and_what_is_absent():
+    lines = evaluator.table(FIGURES, label_map.LabelMap.default(NAMES)).splitlines()
+    assert lines[0].split() == ['id', 'class', 'IoU', 'Dice', 'recall', 'support']
+    assert lines[1].split() == ['0', 'background', '0.5455', '0.7059', '0.7500', '8']
+    assert lines[2].split() == ['1', 'shirt', '0.5000', '0.6667', '0.6000', '5']
+    assert lines[4] == '  3  shoe        absent, predicted for 1 pixels'
+    assert '  of background everywhere 0.5714' in lines
+    assert any(line.startswith('mean IoU') and 'over 3 of 4 classes present' in line for line in lines)

@@ -1,0 +1,117 @@
+"""Exported models, run by programs that import nothing of this one, answer what the trained model answers."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from seg_pipeline import errors
+from seg_pipeline.imaging import resizing
+from seg_pipeline.labels.label_map import LabelMap
+from tests.trainer import fake_run
+from trainer.inference import exporters, predictor
+from trainer.training import checkpoints
+
+_SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+photos = np.load(sys.argv[2])
+np.savez(sys.argv[3], **{name: model.serve(photos[name]) for name in photos})
+"""
+
+
+@pytest.fixture(name='model_dir', scope='module')
+def _model_dir(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('run'))
+    fake_run.make(path)
+    return path
+
+
+@pytest.fixture(name='small_images')
+def _small_images():
+    return np.stack([fake_run.photo(*fake_run.IMAGE_SIZE, seed=seed) for seed in range(3)])
+
+
+def test_a_saved_model_takes_photos_of_any_size(tmp_path, model_dir):
+    exporters.export(model_dir, 'saved_model', str(tmp_path / 'out'))
+    photos = {
+        'large': np.stack([fake_run.photo(50, 70, seed=1), fake_run.photo(50, 70, seed=2)]),
+        'small': fake_run.photo(20, 10)[np.newaxis],
+        'exact': fake_run.photo(32, 32)[np.newaxis],
+    }
+    np.savez(tmp_path / 'photos.npz', **photos)
+    files = [str(tmp_path / name) for name in ('out', 'photos.npz', 'ids.npz')]
+    subprocess.run([sys.executable, '-c', _SERVE, *files], check=True, cwd=tmp_path, stderr=subprocess.DEVNULL)
+
+    original = predictor.Predictor(checkpoints.load_for_inference(model_dir)[0])
+    answers = np.load(tmp_path / 'ids.npz')
+    for name, batch in photos.items():
+        assert answers[name].dtype == np.uint8
+        for photo, ids in zip(batch, answers[name], strict=True):
+            logits = original.logits(resizing.resize_image(photo, fake_run.IMAGE_SIZE)[np.newaxis])[0]
+            # A pixel may differ where the two ways of shrinking round differently.
+            assert (original.ids(logits, photo.shape[:2]) != ids).mean() < 0.002
+    assert len(np.unique(answers['large'])) > 1
+
+
+def test_the_label_map_travels_with_the_model(tmp_path, model_dir):
+    exporters.export(model_dir, 'saved_model', str(tmp_path / 'out'))
+
+    assert LabelMap.from_json(json.loads((tmp_path / 'out' / 'label_map.json').read_text())) == fake_run.LABELS
+
+
+def assert_same_logits(logits, model_dir, small_images):
+    expected = checkpoints.load_for_inference(model_dir)[0](small_images).numpy()
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_onnx_answers_the_same_logits(tmp_path, model_dir, small_images):
+    pytest.importorskip('tf2onnx')
+    onnxruntime = pytest.importorskip('onnxruntime')
+    exporters.export(model_dir, 'onnx', str(tmp_path / 'out'))
+    session = onnxruntime.InferenceSession(str(tmp_path / 'out' / 'model.onnx'))
+
+    (logits,) = session.run(['logits'], {'images': small_images})
+    assert_same_logits(logits, model_dir, small_images)
+
+
+def test_litert_answers_the_same_logits(tmp_path, model_dir, small_images):
+    interpreter_lib = pytest.importorskip('ai_edge_litert.interpreter')
+    exporters.export(model_dir, 'litert', str(tmp_path / 'out'))
+    interpreter = interpreter_lib.Interpreter(str(tmp_path / 'out' / 'model.tflite'))
+    (tensor,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(tensor['index'], small_images.shape)
+
+    logits = interpreter.get_signature_runner('serving_default')(images=small_images)['logits']
+    assert_same_logits(logits, model_dir, small_images)
+
+
+def test_nothing_is_left_of_an_export_that_failed(tmp_path, model_dir, monkeypatch):
+    monkeypatch.setattr(exporters.atomic, 'write', lambda *_: (_ for _ in ()).throw(OSError('disk full')))
+
+    with pytest.raises(OSError, match='disk full'):
+        exporters.export(model_dir, 'saved_model', str(tmp_path / 'out'))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(errors.UserError, match='is no run'):
+        exporters.export(str(tmp_path), 'saved_model', str(tmp_path / 'out'))
+
+
+@pytest.mark.parametrize('mistake', ['exists', 'format', 'onnx'])
+def test_a_users_mistake_is_one_line(tmp_path, model_dir, mistake):
+    if mistake == 'onnx' and importlib.util.find_spec('tf2onnx'):
+        pytest.skip('tf2onnx is installed')
+    output_dir = tmp_path if mistake == 'exists' else tmp_path / 'out'
+    file_format = {'exists': 'saved_model', 'format': 'nonsense', 'onnx': 'onnx'}[mistake]
+    command = [sys.executable, '-m', 'trainer.export', f'--model_dir={model_dir}', f'--output_dir={output_dir}']
+    done = subprocess.run([*command, f'--format={file_format}'], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, '', 1)
+    assert {'exists': 'exists', 'format': 'nonsense', 'onnx': 'needs tf2onnx'}[mistake] in done.stderr

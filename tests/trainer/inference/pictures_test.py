@@ -1,0 +1,165 @@
+"""Predictions of a tiny network: what is written, and that it is what the network answers."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seg_pipeline.imaging import images, resizing, visualization
+from tests.trainer import fake_run
+from trainer.inference import photos, pictures, predictor
+from trainer.training import checkpoints
+
+SIZES = ((40, 60), (61, 33), (32, 32), (20, 90), (50, 50))  # more than a panel of four holds
+
+
+@pytest.fixture(name='model_dir', scope='module')
+def _model_dir(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('run'))
+    fake_run.make(path)
+    return path
+
+
+@pytest.fixture(name='photo_dir')
+def _photo_dir(tmp_path):
+    """Photos of many sizes, the last in a subdirectory."""
+    for number, size in enumerate(SIZES):
+        name = f'img_{number}.png' if number < 4 else f'sub/img_{number}.png'
+        write(tmp_path / 'photos' / name, fake_run.photo(*size, seed=number))
+    return tmp_path / 'photos'
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(images.encode_png(array))
+
+
+def predict(model_dir, photo_dir, output_dir, masks=None, batch_size=2):
+    model, run = checkpoints.load_for_inference(model_dir)
+    found = photos.find(str(photo_dir), masks)
+    return pictures.predict(found, predictor.Predictor(model), run, str(output_dir), batch_size)
+
+
+def files(directory):
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob('*') if path.is_file())
+
+
+def test_every_photo_gets_the_networks_answer_at_its_own_size(tmp_path, model_dir, photo_dir):
+    assert predict(model_dir, photo_dir, tmp_path / 'out') == []
+
+    model, _ = checkpoints.load_for_inference(model_dir)
+    seen = set()
+    for photo in photos.find(str(photo_dir)):
+        image = images.read_image(photo.image)
+        logits = model(resizing.resize_image(image, fake_run.IMAGE_SIZE)[np.newaxis])
+        expected = tf.argmax(tf.image.resize(logits, image.shape[:2]), axis=-1)[0].numpy()
+        mask = cv2.imread(f'{tmp_path}/out/masks/{photo.name}.png', cv2.IMREAD_UNCHANGED)
+        overlay = images.read_image(f'{tmp_path}/out/overlays/{photo.name}.png')
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, expected)
+        np.testing.assert_array_equal(overlay, visualization.overlay(image, mask, fake_run.LABELS))
+        seen |= set(mask.flat)
+    assert len(seen) > 1  # it is no constant answer
+
+
+@pytest.mark.parametrize('mode', ['letterbox', 'crop'])
+def test_photos_are_resized_as_the_data_were_and_the_answer_is_put_back(tmp_path, model_dir, photo_dir, mode):
+    model, run = checkpoints.load_for_inference(model_dir)
+    run = dataclasses.replace(run, data=dataclasses.replace(run.data, resize=mode))
+    found = photos.find(str(photo_dir))
+    assert pictures.predict(found, predictor.Predictor(model), run, str(tmp_path), 2) == []
+    for photo in found:
+        image = images.read_image(photo.image)
+        mask = cv2.imread(f'{tmp_path}/masks/{photo.name}.png', cv2.IMREAD_UNCHANGED)
+        height, width = image.shape[:2]
+        side, longest = min(height, width), max(height, width)
+        if mode == 'crop':  # fake_run.IMAGE_SIZE is a square
+            top, left = (height - side) // 2, (width - side) // 2
+            seen = np.s_[top : top + side, left : left + side]
+            logits = model(cv2.resize(image[seen], (32, 32), interpolation=_interpolation(side))[np.newaxis])
+            whole = tf.image.resize(logits, (side, side))
+        else:
+            seen = np.s_[:, :]
+            small = round(32 * height / longest), round(32 * width / longest)
+            top, left = (32 - small[0]) // 2, (32 - small[1]) // 2
+            boxed = np.zeros((32, 32, 3), np.uint8)
+            part = np.s_[top : top + small[0], left : left + small[1]]
+            boxed[part] = cv2.resize(image, small[::-1], interpolation=_interpolation(longest))
+            whole = tf.image.resize(model(boxed[np.newaxis])[(slice(None), *part)], (height, width))
+        expected = np.full((height, width), 255, np.uint8)
+        expected[seen] = tf.argmax(whole, axis=-1)[0]
+        np.testing.assert_array_equal(mask, expected)
+
+
+def _interpolation(side):
+    return cv2.INTER_AREA if side >= 32 else cv2.INTER_LINEAR
+
+
+def test_the_files_are_named_after_the_photos(tmp_path, model_dir, photo_dir):
+    predict(model_dir, photo_dir, tmp_path / 'out')
+
+    names = ['img_0.png', 'img_1.png', 'img_2.png', 'img_3.png', 'sub/img_4.png']
+    pictures = [f'{folder}/{name}' for folder in ('masks', 'overlays') for name in names]
+    assert files(tmp_path / 'out') == [*pictures[:5], *pictures[5:], 'panels/0001.png', 'panels/0002.png']
+
+
+def test_the_batch_size_changes_no_answer(tmp_path, model_dir, photo_dir):
+    for batch_size in (1, 16):
+        predict(model_dir, photo_dir, tmp_path / str(batch_size), batch_size=batch_size)
+
+    for name in files(tmp_path / '1'):
+        assert (tmp_path / '1' / name).read_bytes() == (tmp_path / '16' / name).read_bytes()
+
+
+def test_panels_have_a_column_for_ground_truths(tmp_path, model_dir, photo_dir):
+    truth = np.full(SIZES[0], 3, np.uint8)
+    write(tmp_path / 'truths' / 'img_0.png', truth)
+    predict(model_dir, photo_dir, tmp_path / 'with', masks=str(tmp_path / 'truths'))
+    predict(model_dir, photo_dir, tmp_path / 'without')
+
+    with_truth, without = (images.read_image(f'{tmp_path}/{name}/panels/0001.png') for name in ('with', 'without'))
+    assert with_truth.shape[1] > without.shape[1]
+    assert (with_truth == fake_run.LABELS.colors[3]).all(axis=-1).sum() > 360 * 240  # that truth is all of class 3
+
+
+def test_what_cannot_be_read_is_left_out_and_named(tmp_path, model_dir, photo_dir):
+    (photo_dir / 'img_1.png').write_bytes(b'no image')
+    write(tmp_path / 'truths' / 'img_0.png', np.zeros((3, 4), np.uint8))  # another size
+    write(tmp_path / 'truths' / 'img_2.png', np.full(SIZES[2], 77, np.uint8))  # no such class
+    failures = predict(model_dir, photo_dir, tmp_path / 'out', masks=str(tmp_path / 'truths'))
+
+    assert len(failures) == 3
+    assert 'img_0.png is 3x4, its photo' in failures[0]
+    assert 'img_1.png' in failures[1]
+    assert 'id 77' in failures[2]
+    assert files(tmp_path / 'out' / 'masks') == ['img_3.png', 'sub/img_4.png']
+
+
+def run_command(*arguments):
+    command = [sys.executable, '-m', 'trainer.predict', *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command(tmp_path, model_dir, photo_dir):
+    (photo_dir / 'img_1.png').write_bytes(b'no image')
+    done = run_command(f'--model_dir={model_dir}', f'--images={photo_dir}/*.png', f'--output_dir={tmp_path}/out')
+
+    assert f'3 photos: ids in {tmp_path}/out/masks' in done.stdout
+    assert done.stderr.splitlines()[-1].startswith('error: 1 of 4 photos were left out: ')
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize('mistake', ['no run', 'no match', 'no directory'])
+def test_a_users_mistake_is_one_line(tmp_path, model_dir, photo_dir, mistake):
+    run = tmp_path / 'nowhere' if mistake == 'no run' else model_dir
+    pattern = {'no run': '', 'no match': '/*.gif', 'no directory': '/none'}[mistake]
+    done = run_command(f'--model_dir={run}', f'--images={photo_dir}{pattern}', f'--output_dir={tmp_path}/out')
+
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, '', 1)
+    assert ('is no run of trainer.train' if mistake == 'no run' else 'matches no image') in done.stderr
+    assert not os.path.exists(tmp_path / 'out')

@@ -1,0 +1,88 @@
+"""Every encoder's graph: shapes, preprocessing, alignment. Nothing is trained or downloaded."""
+
+import keras
+import numpy as np
+import pytest
+
+from seg_pipeline import errors
+from trainer.models import encoders
+
+SMALL = ['tiny', 'tiny_bn']
+PUBLISHED = [name for name in encoders.ENCODERS if name not in SMALL]
+
+
+@pytest.mark.parametrize('name', encoders.ENCODERS)
+def test_skips_have_the_strides_at_the_smallest_and_at_an_odd_size(name):
+    for height, width in ((32, 32), (96, 160)):
+        encoder = encoders.build(name, (height, width))
+        sizes = [tuple(skip.shape[1:3]) for skip in encoder.outputs]
+        assert sizes == [(height // stride, width // stride) for stride in encoders.STRIDES]
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_table_has_the_files_that_keras_would_fetch(name, monkeypatch):
+    spec = encoders.ENCODERS[name]
+    asked = {}
+
+    def note(fname, origin, **options):
+        asked.update(name=fname, url=origin, md5=options.get('file_hash'))
+        raise InterruptedError
+
+    monkeypatch.setattr('keras.src.utils.file_utils.get_file', note)
+    with pytest.raises(InterruptedError):
+        getattr(keras.applications, spec.network)(include_top=False, weights='imagenet', input_shape=(224, 224, 3))
+    assert encoders.WeightsFile(**asked) == spec.weights
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_preprocessing_is_inside(name):
+    encoder = encoders.build(name, (32, 32))
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
+    bare = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
+    for given, expected in zip(encoder(images), bare(images / 127.5 - 1), strict=True):
+        np.testing.assert_allclose(given, expected, atol=1e-6)
+
+
+def test_densenet_gets_the_preprocessing_of_its_weights():
+    encoder = encoders.build('densenet121', (32, 32))
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
+    bare = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
+    normalized = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(encoder(images)[0], bare(normalized)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize('name', ['inception_v3', 'nasnet_mobile'])
+def test_padded_encoders_see_every_corner(name):
+    """A change in a corner of the image changes the corner cell of every map, and nothing far from it at stride 2."""
+    encoder = encoders.build(name, (64, 64))
+    gray = np.full((1, 64, 64, 3), 127.5, np.float32)
+    plain = encoder(gray)
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        marked = gray.copy()
+        rows, columns = (slice(0, 4) if end == 0 else slice(-4, None) for end in (row, column))
+        marked[0, rows, columns] = 255
+        change = [np.abs(a - b).max(axis=(0, 3)) for a, b in zip(encoder(marked), plain, strict=True)]
+        assert all(each[row, column] > 0 for each in change)
+        assert np.unravel_index(change[0].argmax(), change[0].shape) in _cells_near(row, column, 32)
+
+
+def _cells_near(row, column, size):
+    rows, columns = (range(0, 4) if end == 0 else range(size - 4, size) for end in (row, column))
+    return [(i, j) for i in rows for j in columns]
+
+
+def test_batch_norm_is_found_and_synchronized():
+    layers = encoders.batch_norm_layers(encoders.build('tiny_bn', (32, 32)))
+    assert len(layers) == 5
+    assert all(layer.synchronized for layer in layers)
+
+
+def test_unknown_encoder_names_the_known_ones():
+    with pytest.raises(errors.UserError, match=r'unknown --encoder=resnet51; known are densenet121, .*tiny_bn'):
+        encoders.check('resnet51', (32, 32))
+
+
+@pytest.mark.parametrize('size', [(33, 32), (32, 48)])
+def test_sizes_that_the_stride_does_not_divide_are_refused(size):
+    with pytest.raises(errors.UserError, match=f'{size[0]}x{size[1]} pixels.*multiples of 32'):
+        encoders.check('densenet121', size)

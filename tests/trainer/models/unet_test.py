@@ -1,0 +1,79 @@
+"""The U-Net's shapes, types, initial weights and what learns in it."""
+
+import keras
+import numpy as np
+import pytest
+
+from trainer.models import unet
+
+
+def test_decoder_is_the_article_s():
+    network = unet.build('tiny', (64, 96), 7)
+    shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in network.layers if layer.name.startswith('up')}
+    for filters, stride in zip((512, 256, 128, 64), (16, 8, 4, 2), strict=True):
+        up = network.get_layer(f'upsample_{filters}')
+        assert shapes[up.name] == (64 // stride, 96 // stride, filters)
+        assert (up.kernel_size, up.strides, up.use_bias) == ((3, 3), (2, 2), False)
+        assert float(np.std(up.kernel)) == pytest.approx(0.02, rel=0.05)
+    skips = [tuple(skip.shape[1:]) for skip in network.get_layer('encoder').outputs]
+    joined = [network.get_layer(f'concatenate_{filters}').output.shape[-1] for filters in (512, 256, 128, 64)]
+    assert joined == [filters + skips[i][-1] for filters, i in ((512, 3), (256, 2), (128, 1), (64, 0))]
+    assert network.output.shape == (None, 64, 96, 7)
+
+
+@pytest.mark.parametrize('mixed_precision', [False, True])
+def test_bytes_and_floats_give_the_same_float32_logits(mixed_precision):
+    policy = keras.config.dtype_policy()
+    network = unet.build('tiny_bn', (32, 64), 5, mixed_precision=mixed_precision)
+    assert keras.config.dtype_policy() == policy
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
+    logits = network(images)
+    assert logits.dtype == 'float32'
+    assert network.get_layer('upsample_64').compute_dtype == ('bfloat16' if mixed_precision else 'float32')
+    assert all(weight.dtype == 'float32' for weight in network.weights)
+    np.testing.assert_array_equal(logits, network(images.astype(np.float32)))
+
+
+@pytest.mark.parametrize('name', ['norm1', 'upsample_64_norm'])
+def test_running_statistics_take_in_what_the_momentum_leaves(name):
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
+    means = {}
+    for momentum in (0.5, 0.75):
+        keras.utils.set_random_seed(0)
+        network = unet.build('tiny_bn', (32, 32), 3, batch_norm_momentum=momentum)
+        network(images, training=True)
+        means[momentum] = _statistics(network, name)  # it began at 0
+    assert np.abs(means[0.5]).max() > 0
+    np.testing.assert_allclose(means[0.5] / 0.5, means[0.75] / 0.25, rtol=1e-5)
+
+
+def test_the_seed_decides_the_weights():
+    weights = []
+    for seed in (0, 0, 1):
+        keras.utils.set_random_seed(seed)
+        weights.append(unet.build('tiny', (32, 32), 3).get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'batch_norm'),
+    [(False, False), (False, True), (True, False), (True, True)],
+)
+def test_what_learns(encoder, batch_norm):
+    network = unet.build('tiny_bn', (32, 32), 3)
+    unet.set_trainable(network, encoder=not encoder, encoder_batch_norm=not batch_norm)
+    unet.set_trainable(network, encoder=encoder, encoder_batch_norm=batch_norm)
+    learning = [variable.path for variable in network.trainable_variables]
+    assert any('conv1' in path for path in learning) == encoder
+    assert any(path.startswith('norm1') for path in learning) == batch_norm
+    assert any('upsample_64_norm' in path for path in learning)
+    before = _statistics(network, 'norm1'), _statistics(network, 'upsample_64_norm')
+    network(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)), training=True)
+    after = _statistics(network, 'norm1'), _statistics(network, 'upsample_64_norm')
+    assert np.array_equal(before[0], after[0]) != batch_norm
+    assert not np.array_equal(before[1], after[1])
+
+
+def _statistics(network, name):
+    return next(w.numpy() for w in network.weights if name in w.path and w.name == 'moving_mean')

@@ -1,0 +1,193 @@
+"""Whole runs in this process: what they leave behind, and that a stopped one ends as if it had not been stopped."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from seg_pipeline import errors
+from seg_pipeline.dataset import manifest
+from tests import fake_data
+from trainer import config
+from trainer.training import checkpoints, loop
+
+RECIPE = config.Recipe(
+    encoder='tiny_bn', encoder_weights='none', batch_size=4, epochs=2, frozen_epochs=1, steps_per_epoch=3
+)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    return fake_data.make_dataset(tmp_path_factory.mktemp('data'), num_pairs=9, splits='train:0.7,validation:0.3')
+
+
+class _Stop:
+    """Requests to stop once it was asked `after` times."""
+
+    def __init__(self, after=None):
+        self._left = after
+
+    @property
+    def requested(self):
+        if self._left is None:
+            return False
+        self._left -= 1
+        return self._left < 0
+
+
+def _run(model_dir, data_dir, devices, recipe=RECIPE, stop=None, **execution):
+    """Trains from the start or the latest checkpoint; returns whether the last epoch is done, and the state."""
+    found = manifest.read(data_dir)
+    run = config.RunConfig(recipe, config.Data.from_manifest(found))
+    state = checkpoints.create_state(run, devices, None)
+    config.write(str(model_dir), run)
+    training = loop.Loop(
+        run=run,
+        execution=config.Execution(**execution),
+        data_dir=data_dir,
+        manifest=found,
+        model_dir=str(model_dir),
+        devices=devices,
+        state=state,
+    )
+    return training.train(stop or _Stop()), state
+
+
+def _values(state):
+    variables = [*state.model.variables, *(v for optimizer in state.optimizers.values() for v in optimizer.variables)]
+    return [np.asarray(variable) for variable in variables]
+
+
+def _history(model_dir):
+    with open(model_dir / 'history.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    timings = ('images_per_second', 'seconds', 'input_wait_share')
+    return [{name: value for name, value in row.items() if name not in timings} for row in rows]
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tmp_path_factory, data_dir, one_device):
+    model_dir = tmp_path_factory.mktemp('run')
+    finished, state = _run(model_dir, data_dir, one_device)
+    assert finished
+    return model_dir, _values(state), _history(model_dir)
+
+
+def test_a_run_leaves_what_it_promised(uninterrupted):
+    model_dir, _, rows = uninterrupted
+    assert [(row['epoch'], row['phase'], row['step']) for row in rows] == [
+        ('1', 'frozen', '3'),
+        ('2', 'fine_tune', '6'),
+    ]
+    assert all(float(row['val_mean_iou']) >= 0 for row in rows)
+    assert list((model_dir / 'tensorboard').glob('events*'))
+    best = max(rows, key=lambda row: float(row['val_mean_iou']))
+    assert checkpoints.step_of(str(model_dir), 'best') == int(best['step'])
+    assert checkpoints.step_of(str(model_dir), 'latest') == 6
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, data_dir, one_device, uninterrupted):
+    _, values, rows = uninterrupted
+    finished, state = _run(tmp_path, data_dir, one_device, stop=_Stop(5))  # After step 4: within the second epoch.
+    assert int(state.step) == 4
+    assert not finished
+    finished, state = _run(tmp_path, data_dir, one_device)
+    assert finished
+    for found, expected in zip(_values(state), values, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert _history(tmp_path) == rows
+
+
+def test_a_mirrored_run_goes_on_bit_for_bit(tmp_path, data_dir, two_devices):
+    recipe = dataclasses.replace(
+        RECIPE, encoder='tiny', epochs=1, frozen_epochs=0, steps_per_epoch=2, augmentation='none'
+    )
+    _, expected = _run(tmp_path / 'whole', data_dir, two_devices, recipe)
+    _run(tmp_path / 'parts', data_dir, two_devices, recipe, stop=_Stop(1))
+    finished, found = _run(tmp_path / 'parts', data_dir, two_devices, recipe)
+    assert finished
+    assert all(np.array_equal(a, b) for a, b in zip(_values(found), _values(expected), strict=True))
+    assert _history(tmp_path / 'parts') == _history(tmp_path / 'whole')
+
+
+def test_a_killed_run_goes_on_from_within_the_epoch(tmp_path, data_dir, one_device, uninterrupted):
+    class Kill(_Stop):
+        @property
+        def requested(self):
+            if super().requested:
+                raise MemoryError  # Nothing is saved on the way out.
+            return False
+
+    with pytest.raises(MemoryError):
+        _run(tmp_path, data_dir, one_device, stop=Kill(2), checkpoint_every_steps=1)
+    assert checkpoints.step_of(str(tmp_path), 'latest') == 2
+    _, state = _run(tmp_path, data_dir, one_device)
+    assert all(np.array_equal(a, b) for a, b in zip(_values(state), uninterrupted[1], strict=True))
+    assert _history(tmp_path) == uninterrupted[2]
+
+
+def test_a_finished_run_can_be_taken_further(tmp_path, data_dir, one_device, uninterrupted):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    run = config.RunConfig(recipe, config.Data.from_manifest(manifest.read(data_dir)))
+    before = checkpoints.create_state(run, one_device, None).model
+    _, state = _run(tmp_path, data_dir, one_device, recipe)
+    pairs = zip(before.weights, state.model.weights, strict=True)
+    changed = {a.path for a, b in pairs if not np.array_equal(a, b)}
+    assert not any(path.startswith('conv') for path in changed)  # The filters of the encoder are frozen so far.
+    assert 'upsample_64/kernel' in changed
+    finished, state = _run(tmp_path, data_dir, one_device)
+    assert finished
+    assert all(np.array_equal(a, b) for a, b in zip(_values(state), uninterrupted[1], strict=True))
+    assert _run(tmp_path, data_dir, one_device)[0]  # Nothing is left to do.
+
+
+def test_without_a_validation_split_the_latest_model_counts(tmp_path, one_device):
+    data = fake_data.make_dataset(tmp_path / 'data', num_pairs=4, splits='train:1')
+    recipe = dataclasses.replace(RECIPE, epochs=1, steps_per_epoch=0, augmentation='none')
+    _run(tmp_path / 'run', data, one_device, recipe)
+    assert _history(tmp_path / 'run')[0]['val_mean_iou'] == ''
+    assert checkpoints.step_of(str(tmp_path / 'run')) == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(tmp_path, data_dir, one_device):
+    recipe = dataclasses.replace(RECIPE, optimizer='sgd', fine_tune_learning_rate=1e30, augmentation='none')
+    with pytest.raises(errors.UserError, match=r'the loss is (nan|inf) in epoch 2: lower --learning_rate=1e\+30'):
+        _run(tmp_path, data_dir, one_device, recipe)
+    assert checkpoints.step_of(str(tmp_path), 'latest') == 3
+    assert len(_history(tmp_path)) == 1
+
+
+def test_a_run_learns(tmp_path, data_dir, one_device):
+    recipe = dataclasses.replace(
+        RECIPE, optimizer='adam', learning_rate=3e-3, epochs=2, frozen_epochs=0, steps_per_epoch=15, augmentation='none'
+    )
+    _run(tmp_path, data_dir, one_device, recipe)
+    first, last = _history(tmp_path)
+    assert float(last['loss']) < 0.6 * float(first['loss'])
+
+
+def test_the_other_options_work_together(tmp_path, data_dir, one_device):
+    recipe = dataclasses.replace(
+        RECIPE,
+        epochs=1,
+        frozen_epochs=0,
+        steps_per_epoch=2,
+        optimizer='adamw',
+        augmentation='none',
+        clip_norm=1.0,
+        mixed_precision=True,
+        cache_budget_mb=0,
+    )
+    finished, state = _run(tmp_path, data_dir, one_device, recipe)
+    assert finished
+    assert state.model.get_layer('upsample_64').compute_dtype == 'bfloat16'
+    network, _ = checkpoints.load_for_inference(str(tmp_path))
+    assert network.get_layer('upsample_64').compute_dtype == 'float32'
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(network(images), state.model(images), atol=0.05)
+
+
+def test_unknown_augmentation():
+    with pytest.raises(errors.UserError, match='unknown --augmentation=articel; known are none, article'):
+        loop.check_augmentation('articel')

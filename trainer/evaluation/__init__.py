@@ -1,0 +1,1 @@
+"""One confusion matrix for a split (`evaluator`), and every figure that follows from it (`metrics`)."""

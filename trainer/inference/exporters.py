@@ -1,0 +1,111 @@
+"""Trained models as files for other programs; `trainer.export` says what is in them."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+
+import keras
+import tensorflow as tf
+
+from seg_pipeline import errors
+from seg_pipeline.imaging import resizing
+from seg_pipeline.storage import atomic
+from trainer import config
+from trainer.inference import predictor
+from trainer.training import checkpoints
+
+LABEL_MAP_FILE = 'label_map.json'
+ONNX_FILE = 'model.onnx'
+LITERT_FILE = 'model.tflite'
+
+
+def export(model_dir: str, file_format: str, output_dir: str) -> None:
+    """Writes the model of a run, whole or not at all.
+
+    Example:
+        export('runs/article', 'saved_model', 'exported')
+        model = tf.saved_model.load('exported')
+        ids = model.serve(photos)
+
+    Args:
+        model_dir: directory of the run.
+        file_format: one of `export.FORMATS`.
+        output_dir: directory to make.
+
+    Raises:
+        UserError: `model_dir` is no run with a checkpoint, or was trained on images that were not squashed.
+        OSError: `output_dir` cannot be written.
+    """
+    model, run = checkpoints.load_for_inference(model_dir)
+    if run.data.resize != resizing.DEFAULT_MODE:  # what is exported squashes the photos that it is given
+        raise errors.UserError(
+            f'{model_dir} was trained on images made with --resize={run.data.resize}; '
+            f'only {resizing.DEFAULT_MODE} can be exported; trainer.predict takes this run'
+        )
+    write = {'saved_model': _write_saved_model, 'onnx': _write_onnx, 'litert': _write_litert}[file_format]
+    with _appearing(output_dir) as directory:
+        write(model, run, directory)
+        labels = json.dumps(run.label_map.to_json(), indent=2, ensure_ascii=False) + '\n'
+        atomic.write(os.path.join(directory, LABEL_MAP_FILE), labels.encode())
+
+
+@contextlib.contextmanager
+def _appearing(path: str) -> Iterator[str]:
+    """Makes a directory under another name; it gets its own when the block ends without an exception."""
+    temporary = f'{path}.{uuid.uuid4().hex}{atomic.TEMPORARY_SUFFIX}'
+    os.makedirs(temporary)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_saved_model(model: keras.Model, run: config.RunConfig, directory: str) -> None:
+    def serve(photos: tf.Tensor) -> tf.Tensor:
+        logits = model(predictor.shrink(photos, run.image_size), training=False)
+        return predictor.ids_at_size(logits, tf.shape(photos)[1:3])
+
+    _archive(model, serve, tf.TensorSpec((None, None, None, 3), tf.uint8, name='photos'), directory)
+
+
+def _write_onnx(model: keras.Model, run: config.RunConfig, directory: str) -> None:
+    import tf2onnx
+
+    with _network(model, run) as network:
+        loaded = tf.saved_model.load(network)
+        path = os.path.join(directory, ONNX_FILE)
+        tf2onnx.convert.from_function(loaded.serve, [_images_spec(run)], output_path=path)
+
+
+def _write_litert(model: keras.Model, run: config.RunConfig, directory: str) -> None:
+    with _network(model, run) as network:
+        converted = tf.lite.TFLiteConverter.from_saved_model(network).convert()
+    atomic.write(os.path.join(directory, LITERT_FILE), converted)
+
+
+@contextlib.contextmanager
+def _network(model: keras.Model, run: config.RunConfig) -> Iterator[str]:
+    """Yields a temporary SavedModel of the network alone.
+
+    Given the model itself, the converters lose its constants (tf2onnx) or its weights (LiteRT).
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        _archive(model, lambda images: {'logits': model(images, training=False)}, _images_spec(run), directory)
+        yield directory
+
+
+def _images_spec(run: config.RunConfig) -> tf.TensorSpec:
+    return tf.TensorSpec((None, *run.image_size, 3), tf.uint8, name='images')
+
+
+def _archive(model: keras.Model, serve: Callable, spec: tf.TensorSpec, directory: str) -> None:
+    """Writes a SavedModel whose one endpoint is `serve`."""
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint('serve', serve, [spec])
+    archive.write_out(directory, verbose=False)

@@ -1,0 +1,1 @@
+"""Networks: `unet` puts a decoder on an encoder of `encoders`; `encoder_weights` finds the pre-trained files."""

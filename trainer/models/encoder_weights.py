@@ -1,0 +1,123 @@
+"""Finds the weights an encoder starts from, checks them, downloads them into Keras's cache, and loads them."""
+
+import hashlib
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from seg_pipeline import errors
+from trainer.models import encoders
+
+if TYPE_CHECKING:
+    import keras
+
+NONE = 'none'
+IMAGENET = 'imagenet'
+
+
+def find(encoder: str, option: str) -> str | None:
+    """Checks what --encoder_weights asks for, as far as that needs no network and no TensorFlow.
+
+    Keras deletes a cached file whose checksum is wrong when it fails to download another. A file that a user placed is
+    the user's, so it is checked here first, and never touched.
+
+    Args:
+        encoder: a key of `encoders.ENCODERS`.
+        option: 'imagenet', 'none', or the path of a weights file without the classification top.
+
+    Returns:
+        The path of the file to load: one that exists, or the place in Keras's cache where `download` will put it. None
+        for 'none'.
+
+    Raises:
+        UserError: there are no such weights, no such file, or the cached file is another.
+    """
+    if option == NONE:
+        return None
+    if option != IMAGENET:
+        return _find_file(option)
+    published = _published(encoder)
+    path = os.path.join(cache_dir(), published.name)
+    if os.path.exists(path) and published.md5 and (found := _md5(path)) != published.md5:
+        raise errors.UserError(
+            f'{path} has the MD5 {found}, the ImageNet weights of {encoder} have {published.md5}: '
+            f'replace it by {published.url}, or pass it as --encoder_weights={path}'
+        )
+    return path
+
+
+def cache_dir() -> str:
+    """Returns the directory in which Keras keeps the weights of its applications."""
+    return os.path.join(os.path.expanduser(os.environ.get('KERAS_HOME') or '~/.keras'), 'models')
+
+
+def download(encoder: str) -> None:
+    """Downloads ImageNet weights into Keras's cache by Keras's own downloader, unless they are there.
+
+    Raises:
+        UserError: the download failed; the message says which file belongs where.
+    """
+    import keras
+
+    published = _published(encoder)
+    directory = cache_dir()
+    path = os.path.join(directory, published.name)
+    if os.path.exists(path):
+        return
+    try:
+        # Under another name and always afresh: a download that is cut short must not look like a cached file.
+        part = keras.utils.get_file(
+            f'{published.name}.part{os.getpid()}',
+            origin=published.url,
+            file_hash=published.md5,
+            cache_dir=os.path.dirname(directory),
+            cache_subdir=os.path.basename(directory),
+            force_download=True,
+        )
+        os.makedirs(directory, exist_ok=True)
+        os.replace(part, path)
+    except Exception as error:  # Keras raises bare Exception for a failed request.
+        reason = str(error).rsplit(' -- ', maxsplit=1)[-1]  # What stands before repeats the URL.
+        checksum = f'MD5 {published.md5}' if published.md5 else 'Keras publishes no checksum'
+        raise errors.UserError(
+            f'cannot download {published.name} ({reason}): get it from {published.url} and put it at {path} '
+            f'({checksum}), or use --encoder_weights=none or a file'
+        ) from error
+
+
+def load(network: 'keras.Model', path: str) -> None:
+    """Loads a .h5 or .weights.h5 file into the bare network of an encoder.
+
+    Raises:
+        UserError: the file does not belong to this network or is damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that it leaves as they were.
+            warnings.filterwarnings('error', message='Skipping nested container')
+            network.load_weights(path)
+    except Exception as error:  # For a wrong file h5py and Keras raise OSError, KeyError, ValueError and more.
+        reason = ' '.join(str(error).split())[:300]
+        raise errors.UserError(
+            f'{path} does not hold the weights of {network.name} without its classification top: {reason}'
+        ) from error
+
+
+def _find_file(path: str) -> str:
+    if not os.path.isfile(path):
+        raise errors.UserError(f'--encoder_weights={path} is neither imagenet, none nor a file')
+    if not path.endswith('.h5'):
+        raise errors.UserError(f'--encoder_weights={path}: the name must end in .h5 or .weights.h5')
+    return path
+
+
+def _published(encoder: str) -> encoders.WeightsFile:
+    published = encoders.ENCODERS[encoder].weights
+    if published is None:
+        raise errors.UserError(f'encoder {encoder} has no ImageNet weights: use --encoder_weights=none or a file')
+    return published
+
+
+def _md5(path: str) -> str:
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'md5').hexdigest()

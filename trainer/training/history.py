@@ -1,0 +1,74 @@
+"""RUN/history.csv: one row for each completed epoch."""
+
+import csv
+import dataclasses
+import io
+import os
+
+from seg_pipeline.storage import atomic
+
+FILE = 'history.csv'
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One epoch. The val_ columns are None (empty in the file) where the data has no validation split.
+
+    Attributes:
+        epoch: counted from 1.
+        phase: 'frozen' or 'fine_tune'.
+        step: optimizer steps done at its end.
+        learning_rate: throughout the epoch.
+        loss: mean cross-entropy of its training pixels, in nats, as the weights were at each step.
+        accuracy: of the same pixels.
+        val_loss: after the epoch.
+        val_accuracy: after the epoch.
+        val_mean_iou: after the epoch, over the classes present in the validation split, background included.
+        images_per_second: while training; of the part since a resume, where the epoch was resumed in its middle.
+        seconds: training and validation; likewise.
+        input_wait_share: part of the training time that was spent waiting for input; likewise.
+    """
+
+    epoch: int
+    phase: str
+    step: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    val_mean_iou: float | None
+    images_per_second: float
+    seconds: float
+    input_wait_share: float
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
+
+
+def append(model_dir: str, row: Row) -> None:
+    """Adds a row, dropping those of its own and later epochs: a resumed run does them again.
+
+    The file is replaced as a whole, so that a reader never sees half a row.
+    """
+    path = os.path.join(model_dir, FILE)
+    kept = [old for old in _read(path) if int(old['epoch']) < row.epoch]
+    new = {name: _format(value) for name, value in dataclasses.asdict(row).items()}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows([*kept, new])
+    atomic.write(path, text.getvalue().encode())
+
+
+def _read(path: str) -> list[dict[str, str]]:
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding='utf-8', newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def _format(value: object) -> str:
+    if value is None:
+        return ''
+    return f'{value:.6g}' if isinstance(value, float) else str(value)

@@ -1,0 +1,237 @@
+"""The loop around the step: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
+
+import dataclasses
+import functools
+import math
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from seg_pipeline import errors
+from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.input import augmentation, pipeline
+from trainer import config, progress, strategy
+from trainer.evaluation import evaluator
+from trainer.training import checkpoints, history, schedules, steps, stop_signal
+
+
+def check_augmentation(name: str) -> None:
+    """Raises `UserError` unless there is an augmentation policy of this name."""
+    if name not in augmentation.POLICIES:
+        raise errors.UserError(f'unknown --augmentation={name}; known are {", ".join(augmentation.POLICIES)}')
+
+
+@dataclasses.dataclass
+class _Clock:
+    """Where the time of an epoch went, in this process."""
+
+    began: float
+    images: int = 0
+    training: float = 0.0
+    waiting: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.training if self.training else 0.0
+
+    @property
+    def input_wait_share(self) -> float:
+        return self.waiting / self.training if self.training else 0.0
+
+
+class Loop:
+    """Trains one run to its last epoch, from its start or from its latest checkpoint.
+
+    Args:
+        run: configuration of the run.
+        execution: how to carry it out.
+        data_dir: directory of the data set.
+        manifest: its manifest.
+        model_dir: directory of the run, config.json included.
+        devices: the strategy that `state` was made for.
+        state: of the run, at its start.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: config.RunConfig,
+        execution: config.Execution,
+        data_dir: str,
+        manifest: manifest_lib.Manifest,
+        model_dir: str,
+        devices: tf.distribute.Strategy,
+        state: checkpoints.State,
+    ) -> None:
+        self._run, self._execution, self._model_dir = run, execution, model_dir
+        self._data_dir, self._manifest = data_dir, manifest
+        self._devices, self._state = devices, state
+        self._store = checkpoints.Store(model_dir, state, execution.keep_checkpoints)
+        self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, manifest.num_records(config.TRAIN_SPLIT))
+        self._progress = progress.ProgressLine(run.recipe.epochs * self._steps_per_epoch)
+        self._summaries = tf.summary.create_file_writer(os.path.join(model_dir, config.TENSORBOARD_DIR))
+
+    def train(self, stop: stop_signal.Interruption) -> bool:
+        """Trains until the last epoch is done or `stop` is requested.
+
+        Returns:
+            Whether the last epoch is done. If not, the state is saved and the same command goes on from it.
+
+        Raises:
+            UserError: a checkpoint or a shard cannot be read, or the loss is no number any more.
+        """
+        if self._store.restore():
+            print(f'resuming {self._model_dir} after step {int(self._state.step)}', flush=True)
+        self._progress.begin(int(self._state.step))
+        splits = [name for name in (config.TRAIN_SPLIT, config.VALIDATION_SPLIT) if name in self._manifest.split_names]
+        with pipeline.naming_damaged_shards(self._data_dir, self._manifest, *splits):
+            return all(self._train_phase(phase, stop) for phase in schedules.phases(self._run.recipe))
+
+    def _train_phase(self, phase: schedules.Phase, stop: stop_signal.Interruption) -> bool:
+        """Does what is left of a phase; False where it was stopped."""
+        first = max(phase.begin, int(self._state.epoch))
+        if first >= phase.end:
+            return True
+        checkpoints.set_phase(self._state.model, self._run.recipe, phase)
+        train_step = steps.make_train_step(
+            self._devices,
+            self._state.model,
+            self._state.optimizers[phase.name],
+            self._state.totals,
+            ignore_id=self._run.label_map.ignore_id,
+            clip_norm=self._run.recipe.clip_norm,
+        )
+        return all(self._train_epoch(phase, epoch, train_step, stop) for epoch in range(first, phase.end))
+
+    def _train_epoch(
+        self, phase: schedules.Phase, epoch: int, train_step: steps.Step, stop: stop_signal.Interruption
+    ) -> bool:
+        """Does what is left of an epoch; False where it was stopped."""
+        batches = self._batches  # The first time this decodes the split, which is no part of any step.
+        clock = _Clock(began=time.perf_counter())
+        end = (epoch + 1) * self._steps_per_epoch
+        while (done := int(self._state.step)) < end:
+            if stop.requested:
+                self._store.save()
+                return False
+            self._one_step(train_step, batches, clock)
+            if self._progress.is_due():
+                self._show(phase, epoch, clock)
+            if self._is_checkpoint_due(done + 1) and done + 1 < end:
+                self._store.save()
+        self._complete_epoch(phase, epoch, clock)
+        return not stop.requested or epoch + 1 == self._run.recipe.epochs
+
+    def _one_step(self, train_step: steps.Step, batches: Iterator[Any], clock: _Clock) -> None:
+        began = time.perf_counter()
+        images, masks = next(batches)
+        received = time.perf_counter()
+        train_step(images, masks)
+        self._state.step.assign_add(1)
+        clock.waiting += received - began
+        clock.training += time.perf_counter() - began
+        clock.images += self._run.recipe.batch_size
+
+    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock) -> None:
+        """Validates, reports and saves. The checkpoint comes last: whatever is cut off before it is done again."""
+        totals = self._state.totals
+        loss = totals.mean_loss()
+        if not math.isfinite(loss):
+            raise errors.UserError(
+                f'the loss is {loss} in epoch {epoch + 1}: lower --learning_rate={phase.learning_rate:g} or set '
+                f'--clip_norm, with another --model_dir; {self._model_dir} keeps its last good checkpoint'
+            )
+        self._show(phase, epoch, clock, final=True)
+        val_loss, val_accuracy, val_mean_iou = self._validate()
+        row = history.Row(
+            epoch=epoch + 1,
+            phase=phase.name,
+            step=int(self._state.step),
+            learning_rate=phase.learning_rate,
+            loss=loss,
+            accuracy=totals.accuracy(),
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            val_mean_iou=val_mean_iou,
+            images_per_second=clock.images_per_second,
+            seconds=time.perf_counter() - clock.began,
+            input_wait_share=clock.input_wait_share,
+        )
+        history.append(self._model_dir, row)
+        self._write_summaries(row)
+        totals.reset()
+        self._state.epoch.assign(epoch + 1)
+        self._store.save()
+
+    def _validate(self) -> tuple[float | None, float | None, float | None]:
+        """Returns loss, accuracy and mean IoU of the validation split, and keeps the model if it is the best so far."""
+        if self._evaluator is None:
+            return None, None, None
+        figures, loss = self._evaluator.run()
+        print(f'  validation  loss {loss:.4f}  accuracy {figures.pixel_accuracy:.4f}  mean IoU {figures.mean_iou:.4f}')
+        if figures.mean_iou > float(self._state.best_mean_iou):
+            self._state.best_mean_iou.assign(figures.mean_iou)
+            self._store.save_best()
+        return loss, figures.pixel_accuracy, figures.mean_iou
+
+    @functools.cached_property
+    def _batches(self) -> Iterator[Any]:
+        """The batches from the state's step on; each replica takes the next part of the global batch."""
+        recipe, start_step = self._run.recipe, int(self._state.step)
+        per_replica = strategy.check_batch_size(recipe.batch_size, self._devices)
+
+        def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return pipeline.train_batches(
+                self._data_dir,
+                self._manifest,
+                config.TRAIN_SPLIT,
+                batch_size=per_replica,
+                global_batch_size=recipe.batch_size,
+                seed=recipe.seed,
+                start_step=start_step,
+                policy=augmentation.POLICIES[recipe.augmentation],
+                cache_budget_bytes=recipe.cache_budget_bytes,
+                num_workers=context.num_input_pipelines,
+                worker=context.input_pipeline_id,
+            )
+
+        return iter(self._devices.distribute_datasets_from_function(make_batches))
+
+    @functools.cached_property
+    def _evaluator(self) -> evaluator.Evaluator | None:
+        if config.VALIDATION_SPLIT not in self._manifest.split_names:
+            return None
+        return evaluator.Evaluator(
+            self._devices,
+            self._state.model,
+            self._data_dir,
+            self._manifest,
+            config.VALIDATION_SPLIT,
+            batch_size=self._run.recipe.batch_size,
+            cache_budget_bytes=self._run.recipe.cache_budget_bytes,
+        )
+
+    def _is_checkpoint_due(self, done: int) -> bool:
+        every = self._execution.checkpoint_every_steps
+        return every > 0 and done % every == 0
+
+    def _show(self, phase: schedules.Phase, epoch: int, clock: _Clock, *, final: bool = False) -> None:
+        step, totals = int(self._state.step), self._state.totals
+        self._progress.show(
+            f'epoch {epoch + 1}/{self._run.recipe.epochs} ({phase.name})'
+            f'  step {step - epoch * self._steps_per_epoch}/{self._steps_per_epoch}'
+            f'  loss {totals.mean_loss():.4f}  accuracy {totals.accuracy():.4f}'
+            f'  {clock.images_per_second:.1f} images/s',
+            done=step,
+            final=final,
+        )
+
+    def _write_summaries(self, row: history.Row) -> None:
+        with self._summaries.as_default(step=row.step):
+            for name, value in dataclasses.asdict(row).items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name, value)
+        self._summaries.flush()
