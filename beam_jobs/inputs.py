@@ -6,6 +6,7 @@ import sys
 import time
 
 from seg_pipeline import errors, storage
+from seg_pipeline.building.config import SourceFolders
 
 SOURCES = ('clothing_parsing',)
 _REPORT_SECONDS = 2.0
@@ -13,10 +14,9 @@ _REPORT_SECONDS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The folders of the images and masks, and the label table."""
+    """The folders of the images and masks, and the path of the label table."""
 
-    images: str
-    masks: str
+    folders: SourceFolders
     labels: str
 
 
@@ -40,7 +40,7 @@ def resolve(images: str | None, masks: str | None, labels: str | None, source: s
         raise errors.UserError(
             f'{missing[0]} is missing: give --images, --masks and --labels, or --source={SOURCES[0]}. See --help'
         )
-    return Inputs(images or '', masks or '', labels or '')
+    return Inputs(SourceFolders(images or '', masks or ''), labels or '')
 
 
 def download_dir(output_dir: str) -> str:
@@ -55,7 +55,7 @@ def _download(directory: str) -> Inputs:
     from seg_pipeline.clothing_parsing import source
 
     found = source.fetch(directory, report=_Report())
-    return Inputs(found.images, found.masks, found.labels)
+    return Inputs(SourceFolders(found.images, found.masks), found.labels)
 
 
 class _Report:

@@ -12,7 +12,7 @@ def share_heaps() -> None:
     """Gives no further thread a heap of its own: all share those that are there.
 
     glibc makes heaps for threads, and what a thread frees stays in its heap. Beam hands the elements of a job through
-    some twenty threads, which mostly wait: their heaps grow with the number of pairs and nobody gains by it. Another C
+    some twenty threads, which mostly wait: their heaps grow with the number of pairs without any gain. Another C
     library is left as it is.
     """
     with contextlib.suppress(OSError, AttributeError):

@@ -8,8 +8,6 @@ from types import TracebackType
 from typing import TextIO
 
 from seg_pipeline import storage
-from seg_pipeline.building import preparation
-from seg_pipeline.building.preparation import Preparation
 from seg_pipeline.planning.sharding import ShardPlan
 
 _POLL_SECONDS = 0.5
@@ -24,15 +22,23 @@ class Progress:
 
     def __init__(
         self,
-        job: Preparation,
         plans: Sequence[ShardPlan],
-        output: TextIO = sys.stderr,
-        path_of: Callable[[Preparation, str], str] = preparation.marker_path,
+        path_of: Callable[[ShardPlan], str],
         unit: str = 'shards',
+        output: TextIO = sys.stderr,
     ) -> None:
+        """Counts what is finished already.
+
+        Args:
+            plans: the units of work.
+            path_of: the file whose presence says that a unit is finished; all are in one directory.
+            unit: what the units are called, in the plural.
+            output: where to print.
+        """
         self._unit = unit
-        self._pending = {path_of(job, plan.fingerprint): len(plan.pairs) for plan in plans}
-        self._poll_seconds = _POLL_SECONDS if storage.has_directories(job.work_dir) else _LOG_SECONDS
+        self._pending = {path_of(plan): len(plan.pairs) for plan in plans}
+        on_this_disk = all(storage.has_directories(path) for path in self._pending)
+        self._poll_seconds = _POLL_SECONDS if on_this_disk else _LOG_SECONDS  # a listing of a store is a request
         self._num_shards = len(self._pending)
         self._num_pairs = sum(self._pending.values())
         self._output = output
@@ -77,6 +83,6 @@ class Progress:
                 last_logged = now
 
     def _poll(self) -> None:
-        # A marker that was there and has gone was published: once counted, a shard stays counted.
+        # A marker that was there and is missing now was published: once counted, a shard stays counted.
         for path in storage.existing(self._pending):
             del self._pending[path]

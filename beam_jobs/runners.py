@@ -36,7 +36,7 @@ class LostWorkerError(Exception):
 
 
 def parse_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Parses Beam's options; on this machine's own runner, a flag that nobody knows is a mistake.
+    """Parses Beam's options; on this machine's own runner, an unknown flag is a mistake.
 
     Without a word from the user, the local runner uses every core, in processes.
 
@@ -134,7 +134,7 @@ class _Workers:
         if found := _WORKER_EXIT.match(str(failure.exc_value)):
             self.loss = self.loss or _describe_exit(int(found[1]))
             self._end_all()
-        elif not isinstance(failure.exc_value, grpc.RpcError):  # a connection to a worker that has gone
+        elif not isinstance(failure.exc_value, grpc.RpcError):  # a connection to a worker that ended
             self._hook(failure)
 
 

@@ -1,12 +1,14 @@
-"""The steps of the pipeline. They wire; what is done stands in `seg_pipeline.preparation` and `.publication`."""
+"""The steps of the pipeline. They wire; `seg_pipeline.building` decides."""
 
 import dataclasses
 
 import apache_beam as beam
 
-from seg_pipeline.building import content_scan, dry_run, preparation, publish
-from seg_pipeline.building.preparation import Preparation, ShardSummary
-from seg_pipeline.building.publish import Publication
+from seg_pipeline.building import content_scan, dry_run, markers, publish, shard
+from seg_pipeline.building.config import RecordOptions, SourceFolders
+from seg_pipeline.building.content_scan import Scan
+from seg_pipeline.building.markers import ShardSummary
+from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.planning.sharding import ShardPlan
 
 
@@ -14,38 +16,76 @@ from seg_pipeline.planning.sharding import ShardPlan
 class ScanPairs(beam.PTransform):
     """ShardPlan -> None: the findings of each batch are made, or found made, in the work directory."""
 
-    job: Preparation
-    what: content_scan.Scan
+    sources: SourceFolders
+    options: RecordOptions
+    work_dir: str
+    what: Scan
 
     def expand(self, batches: beam.PCollection[ShardPlan]) -> beam.PCollection[None]:
-        return batches | beam.Map(lambda batch, job, what: content_scan.scan(job, what, batch), self.job, self.what)
+        return batches | beam.Map(_scan, self.sources, self.options, self.work_dir, self.what)
+
+
+def _scan(batch: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan) -> None:
+    content_scan.scan(sources, options, work_dir, what, batch)
 
 
 @dataclasses.dataclass
 class WriteShards(beam.PTransform):
     """ShardPlan -> ShardSummary: each shard is made, or found made, in the work directory."""
 
-    job: Preparation
+    sources: SourceFolders
+    options: RecordOptions
+    work_dir: str
 
     def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection[ShardSummary]:
-        return plans | beam.Map(lambda plan, job: preparation.write_shard(job, plan), self.job)
+        return plans | beam.Map(_write, self.sources, self.options, self.work_dir)
+
+
+def _write(plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str) -> ShardSummary:
+    return shard.write(sources, options, work_dir, plan)
+
+
+@dataclasses.dataclass
+class CheckShards(beam.PTransform):
+    """ShardPlan -> ShardSummary: the pairs of each shard are read, checked and counted; no shard is made."""
+
+    sources: SourceFolders
+    options: RecordOptions
+    work_dir: str
+
+    def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection[ShardSummary]:
+        return plans | beam.Map(_check, self.sources, self.options, self.work_dir)
+
+
+def _check(plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str) -> ShardSummary:
+    return shard.check(sources, options, work_dir, plan)
 
 
 @dataclasses.dataclass
 class PublishDataset(beam.PTransform):
-    """list[ShardSummary] -> the directory of the data set, or None if rejects forbid it."""
+    """list[ShardSummary] -> None: the data set is published; the outcome is left for the command."""
 
-    publication: Publication
+    request: PublishRequest
+    outcome_path: str
 
-    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[str | None]:
-        return summaries | beam.Map(lambda found, what: publish.publish(what, found), self.publication)
+    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[None]:
+        return summaries | beam.Map(_publish, self.request, self.outcome_path)
+
+
+def _publish(summaries: list[ShardSummary], request: PublishRequest, outcome_path: str) -> None:
+    markers.write_outcome(outcome_path, publish.publish(request, summaries))
 
 
 @dataclasses.dataclass
 class ReportFindings(beam.PTransform):
-    """list[ShardSummary] of a dry run -> the directory of its report."""
+    """list[ShardSummary] of a dry run -> None: the report is written; the outcome is left for the command."""
 
-    publication: Publication
+    request: PublishRequest
+    outcome_path: str
 
-    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[str]:
-        return summaries | beam.Map(lambda found, what: dry_run.write_report(what, found), self.publication)
+    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[None]:
+        return summaries | beam.Map(_report, self.request, self.outcome_path)
+
+
+def _report(summaries: list[ShardSummary], request: PublishRequest, outcome_path: str) -> None:
+    markers.write_outcome(outcome_path, dry_run.write_report(request, summaries))

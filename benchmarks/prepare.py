@@ -24,7 +24,8 @@ from absl import flags
 
 from benchmarks import processes
 from seg_pipeline import command_line, errors
-from seg_pipeline.building import preparation
+from seg_pipeline.building import pair as pair_lib
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing, sharding
 
@@ -42,7 +43,7 @@ _FEW = 20
 _PROCESSES = 2
 _SIZE = (128, 128)
 
-_Part = tuple[preparation.Preparation, tuple[pairing.Pair, ...], int]  # with the number of the part
+_Part = tuple[BuildConfig, tuple[pairing.SourcePair, ...], int]  # with the number of the part
 
 
 def main(argv: list[str]) -> None:
@@ -107,18 +108,17 @@ def _print_table(names: list[str], rounds: list[dict[str, tuple[processes.Run, p
 # The contenders.
 
 
-def _job(data: pathlib.Path, output_dir: pathlib.Path) -> preparation.Preparation:
-    return preparation.Preparation(
-        images=str(data / 'png_images'),
-        masks=str(data / 'png_masks'),
-        output_dir=str(output_dir),
-        label_map=label_map.read(str(data / 'labels.csv')),
-        image_size=_SIZE,
+def _job(data: pathlib.Path, output_dir: pathlib.Path) -> BuildConfig:
+    return BuildConfig(
+        SourceFolders(str(data / 'png_images'), str(data / 'png_masks')),
+        str(output_dir),
+        RecordOptions(label_map.read(str(data / 'labels.csv')), image_size=_SIZE),
     )
 
 
-def _pairs(job: preparation.Preparation) -> tuple[pairing.Pair, ...]:
-    return pairing.match_pairs(pairing.list_files(job.images), pairing.list_files(job.masks)).pairs
+def _pairs(config: BuildConfig) -> tuple[pairing.SourcePair, ...]:
+    sources = config.sources
+    return pairing.match_pairs(pairing.list_files(sources.images), pairing.list_files(sources.masks)).pairs
 
 
 def run_prepare_dataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
@@ -132,33 +132,37 @@ def run_prepare_dataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
 
 def run_pool(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """A bare multiprocessing pool over the same functions: decode, check, resize, encode; nothing is kept."""
-    job = _job(data, output_dir)
+    config = _job(data, output_dir)
     with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
-        for _ in pool.imap_unordered(_one_pair, [(job, pair) for pair in _pairs(job)], chunksize=8):
+        for _ in pool.imap_unordered(_one_pair, [(config, pair) for pair in _pairs(config)], chunksize=8):
             pass
 
 
-def _in_processes(write: Callable[[_Part], None], job: preparation.Preparation) -> None:
+def _in_processes(write: Callable[[_Part], None], config: BuildConfig) -> None:
     """Gives every process an equal part of the pairs, and a writer of its own."""
-    pairs = _pairs(job)
-    parts = [(job, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
+    pairs = _pairs(config)
+    parts = [(config, pairs[index::_PROCESSES], index) for index in range(_PROCESSES)]
     with multiprocessing.get_context('spawn').Pool(_PROCESSES) as pool:
         pool.map(write, parts)
 
 
-def _one_pair(work: tuple[preparation.Preparation, pairing.Pair]) -> int:
-    job, pair = work
-    return len(preparation.serialize(job, pair, preparation.read_pair(job, pair)))
+def _serialize(config: BuildConfig, pair: pairing.SourcePair) -> bytes:
+    return pair_lib.serialize(config.records, pair, pair_lib.read(config.sources, config.records, pair))
+
+
+def _one_pair(work: tuple[BuildConfig, pairing.SourcePair]) -> int:
+    config, pair = work
+    return len(_serialize(config, pair))
 
 
 def run_script(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """A plain script in one process: the same functions, TensorFlow's writer."""
     import tensorflow as tf
 
-    job = _job(data, output_dir)
+    config = _job(data, output_dir)
     with tf.io.TFRecordWriter(str(output_dir / 'all.tfrecord')) as writer:
-        for pair in _pairs(job):
-            writer.write(preparation.serialize(job, pair, preparation.read_pair(job, pair)))
+        for pair in _pairs(config):
+            writer.write(_serialize(config, pair))
 
 
 def run_webdataset(data: pathlib.Path, output_dir: pathlib.Path) -> None:
@@ -171,11 +175,11 @@ def _write_tar(part: _Part) -> None:
 
     from seg_pipeline.imaging import images
 
-    job, pairs, index = part
-    pattern = os.path.join(job.output_dir, f'part{index}-%05d.tar')
+    config, pairs, index = part
+    pattern = os.path.join(config.output_dir, f'part{index}-%05d.tar')
     with webdataset.ShardWriter(pattern, maxcount=sharding.PAIRS_PER_SHARD, verbose=0) as writer:
         for pair in pairs:
-            prepared = preparation.read_pair(job, pair)
+            prepared = pair_lib.read(config.sources, config.records, pair)
             image, mask = images.encode_png(prepared.image), images.encode_png(prepared.mask)
             writer.write({'__key__': pair.key, 'image.png': image, 'mask.png': mask})
 
@@ -190,11 +194,11 @@ def _write_mds(part: _Part) -> None:
 
     from seg_pipeline.imaging import images
 
-    job, pairs, index = part
+    config, pairs, index = part
     columns = {'key': 'str', 'image': 'bytes', 'mask': 'bytes'}
-    with streaming.MDSWriter(out=os.path.join(job.output_dir, str(index)), columns=columns) as writer:
+    with streaming.MDSWriter(out=os.path.join(config.output_dir, str(index)), columns=columns) as writer:
         for pair in pairs:
-            prepared = preparation.read_pair(job, pair)
+            prepared = pair_lib.read(config.sources, config.records, pair)
             image, mask = images.encode_png(prepared.image), images.encode_png(prepared.mask)
             writer.write({'key': pair.key, 'image': image, 'mask': mask})
 
@@ -203,19 +207,19 @@ def run_tfds(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """TFDS's own generator builder, as its documentation has it."""
     from benchmarks import tfds_builder
 
-    job = _job(data, output_dir)
-    tfds_builder.Pairs(job, _pairs(job), _SIZE).download_and_prepare()
+    config = _job(data, output_dir)
+    tfds_builder.Pairs(config, _pairs(config), _SIZE).download_and_prepare()
 
 
 def run_article(data: pathlib.Path, output_dir: pathlib.Path) -> None:
     """The article's preparation: TensorFlow ops, every pair decoded and resized into a Python list."""
     import tensorflow as tf
 
-    job = _job(data, output_dir)
+    config = _job(data, output_dir)
     images, masks = [], []
-    for pair in _pairs(job):
-        image = tf.io.decode_png(tf.io.read_file(os.path.join(job.images, pair.image)), channels=3)
-        mask = tf.io.decode_png(tf.io.read_file(os.path.join(job.masks, pair.mask)), channels=1)
+    for pair in _pairs(config):
+        image = tf.io.decode_png(tf.io.read_file(config.sources.image_path(pair.image)), channels=3)
+        mask = tf.io.decode_png(tf.io.read_file(config.sources.mask_path(pair.mask)), channels=1)
         images.append(image)
         masks.append(mask)
     images = [tf.image.resize(image, _SIZE) for image in images]

@@ -20,9 +20,11 @@ from absl import flags
 
 from benchmarks import processes
 from seg_pipeline import command_line, errors
-from seg_pipeline.building import preparation
+from seg_pipeline.building import fingerprints
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing, sharding
+from seg_pipeline.planning.split_options import Contents, SplitOptions
 
 _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
 _PAIRS = flags.DEFINE_list('pairs', ['1000', '10000'], 'How many pairs to prepare.')
@@ -95,23 +97,18 @@ def _plan_apart(count: int) -> processes.Run:
 
 def plan(data: str) -> None:
     """What prepare_dataset does before its first pair is decoded."""
-    from beam_jobs import planning, process_memory
-    from seg_pipeline.planning import splits
+    from beam_jobs import process_memory
 
     process_memory.collect_rarely()
-    job = preparation.Preparation(
-        images=os.path.join(data, _LAYOUT[0]),
-        masks=os.path.join(data, _LAYOUT[1]),
-        output_dir=data,
-        label_map=label_map.LabelMap.default(['background', 'something']),
-    )
-    choice = planning.SplitChoice(shares=splits.parse_fractions('train:0.8,validation:0.2'))
+    sources = SourceFolders(os.path.join(data, _LAYOUT[0]), os.path.join(data, _LAYOUT[1]))
+    options = RecordOptions(label_map.LabelMap.default(('background', 'something')))
+    splitting = SplitOptions()
     pairs = pairing.match_pairs(
-        pairing.list_files(job.images), pairing.list_files(job.masks, pairing.MASK_SUFFIXES)
+        pairing.list_files(sources.images), pairing.list_files(sources.masks, pairing.MASK_SUFFIXES)
     ).pairs
-    placements = planning.place(job, choice, pairs, [])
-    plans = sharding.plan(pairs, placements.split_of, {}, choice.seed, job.dataset_name)
-    plans = preparation.with_fingerprints(job, plans)
+    assignments = splitting.assign(sources.images, pairs, Contents(), options.label_map.names)
+    plans = sharding.plan(pairs, assignments.split_of, {}, splitting.seed, BuildConfig.dataset_name)
+    plans = fingerprints.with_fingerprints(sources, options, plans)
     print(f'{len(pairs)} pairs in {len(plans)} shards')
 
 

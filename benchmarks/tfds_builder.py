@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import tensorflow_datasets as tfds
 
-from seg_pipeline.building.preparation import Preparation
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.building.config import BuildConfig
+from seg_pipeline.planning.pairing import SourcePair
 
 
 class Pairs(tfds.core.GeneratorBasedBuilder):
@@ -17,9 +17,9 @@ class Pairs(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version('1.0.0')
     pkg_dir_path = os.path.dirname(__file__)
 
-    def __init__(self, job: Preparation, pairs: Sequence[Pair], size: tuple[int, int]) -> None:
-        self._job, self._pairs, self._size = job, pairs, size
-        super().__init__(data_dir=job.output_dir)
+    def __init__(self, config: BuildConfig, pairs: Sequence[SourcePair], size: tuple[int, int]) -> None:
+        self._sources, self._pairs, self._size = config.sources, pairs, size
+        super().__init__(data_dir=config.output_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -34,8 +34,8 @@ class Pairs(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         size = self._size[::-1]
         for pair in self._pairs:
-            image = cv2.imread(os.path.join(self._job.images, pair.image))[..., ::-1]
-            mask = cv2.imread(os.path.join(self._job.masks, pair.mask), cv2.IMREAD_UNCHANGED)
+            image = cv2.imread(self._sources.image_path(pair.image))[..., ::-1]
+            mask = cv2.imread(self._sources.mask_path(pair.mask), cv2.IMREAD_UNCHANGED)
             resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
             yield pair.key, {'image': resized, 'segmentation_mask': small[..., None]}

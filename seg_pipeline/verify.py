@@ -1,10 +1,10 @@
-"""Command: is this data set whole?
+"""Command: is this data set intact?
 
     python -m seg_pipeline.verify DATASET_DIR [--repair --images=DIR --masks=DIR]
 
 Compares every file with the manifest and reads every record of every shard: framing, checksums, contents. --repair
-makes what is damaged again from the sources. Exit code 0: whole, or whole again; 1: damaged, each problem on a line; 2:
-not a data set.
+makes what is damaged again from the sources. Exit code 0: intact, or repaired; 1: damaged, each problem on a line; 2:
+no data set.
 """
 
 from absl import flags
@@ -32,15 +32,15 @@ def main(argv: list[str]) -> int:
     if count and _REPAIR.value:
         from seg_pipeline.building import repair  # here: who only looks need not load what makes data sets
 
-        for outcome in repair.repair(dataset_dir, _IMAGES.value, _MASKS.value):
-            print(f'{outcome.name}: ' + (f'not repaired: {outcome.refusal}' if outcome.refusal else 'repaired'))
+        for file in repair.repair(dataset_dir, _IMAGES.value, _MASKS.value):
+            print(f'{file.name}: ' + (f'not repaired: {file.refusal}' if file.refusal else 'repaired'))
         count = _report(dataset_dir)
     if count:
         print(f'{dataset_dir}: DAMAGED: {count} problems')
         return EXIT_DAMAGED
-    whole = manifest.read(dataset_dir)
-    num_records = sum(shard.num_records for shard in whole.shards)
-    print(f'{dataset_dir}: whole: {num_records} records in {len(whole.shards)} shards')
+    present = manifest.read(dataset_dir)
+    num_records = sum(shard.num_records for shard in present.shards)
+    print(f'{dataset_dir}: intact: {num_records} records in {len(present.shards)} shards')
     return 0
 
 

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from seg_pipeline.building import preparation
+from seg_pipeline.building import pair as pair_lib
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.imaging import rejects
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.planning import pairing
@@ -486,23 +487,23 @@ def write(kinds: list[Kind], root: str | os.PathLike[str]) -> None:
     (pathlib.Path(root) / 'labels.csv').write_text('\n'.join(['id,name,color', *lines]) + '\n')
 
 
-def job(root: str | os.PathLike[str]) -> preparation.Preparation:
-    """A preparation of what `write` wrote."""
-    images, masks = os.path.join(root, 'images'), os.path.join(root, 'masks')
-    return preparation.Preparation(images, masks, os.path.join(root, 'out'), LABELS, max_pixels=MAX_PIXELS)
+def config(root: str | os.PathLike[str]) -> BuildConfig:
+    """The configuration of what `write` wrote."""
+    sources = SourceFolders(os.path.join(root, 'images'), os.path.join(root, 'masks'))
+    return BuildConfig(sources, os.path.join(root, 'out'), RecordOptions(LABELS, max_pixels=MAX_PIXELS))
 
 
-def check(root: str | os.PathLike[str]) -> tuple[list[pairing.Pair], list[rejects.Reject]]:
+def check(root: str | os.PathLike[str]) -> tuple[list[pairing.SourcePair], list[rejects.Reject]]:
     """Pairs the files and reads every pair: what came through, and what was rejected."""
-    what = job(root)
-    for tree in (what.images, what.masks):
+    what = config(root)
+    for tree in (what.sources.images, what.sources.masks):
         os.makedirs(tree, exist_ok=True)
-    files = pairing.list_files(what.images), pairing.list_files(what.masks, pairing.MASK_SUFFIXES)
+    files = pairing.list_files(what.sources.images), pairing.list_files(what.sources.masks, pairing.MASK_SUFFIXES)
     found = pairing.match_pairs(*files, r'(?s)^(.*)\.', r'(?s)^(.*)\.')
     passed, rejected = [], list(found.rejects)
     for pair in found.pairs:
         try:
-            preparation.read_pair(what, pair)
+            pair_lib.read(what.sources, what.records, pair)
             passed.append(pair)
         except rejects.RejectError as error:
             rejected.append(rejects.Reject(pair.key, error.reason, str(error), pair.image, pair.mask))

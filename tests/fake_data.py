@@ -2,17 +2,23 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from seg_pipeline import records
-from seg_pipeline.building import preparation, publish
+from seg_pipeline.building import fingerprints, markers, publish, shard
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.dataset import manifest
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing, sharding
 from seg_pipeline.planning import splits as splits_lib
+from seg_pipeline.planning.split_options import SplitOptions
+
+# What differs where the command differs: two hold it, the manifest holds their digests.
+FILES_WITH_THE_COMMAND = (manifest.FILE_NAME, manifest.CARD_FILE, manifest.PROVENANCE_FILE)
 
 
 def draw_pair(number: int, size: tuple[int, int], num_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,38 +70,39 @@ def make_dataset(
 ) -> str:
     """Prepares a data set with the functions of the Beam job, without Beam, and returns its directory.
 
-    `options` are further ones of `preparation.Preparation`.
+    `options` are further ones of `RecordOptions`.
     """
     source = pathlib.Path(output_dir) / 'source'
     write_pairs(source, num_pairs, source_size, num_classes, seed)
-    shares = splits_lib.parse_fractions(splits)
-    job = preparation.Preparation(
-        images=str(source / 'images'),
-        masks=str(source / 'masks'),
-        output_dir=str(output_dir),
-        label_map=label_map.read(str(source / 'labels.csv')),
-        image_size=image_size,
-        split_options={'splits': {name: str(share) for name, share in shares.items()}, 'seed': seed},
-        **options,
+    splitting = SplitOptions(splits_lib.parse_fractions(splits), seed=seed, num_shards=num_shards)
+    config = BuildConfig(
+        SourceFolders(str(source / 'images'), str(source / 'masks')),
+        str(output_dir),
+        RecordOptions(label_map.read(str(source / 'labels.csv')), image_size=image_size, **options),
+        split_options=splitting.to_json(),
     )
-    return prepare(job, sharding.parse_counts(num_shards, shares))
+    return prepare(config, splitting)
 
 
-def prepare(job: preparation.Preparation, shard_counts: dict[str, int] | None = None) -> str:
-    """Runs a preparation in this process and returns the directory of the data set."""
+def prepare(config: BuildConfig, splitting: SplitOptions | None = None, **options: Any) -> str:
+    """Makes a data set in this process and returns its directory; `options` are those of `PublishRequest`."""
+    splitting = splitting or SplitOptions()
+    sources, records_options = config.sources, config.records
     pairs = pairing.match_pairs(
-        pairing.list_files(job.images), pairing.list_files(job.masks, pairing.MASK_SUFFIXES)
+        pairing.list_files(sources.images), pairing.list_files(sources.masks, pairing.MASK_SUFFIXES)
     ).pairs
-    shares = splits_lib.parse_fractions(
-        ','.join(f'{name}:{share}' for name, share in job.split_options['splits'].items())
+    split_of = splits_lib.assign((pair.key for pair in pairs), splitting.fractions, splitting.seed)
+    counts = sharding.parse_counts(splitting.num_shards, splitting.names)
+    plans = sharding.plan(
+        pairs, split_of, counts, splitting.seed, config.dataset_name, file_format=records_options.file_format
     )
-    seed = job.split_options['seed']
-    split_of = splits_lib.assign((pair.key for pair in pairs), shares, seed)
-    plans = sharding.plan(pairs, split_of, shard_counts or {}, seed, job.dataset_name, file_format=job.file_format)
-    summaries = [preparation.write_shard(job, plan) for plan in preparation.with_fingerprints(job, plans)]
-    published = publish.publish(publish.Publication(job, tuple(plan.name for plan in plans)), summaries)
-    assert published is not None, [reject for summary in summaries for reject in summary.rejects]
-    return published
+    return publish_plans(config, fingerprints.with_fingerprints(sources, records_options, plans), **options).directory
+
+
+def publish_plans(config: BuildConfig, plans: Sequence[sharding.ShardPlan], **options: Any) -> markers.Outcome:
+    """Makes the shards of some plans and publishes them; `options` are those of `PublishRequest`."""
+    summaries = [shard.write(config.sources, config.records, config.work_dir, plan) for plan in plans]
+    return publish.publish(publish.PublishRequest(config, tuple(plan.name for plan in plans), **options), summaries)
 
 
 def read_split(dataset_dir: str, split: str) -> list[records.Record]:

@@ -1,8 +1,9 @@
 """How a data set appears on an object store, which has no directories to rename.
 
 The shards are copied to their final names by the store, the other files follow, and last come the two that readers
-look for first: TFDS's dataset_info.json, then the manifest. Whoever finds either finds all that it speaks of; whoever
-finds neither sees no data set. A command that is killed before leaves objects that the next one makes anew or removes.
+look for first: TFDS's dataset_info.json, then the manifest. A reader that finds either finds all files that it names;
+one that finds neither sees no data set. A command that is killed before that leaves objects that the next one writes
+again or removes.
 """
 
 import os

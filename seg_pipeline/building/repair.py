@@ -2,35 +2,33 @@
 
 import contextlib
 import dataclasses
-import html
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from seg_pipeline import errors, storage
-from seg_pipeline.building import preparation, publish
-from seg_pipeline.building.preparation import Preparation, ShardSummary
-from seg_pipeline.dataset import manifest
+from seg_pipeline.building import describe, fingerprints, markers, publish, shard
+from seg_pipeline.building.config import BuildConfig, SourceFolders
+from seg_pipeline.building.describe import Description
+from seg_pipeline.building.markers import ShardSummary
+from seg_pipeline.dataset import manifest, provenance, record_index
 from seg_pipeline.dataset.manifest import Manifest, Shard
-from seg_pipeline.imaging.rejects import Reject
-from seg_pipeline.labels import label_map
-from seg_pipeline.labels.remapping import Remapping
+from seg_pipeline.dataset.provenance import Provenance
+from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.planning import grouping
-from seg_pipeline.planning.assignment import Placement
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.assignment import Assignment
+from seg_pipeline.planning.grouping import IDENTICAL, Link
+from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.storage import atomic, checksums
 
-# What says where records come from and what was left out: nothing else does, so nothing can bring it back.
+# What says where records come from and what was left out. No other file says it, so nothing can bring it back.
 _SOURCES_OF_TRUTH = (manifest.RECORDS_FILE, manifest.REJECTED_FILE)
-_COMMAND = re.compile(r'id="command" data-text="([^"]*)"')
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class RepairedFile:
     """What became of one damaged file.
 
     Attributes:
@@ -46,7 +44,7 @@ class _RefusedError(Exception):
     """Why something cannot be made again."""
 
 
-def repair(dataset_dir: str, images: str, masks: str) -> Iterator[Outcome]:
+def repair(dataset_dir: str, images: str, masks: str) -> Iterator[RepairedFile]:
     """Makes every damaged or missing file again that can be.
 
     A shard is made from the files that records.jsonl names; they must be the very same. A file that describes the data
@@ -59,28 +57,30 @@ def repair(dataset_dir: str, images: str, masks: str) -> Iterator[Outcome]:
         masks: that of the masks.
 
     Yields:
-        The outcome of each damaged file, when it is known.
+        What became of each damaged file, when it is known.
 
     Raises:
         UserError: if the manifest is damaged or cannot be read, or something cannot be written.
     """
     if not storage.has_directories(dataset_dir):
         raise errors.UserError(f'{dataset_dir}: only a data set on this disk can be repaired; copy it here first')
-    whole = manifest.read(dataset_dir)
-    shards = [shard for shard in whole.shards if manifest.shard_problem(dataset_dir, shard)]
-    files = [name for name in whole.files if checksums.problem(os.path.join(dataset_dir, name), whole.files[name])]
+    present = manifest.read(dataset_dir)
+    shards = [found for found in present.shards if manifest.shard_problem(dataset_dir, found)]
+    files = [
+        name for name, digest in present.files.items() if checksums.problem(os.path.join(dataset_dir, name), digest)
+    ]
     lost = [name for name in files if name in _SOURCES_OF_TRUTH]
     for name in lost:
-        yield Outcome(name, 'nothing else holds what it says; prepare the data set again')
+        yield RepairedFile(name, 'no other file holds what it says; prepare the data set again')
     if lost:
-        others = [*(shard.name for shard in shards), *(name for name in files if name not in lost)]
-        yield from (Outcome(name, f'needs {" and ".join(lost)}') for name in others)
+        others = [*(found.name for found in shards), *(name for name in files if name not in lost)]
+        yield from (RepairedFile(name, f'needs {" and ".join(lost)}') for name in others)
         return
     with _scratch(dataset_dir) as scratch:
-        job = _job(whole, images, masks, scratch)
-        yield from _repair_shards(job, whole, dataset_dir, shards)
+        config = BuildConfig.of_dataset(present, SourceFolders(images, masks), scratch)
+        yield from _repair_shards(config, present, dataset_dir, shards)
         if files:
-            yield from _repair_files(job, whole, dataset_dir, files)
+            yield from _repair_files(config, present, dataset_dir, files)
 
 
 @contextlib.contextmanager
@@ -95,121 +95,108 @@ def _scratch(dataset_dir: str) -> Iterator[str]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _job(whole: Manifest, images: str, masks: str, output_dir: str) -> Preparation:
-    """The preparation that made a data set."""
-    names = Preparation('', '', '', whole.label_map).record_options().keys()
-    options = {name: whole.options[name] for name in names}
-    return Preparation(
-        images=images,
-        masks=masks,
-        output_dir=output_dir,
-        label_map=whole.label_map,
-        dataset_name=whole.dataset_name,
-        version=whole.version,
-        split_options={name: value for name, value in whole.options.items() if name not in names},
-        **{**options, 'image_size': whole.image_size, 'remapping': _remapping(options['remapping'])},
-    )
-
-
-def _remapping(value: dict[str, Any] | None) -> Remapping | None:
-    if value is None:
-        return None
-    fields = {name: _as_tuples(part) for name, part in value.items()}
-    targets = fields.pop('targets')
-    return Remapping(label_map.SourceTable(**fields), targets)
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
-
-
-def _repair_shards(job: Preparation, whole: Manifest, dataset_dir: str, shards: Sequence[Shard]) -> Iterator[Outcome]:
-    lines = manifest.read_lines(dataset_dir, manifest.RECORDS_FILE)
-    for shard in shards:
+def _repair_shards(
+    config: BuildConfig, present: Manifest, dataset_dir: str, shards: Sequence[Shard]
+) -> Iterator[RepairedFile]:
+    for wanted, entries in _with_entries(dataset_dir, shards):
         try:
-            summary = _make_again(job, whole, shard, [line for line in lines if line['shard'] == shard.name])
+            summary = _make_again(config, present, wanted, entries)
         except _RefusedError as refusal:
-            yield Outcome(shard.name, str(refusal))
+            yield RepairedFile(wanted.name, str(refusal))
             continue
-        _put(preparation.shard_path(job, summary.fingerprint), os.path.join(dataset_dir, shard.name))
-        yield Outcome(shard.name)
+        made = markers.shard_path(config.work_dir, summary.fingerprint, config.records.file_format)
+        _put(made, os.path.join(dataset_dir, wanted.name))
+        yield RepairedFile(wanted.name)
 
 
-def _make_again(job: Preparation, whole: Manifest, shard: Shard, lines: Sequence[dict[str, Any]]) -> ShardSummary:
+def _with_entries(dataset_dir: str, shards: Collection[Shard]) -> Iterator[tuple[Shard, list[RecordEntry]]]:
+    """Some shards, each with the entries of its records; the index is read once."""
+    wanted = {found.name: found for found in shards}
+    for name, entries in record_index.by_shard(record_index.of(dataset_dir)):
+        if name in wanted:
+            yield wanted.pop(name), entries
+    yield from ((found, []) for found in wanted.values())
+
+
+def _make_again(config: BuildConfig, present: Manifest, wanted: Shard, entries: Sequence[RecordEntry]) -> ShardSummary:
     """Makes a shard in the work directory; refuses one that is not what the manifest says."""
-    pairs = tuple(Pair(line['key'], line['image'], line['mask']) for line in lines)
-    (plan,) = preparation.with_fingerprints(job, [ShardPlan(shard.name, shard.split, pairs)])
-    summary = preparation.write_shard(job, plan)
+    pairs = tuple(SourcePair(entry.key, entry.image, entry.mask) for entry in entries)
+    plans = fingerprints.with_fingerprints(
+        config.sources, config.records, [ShardPlan(wanted.name, wanted.split, pairs)]
+    )
+    summary = shard.write(config.sources, config.records, config.work_dir, plans[0])
     if summary.rejects:
         raise _RefusedError(f'a source is not what it was: {summary.rejects[0].message}')
-    for then, now in zip(lines, preparation.read_record_lines(job, summary), strict=True):
-        for root, name in ((job.images, 'image'), (job.masks, 'mask')):
-            before, after = then[f'{name}_sha256'], now[f'{name}_sha256']
-            if before != after:
-                path = os.path.join(root, then[name])
-                raise _RefusedError(f'{path} has changed: its SHA-256 is {after[:12]} and was {before[:12]}')
-    if summary.shard != shard:
-        raise _RefusedError(_unequal(job, whole, f'SHA-256 {summary.shard.sha256[:12]}, not {shard.sha256[:12]}'))
+    for then, now in zip(entries, markers.read_entries(config.work_dir, summary), strict=True):
+        _check_digest(config.sources.image_path(then.image), then.image_sha256, now.image_sha256)
+        _check_digest(config.sources.mask_path(then.mask), then.mask_sha256, now.mask_sha256)
+    if summary.shard != wanted:
+        raise _RefusedError(_unequal(config, present, f'SHA-256 {summary.shard.sha256[:12]}, not {wanted.sha256[:12]}'))
     return summary
 
 
-def _unequal(job: Preparation, whole: Manifest, what: str) -> str:
+def _check_digest(path: str, then: str, now: str) -> None:
+    if now != then:
+        raise _RefusedError(f'{path} has changed: its SHA-256 is {now[:12]} and was {then[:12]}')
+
+
+def _unequal(config: BuildConfig, present: Manifest, what: str) -> str:
     """Why equal sources gave something else: the first library of another version, if there is one."""
-    here = preparation.library_versions(job.file_format)
-    for name in sorted(whole.library_versions):
-        if whole.library_versions[name] != here.get(name):
-            return f'made again, it has {what}: {name} is {here.get(name)} here and was {whole.library_versions[name]}'
+    here = fingerprints.library_versions(config.records.file_format)
+    for name, then in sorted(present.library_versions.items()):
+        if then != here.get(name):
+            return f'made again, it has {what}: {name} is {here.get(name)} here and was {then}'
     return f'made again, it has {what}'
 
 
-def _repair_files(job: Preparation, whole: Manifest, dataset_dir: str, names: Sequence[str]) -> Iterator[Outcome]:
+def _repair_files(
+    config: BuildConfig, present: Manifest, dataset_dir: str, names: Sequence[str]
+) -> Iterator[RepairedFile]:
     """Describes the data set again, from all its shards."""
-    lines = manifest.read_lines(dataset_dir, manifest.RECORDS_FILE)
     try:
         summaries = [
-            _make_again(job, whole, shard, [line for line in lines if line['shard'] == shard.name])
-            for shard in whole.shards
+            _make_again(config, present, wanted, entries)
+            for wanted, entries in _with_entries(dataset_dir, present.shards)
         ]
     except _RefusedError as refusal:
-        yield from (Outcome(name, str(refusal)) for name in names)
+        yield from (RepairedFile(name, str(refusal)) for name in names)
         return
-    staging = os.path.join(job.output_dir, 'staging')
+    staging = os.path.join(config.output_dir, 'staging')
     os.makedirs(staging)
-    rejected = [Reject(**line) for line in manifest.read_lines(dataset_dir, manifest.REJECTED_FILE)]
-    publish.build(_publication(job, whole, dataset_dir, lines), summaries, rejected, staging)
+    try:
+        made_by = provenance.read(dataset_dir)
+    except errors.UserError:
+        made_by = None
+    what = _description(config, dataset_dir, made_by or Provenance())
+    publish.build(what, sorted(summaries, key=lambda summary: summary.shard.name), staging)
     for name in names:
         made = os.path.join(staging, name)
-        if problem := checksums.problem(made, whole.files[name]):
+        problem = checksums.problem(made, present.files[name])
+        if problem is None:
+            _put(made, os.path.join(dataset_dir, name))
+            yield RepairedFile(name)
+        elif made_by is None and name in (manifest.PROVENANCE_FILE, manifest.CARD_FILE):
+            yield RepairedFile(name, f'no other file holds the command that {manifest.PROVENANCE_FILE} had')
+        else:
             found = problem.removeprefix(f'{made}: ')
-            yield Outcome(name, _unequal(job, whole, f'other contents ({found})'))
-            continue
-        _put(made, os.path.join(dataset_dir, name))
-        yield Outcome(name)
+            yield RepairedFile(name, _unequal(config, present, f'other contents ({found})'))
 
 
-def _publication(
-    job: Preparation, whole: Manifest, dataset_dir: str, lines: Sequence[dict[str, Any]]
-) -> publish.Publication:
-    """What was published, as far as records.jsonl and the old card tell."""
-    placements = {line['key']: Placement(line['split'], line['split_reason'], line['group']) for line in lines}
-    links = [link for line in lines if (link := grouping.parse_reason(line['key'], line['split_reason'] or ''))]
-    return publish.Publication(
-        job,
-        tuple(shard.name for shard in whole.shards),
-        placements=placements,
-        duplicates=grouping.form({}, links).duplicates,
-        command=_command(os.path.join(dataset_dir, manifest.CARD_FILE)),
-    )
+def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance) -> Description:
+    """What was said of the data set, as its index and its provenance tell."""
+    index = record_index.of(dataset_dir)
+    assignments = {entry.key: _assignment(entry) for entry in index if entry.split_reason is not None}
+    links = [
+        Link(IDENTICAL if entry.distance is None else entry.distance, entry.key, entry.duplicate_of)
+        for entry in index
+        if entry.duplicate_of is not None
+    ]
+    rejects = describe.sorted_rejects(record_index.read_rejects(dataset_dir))
+    return Description(config, assignments, grouping.form({}, links).duplicates, made_by, rejects)
 
 
-def _command(card_path: str) -> str:
-    """The command that stands in a card, damaged as it may be."""
-    try:
-        with open(card_path, encoding='utf-8', errors='replace') as file:
-            found = _COMMAND.search(file.read())
-    except OSError:
-        return ''
-    return html.unescape(found[1]) if found else ''
+def _assignment(entry: RecordEntry) -> Assignment:
+    return Assignment(entry.split, entry.split_reason or '', entry.group, entry.duplicate_of, entry.distance)
 
 
 def _put(made: str, path: str) -> None:

@@ -1,7 +1,8 @@
-"""The work directory of a data set: who is at work there, what others left, and its removal.
+"""The work directory of a data set: which commands are at work there, what others left, and its removal.
 
-Every command holds a shared lock on the directory while it lives, and the kernel drops the lock of one that was killed.
-Whoever gets the exclusive lock is alone, and may remove what nobody needs.
+Every command holds a shared lock (flock) on the directory while it runs, and the kernel drops the lock of one that was
+killed: no lock file can be left behind. A command that gets the exclusive lock is alone, and may remove what no command
+needs.
 
 An object store has neither directories nor locks: there, nothing is half-written, and only --clean removes anything.
 """
@@ -20,10 +21,10 @@ STAGING_PREFIX = 'publish-'
 
 
 @contextlib.contextmanager
-def held(directory: str) -> Iterator[None]:
-    """Makes the directory, makes sure that it can be written, and holds it while the block runs.
+def locked(directory: str) -> Iterator[None]:
+    """Makes the directory, makes sure that it can be written, and locks it while the block runs.
 
-    Before and afterwards, what killed commands left half-written is removed if no other command is at work there;
+    Before and afterwards, what killed commands left unfinished is removed if no other command is at work there;
     afterwards, the directory too if it is empty.
 
     Raises:
@@ -35,23 +36,27 @@ def held(directory: str) -> Iterator[None]:
         yield
         return
     with storage.writing(directory):
-        tidy(directory)
+        remove_stale(directory)
         descriptor = _open_locked(directory)
         try:
             _probe(directory)
         except OSError:
             os.close(descriptor)
-            tidy(directory)
+            remove_stale(directory)
             raise
     try:
         yield
     finally:
         os.close(descriptor)
-        tidy(directory)
+        remove_stale(directory)
 
 
 def _open_locked(directory: str) -> int:
-    """Opens the directory under a shared lock; one that is being removed at this moment is made again."""
+    """Opens the directory under a shared lock; one that is being removed at this moment is made again.
+
+    Between the opening and the lock another command may remove the directory: the lock is then on a directory without
+    a name, which is found out by comparing it with the one that has the name now.
+    """
     while True:
         os.makedirs(directory, exist_ok=True)
         try:
@@ -65,7 +70,7 @@ def _open_locked(directory: str) -> int:
 
 
 def _lock(descriptor: int, kind: int) -> bool:
-    """Whether the lock was had; on a file system without locks, nobody has one."""
+    """Takes a lock; whether that was possible. A file system without locks gives none."""
     try:
         fcntl.flock(descriptor, kind)
     except OSError:
@@ -94,7 +99,7 @@ def _probe(directory: str) -> None:
 def _alone(directory: str) -> Iterator[bool]:
     """Whether no command is at work in the directory; none can begin while the block runs.
 
-    An object store tells nobody: there, whoever asks is taken to be alone.
+    An object store has no locks: there, every command is taken to be alone, and removes only what --clean asks for.
     """
     if not storage.has_directories(directory):
         yield True
@@ -110,8 +115,8 @@ def _alone(directory: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def tidy(directory: str) -> None:
-    """Removes what nobody will ever read, and the directory if that leaves it empty; nothing while others are there."""
+def remove_stale(directory: str) -> None:
+    """Removes what no command will read, and the directory if it is empty then; nothing while another is at work."""
     if not storage.has_directories(directory):
         return
     with _alone(directory) as alone, contextlib.suppress(OSError):
@@ -124,8 +129,8 @@ def tidy(directory: str) -> None:
         os.rmdir(directory)  # fails, rightly, while there is work in it
 
 
-def foreign(directory: str, own: Collection[str]) -> list[str]:
-    """The files of a work directory that belong to none of the given fingerprints: what other commands left or make."""
+def unowned(directory: str, own: Collection[str]) -> list[str]:
+    """The files of a work directory that belong to none of some fingerprints: what other commands left or make."""
     try:
         names = storage.names(directory)
     except OSError:
@@ -134,7 +139,7 @@ def foreign(directory: str, own: Collection[str]) -> list[str]:
 
 
 def num_bytes(paths: Collection[str]) -> int:
-    """The bytes of all files together; what has gone counts nothing."""
+    """The bytes of all files together; one that was removed meanwhile counts as empty."""
     total = 0
     for path in paths:
         with contextlib.suppress(OSError):
@@ -143,7 +148,7 @@ def num_bytes(paths: Collection[str]) -> int:
 
 
 def clean(directory: str, own: Collection[str] = ()) -> None:
-    """Removes the work of other fingerprints; call it outside of `held`.
+    """Removes the work of other fingerprints; call it outside `locked`, whose lock would be in the way.
 
     Raises:
         UserError: if a command is at work there.
@@ -151,6 +156,6 @@ def clean(directory: str, own: Collection[str] = ()) -> None:
     with _alone(directory) as alone:
         if not alone and storage.exists(directory):
             raise errors.UserError(f'--clean: {directory}: another command is at work there; wait for its end')
-        for path in foreign(directory, own):
+        for path in unowned(directory, own):
             storage.remove(path)
-    tidy(directory)
+    remove_stale(directory)

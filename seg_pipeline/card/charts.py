@@ -3,10 +3,10 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from seg_pipeline.card.text import count, escape, hex_color, percent, split_class
 from seg_pipeline.dataset import statistics
+from seg_pipeline.dataset.statistics import ClassSummary, SplitSummary
 from seg_pipeline.labels.label_map import BACKGROUND_ID, LabelMap
 
 _HEAT_MAP_CLASSES = 26
@@ -19,7 +19,7 @@ _ROUND_STEPS = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 _SMALL = (360, 190)  # width and height of the small charts, in units of the view box
 
 
-def class_frequencies(splits: Mapping[str, Mapping[str, Any]], total: Mapping[str, Any], labels: LabelMap) -> str:
+def class_frequencies(splits: Mapping[str, SplitSummary], total: SplitSummary, labels: LabelMap) -> str:
     """Share of pixels of every class in every split, on a logarithmic scale: one dot for each split.
 
     Args:
@@ -27,7 +27,7 @@ def class_frequencies(splits: Mapping[str, Mapping[str, Any]], total: Mapping[st
         total: those of all splits together.
         labels: the classes.
     """
-    rows = sorted((row for row in total['classes'] if row['pixels']), key=lambda row: (-row['pixels'], row['id']))
+    rows = sorted((row for row in total.classes if row.pixels), key=lambda row: (-row.pixels, row.id))
     shares = {split: _pixel_shares(figures) for split, figures in splits.items()}
     axis = _LogAxis.down_to(min((value for values in shares.values() for value in values if value), default=1.0))
     left = 78
@@ -39,9 +39,9 @@ def class_frequencies(splits: Mapping[str, Mapping[str, Any]], total: Mapping[st
         parts.append(_dots(row, shares, axis, x))
         parts.append(
             f'<rect class="swatch" x="{x - 5}" y="{axis.absent + 10}" width="10" height="10" rx="2" '
-            f'fill="{hex_color(labels.colors[row["id"]])}"/>'
+            f'fill="{hex_color(labels.colors[row.id])}"/>'
             f'<text class="name" text-anchor="end" transform="translate({x + 4} {axis.absent + 28}) rotate(-55)">'
-            f'{escape(_shortened(row["name"]))}</text>'
+            f'{escape(_shortened(row.name))}</text>'
         )
     return _svg(width, axis.absent + 106, parts, 'Share of pixels of each class in each split', fixed=True)
 
@@ -71,17 +71,17 @@ class _LogAxis:
         return ''.join(_grid_line(y, left, right, label) for y, label in lines) + absent
 
 
-def _dots(row: Mapping[str, Any], shares: Mapping[str, Sequence[float]], axis: _LogAxis, x: float) -> str:
+def _dots(row: ClassSummary, shares: Mapping[str, Sequence[float]], axis: _LogAxis, x: float) -> str:
     """One class: a dot for each split and the line that holds them together."""
-    found = [axis.y_of(values[row['id']]) for values in shares.values() if values[row['id']]]
+    found = [axis.y_of(values[row.id]) for values in shares.values() if values[row.id]]
     parts = [f'<line class="stem" x1="{x}" x2="{x}" y1="{min(found):.1f}" y2="{max(found):.1f}"/>']
     for number, (split, values) in enumerate(shares.items()):
-        share = values[row['id']]
+        share = values[row.id]
         kind = 'dot' if share else 'dot hollow'
         told = f'{percent(share)} of the pixels of {split}' if share else f'absent from {split}'
         parts.append(
             f'<circle class="{kind} {split_class(number)}" cx="{x}" cy="{axis.y_of(share):.1f}" r="4">'
-            f'<title>{escape(row["name"])}: {escape(told)}</title></circle>'
+            f'<title>{escape(row.name)}: {escape(told)}</title></circle>'
         )
     return ''.join(parts)
 
@@ -93,27 +93,27 @@ def _grid_line(y: float, left: float, right: float, label: str) -> str:
     )
 
 
-def _pixel_shares(figures: Mapping[str, Any]) -> list[float]:
-    valid = max(figures['num_pixels'] - figures['ignored_pixels'], 1)
-    return [row['pixels'] / valid for row in figures['classes']]
+def _pixel_shares(figures: SplitSummary) -> list[float]:
+    valid = max(figures.valid_pixels, 1)
+    return [row.pixels / valid for row in figures.classes]
 
 
 def _shortened(name: str, limit: int = 16) -> str:
     return name if len(name) <= limit else name[: limit - 1] + '…'
 
 
-def brightness(splits: Mapping[str, Mapping[str, Any]]) -> str:
+def brightness(splits: Mapping[str, SplitSummary]) -> str:
     """How many of a split's images have which mean brightness, as shares of the split."""
     levels = 256 // statistics.BRIGHTNESS_BINS
     series = {
-        split: [images / max(figures['num_records'], 1) for images in figures['brightness_histogram']]
+        split: [images / max(figures.num_records, 1) for images in figures.brightness_histogram]
         for split, figures in splits.items()
     }
     edges = [levels * i for i in range(statistics.BRIGHTNESS_BINS + 1)]
     return _histogram(series, edges, 'Mean brightness of the images of each split, 0 to 255', '')
 
 
-def source_sizes(splits: Mapping[str, Mapping[str, Any]], side: str) -> str:
+def source_sizes(splits: Mapping[str, SplitSummary], side: str) -> str:
     """How many of a split's sources have which height or width, as shares of the split.
 
     Args:
@@ -123,7 +123,7 @@ def source_sizes(splits: Mapping[str, Mapping[str, Any]], side: str) -> str:
     Returns:
         SVG, or the one value that all have.
     """
-    values = [row[side] for figures in splits.values() for row in figures['source_sizes']]
+    values = [getattr(found, side) for figures in splits.values() for found in figures.source_sizes]
     lowest, highest = min(values, default=0), max(values, default=0)
     if not values:
         return '<p class="one">–</p>'
@@ -134,9 +134,9 @@ def source_sizes(splits: Mapping[str, Mapping[str, Any]], side: str) -> str:
     series = {}
     for split, figures in splits.items():
         bins = [0] * (len(edges) - 1)
-        for row in figures['source_sizes']:
-            bins[(row[side] - lowest) // width] += row['images']
-        series[split] = [images / max(figures['num_records'], 1) for images in bins]
+        for found in figures.source_sizes:
+            bins[(getattr(found, side) - lowest) // width] += found.images
+        series[split] = [images / max(figures.num_records, 1) for images in bins]
     return _histogram(series, edges, f'{side.capitalize()} of the sources of each split, in pixels', ' px')
 
 
@@ -182,7 +182,7 @@ def _round_up(value: float) -> float:
     return min(1.0, next(step * power for step in _ROUND_STEPS if step * power >= value * (1 - 1e-9)))
 
 
-def cooccurrence(total: Mapping[str, Any], labels: LabelMap) -> str:
+def cooccurrence(total: SplitSummary, labels: LabelMap) -> str:
     """Heat map: of the images that show the class of a row, the share that also show the class of a column.
 
     Args:
@@ -193,25 +193,23 @@ def cooccurrence(total: Mapping[str, Any], labels: LabelMap) -> str:
         SVG of the classes in the most images, without the background; nothing if there are fewer than two.
     """
     rows = sorted(
-        (row for row in total['classes'] if row['images'] and row['id'] != BACKGROUND_ID),
-        key=lambda row: (-row['images'], row['id']),
+        (row for row in total.classes if row.images and row.id != BACKGROUND_ID),
+        key=lambda row: (-row.images, row.id),
     )[:_HEAT_MAP_CLASSES]
     if len(rows) < 2:
         return ''
-    together = {tuple(row['ids']): row['images'] for row in total['cooccurrence']}
+    together = {found.ids: found.images for found in total.cooccurrence}
     cell, left, top = _HEAT_MAP_CELL, 112, _HEAT_MAP_TOP
     parts = []
     for i, row in enumerate(rows):
         y = top + cell * i
-        parts.append(_heat_map_names(row, hex_color(labels.colors[row['id']]), left + cell * i, left, y))
+        parts.append(_heat_map_names(row, hex_color(labels.colors[row.id]), left + cell * i, left, y))
         for j, column in enumerate(rows):
-            a, b = sorted((row['id'], column['id']))
-            images = together.get((a, b), 0) if a != b else row['images']
-            share = images / row['images']
+            a, b = sorted((row.id, column.id))
+            images = together.get((a, b), 0) if a != b else row.images
+            share = images / row.images
             kind = 'cell same' if a == b else 'cell'
-            title = (
-                f'{percent(share)} of the {count(row["images"])} images with {row["name"]} show {column["name"]} too'
-            )
+            title = f'{percent(share)} of the {count(row.images)} images with {row.name} show {column.name} too'
             parts.append(
                 f'<rect class="{kind}" x="{left + cell * j}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
                 f'fill-opacity="{0.03 + 0.97 * share:.2f}"><title>{escape(title)}</title></rect>'
@@ -220,9 +218,9 @@ def cooccurrence(total: Mapping[str, Any], labels: LabelMap) -> str:
     return _svg(left + side + 40, top + side + 4, parts, 'Which classes appear in the same images', fixed=True)
 
 
-def _heat_map_names(row: Mapping[str, Any], color: str, x: float, left: float, y: float) -> str:
+def _heat_map_names(row: ClassSummary, color: str, x: float, left: float, y: float) -> str:
     """The name of one class, before its row and above its column."""
-    name = escape(_shortened(row['name'], 14))
+    name = escape(_shortened(row.name, 14))
     return (
         f'<rect class="swatch" x="{left - 14}" y="{y + 6}" width="10" height="10" rx="2" fill="{color}"/>'
         f'<text class="name" x="{left - 19}" y="{y + 15}" text-anchor="end">{name}</text>'

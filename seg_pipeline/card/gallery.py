@@ -3,13 +3,14 @@
 import base64
 import dataclasses
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from seg_pipeline import records
+from seg_pipeline.dataset.record_index import RecordEntry
+from seg_pipeline.dataset.statistics import ClassSummary
 from seg_pipeline.imaging import resizing
 from seg_pipeline.records import example_proto
 
@@ -27,15 +28,15 @@ class Picture:
     Attributes:
         key: the pair's key.
         split: its split.
-        photo: the image, JPEG.
-        mask: (height, width) uint8 ids, of the photo's size.
+        image: JPEG.
+        mask: (height, width) uint8 ids, of the size of the image.
         proportions: height and width in which to show it.
         chosen_for: the class for whose sake it was chosen, if for one.
     """
 
     key: str
     split: str
-    photo: bytes
+    image: bytes
     mask: np.ndarray
     proportions: tuple[int, int]
     chosen_for: int | None = None
@@ -48,8 +49,8 @@ class Picture:
 
 def choose(
     dataset_dir: str,
-    lines: Iterable[Mapping[str, Any]],
-    classes: Sequence[Mapping[str, Any]],
+    entries: Iterable[RecordEntry],
+    classes: Sequence[ClassSummary],
     *,
     limit: int = DEFAULT_LIMIT,
     proportions: str = 'source',
@@ -61,8 +62,8 @@ def choose(
 
     Args:
         dataset_dir: where the shards are.
-        lines: the lines of `records.jsonl`, iterated more than once.
-        classes: the rows `classes` of `SplitStatistics.result` over all splits.
+        entries: the index of the data set, iterated more than once.
+        classes: the classes over all splits.
         limit: how many pictures.
         proportions: `source` to show records in the proportions of their sources, `stored` in their own.
 
@@ -73,16 +74,18 @@ def choose(
         DamagedRecordError: if one of the records is damaged.
         OSError: if a shard cannot be read.
     """
-    by_key = _find(lines, {row['largest_in'] for row in classes})
+    by_key = _find(entries, {row.largest_in for row in classes})
     chosen: dict[str, Picture] = {}
     shown: set[int] = set()
-    for row in sorted(classes, key=lambda row: (row['images'], row['id'])):
-        key = row['largest_in']
-        if key in by_key and row['id'] not in shown and key not in chosen and len(chosen) < limit:
-            chosen[key] = read(dataset_dir, by_key[key], proportions=proportions, chosen_for=row['id'])
+    for row in sorted(classes, key=lambda row: (row.images, row.id)):
+        key = row.largest_in
+        if key is None or key not in by_key or len(chosen) == limit:
+            continue
+        if row.id not in shown and key not in chosen:
+            chosen[key] = read(dataset_dir, by_key[key], proportions=proportions, chosen_for=row.id)
             shown.update(chosen[key].ids)
-    others = list(_spread([line['key'] for line in lines if line['key'] not in chosen], limit - len(chosen)))
-    by_key = _find(lines, others)
+    others = list(_spread([entry.key for entry in entries if entry.key not in chosen], limit - len(chosen)))
+    by_key = _find(entries, others)
     for key in others:
         chosen[key] = read(dataset_dir, by_key[key], proportions=proportions)
     return tuple(chosen.values())
@@ -90,8 +93,8 @@ def choose(
 
 def of_duplicates(
     dataset_dir: str,
-    lines: Iterable[Mapping[str, Any]],
-    groups: Sequence[Sequence[Mapping[str, Any]]],
+    entries: Iterable[RecordEntry],
+    groups: Sequence[Sequence[RecordEntry]],
     *,
     proportions: str = 'source',
 ) -> dict[str, Picture]:
@@ -99,24 +102,24 @@ def of_duplicates(
 
     Args:
         dataset_dir: where the shards are.
-        lines: the lines of `records.jsonl`, iterated more than once.
-        groups: what `duplicates.json` holds.
+        entries: the index of the data set, iterated more than once.
+        groups: the records of each group of duplicates.
         proportions: see `choose`.
 
     Raises:
         DamagedRecordError: if one of the records is damaged.
         OSError: if a shard cannot be read.
     """
-    wanted = {member['key'] for group in groups[:_SHOWN_GROUPS] for member in group[:_SHOWN_MEMBERS]}
+    wanted = {member.key for group in groups[:_SHOWN_GROUPS] for member in group[:_SHOWN_MEMBERS]}
     return {
-        key: read(dataset_dir, line, longer_side=_SMALL_SIDE, proportions=proportions)
-        for key, line in _find(lines, wanted).items()
+        key: read(dataset_dir, entry, longer_side=_SMALL_SIDE, proportions=proportions)
+        for key, entry in _find(entries, wanted).items()
     }
 
 
-def _find(lines: Iterable[Mapping[str, Any]], keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """The lines of some keys; of all the others, which may be millions, none is held."""
-    return {line['key']: line for line in lines if line['key'] in keys}
+def _find(entries: Iterable[RecordEntry], keys: Collection[str | None]) -> dict[str, RecordEntry]:
+    """The entries of some keys; of all the others, which may be millions, none is held."""
+    return {entry.key: entry for entry in entries if entry.key in keys}
 
 
 def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
@@ -126,7 +129,7 @@ def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
 
 def read(
     dataset_dir: str,
-    line: Mapping[str, Any],
+    entry: RecordEntry,
     *,
     longer_side: int = _LONGER_SIDE,
     proportions: str = 'source',
@@ -136,7 +139,7 @@ def read(
 
     Args:
         dataset_dir: where the shards are.
-        line: its line of `records.jsonl`.
+        entry: its entry in the index.
         longer_side: of the picture, in pixels; a smaller record stays as it is.
         proportions: see `choose`.
         chosen_for: see `Picture`.
@@ -145,14 +148,14 @@ def read(
         DamagedRecordError: if it is damaged.
         OSError: if the shard cannot be read.
     """
-    (record,) = records.read_some(os.path.join(dataset_dir, line['shard']), [line['index']])
+    (record,) = records.read_some(os.path.join(dataset_dir, entry.shard), [entry.index])
     height, width = record.mask.shape
     scale = min(1.0, longer_side / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     return Picture(
-        key=line['key'],
-        split=line['split'],
-        photo=_jpeg(resizing.resize_image(record.image, size)),
+        key=entry.key,
+        split=entry.split,
+        image=_jpeg(resizing.resize_image(record.image, size)),
         mask=resizing.resize_mask(record.mask, size),
         proportions=record.original_size if proportions == 'source' else (height, width),
         chosen_for=chosen_for,

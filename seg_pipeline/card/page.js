@@ -1,5 +1,5 @@
 'use strict';
-// The card works without this script: it sorts the class table and lays the masks over the photos.
+// The card works without this script: it sorts the class table and lays the masks over the images.
 
 const data = JSON.parse(document.getElementById('data').textContent);
 

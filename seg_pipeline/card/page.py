@@ -7,12 +7,13 @@ import importlib.resources
 import json
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from seg_pipeline.card import charts, sections, tables
 from seg_pipeline.card.gallery import Picture, encode_runs
 from seg_pipeline.card.text import count, escape, percent, size
 from seg_pipeline.dataset.manifest import Manifest
+from seg_pipeline.dataset.record_index import RecordEntry
+from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.labels.label_map import BACKGROUND_ID, IGNORE_COLOR
 
@@ -31,27 +32,27 @@ class DataCard:
 
     Attributes:
         manifest: of the data set; the digests of its files may be missing.
-        total: `SplitStatistics.result` over all splits.
-        splits: the same for each split, in order.
+        total: the figures of all splits together.
+        splits: those of each split, in order.
         rejects: what was left out.
         pictures: the gallery.
         command: what made the data set; empty if not known.
-        duplicates: what `duplicates.json` holds: groups of photos that are the same or nearly so.
+        duplicates: the records of each group of images that are the same or nearly so.
         duplicate_pictures: those of some of them, by key.
     """
 
     manifest: Manifest
-    total: Mapping[str, Any]
-    splits: Mapping[str, Mapping[str, Any]]
+    total: SplitSummary
+    splits: Mapping[str, SplitSummary]
     rejects: Sequence[Reject] = ()
     pictures: Sequence[Picture] = ()
     command: str = ''
-    duplicates: Sequence[Sequence[Mapping[str, Any]]] = ()
+    duplicates: Sequence[Sequence[RecordEntry]] = ()
     duplicate_pictures: Mapping[str, Picture] = dataclasses.field(default_factory=dict)
 
 
 def render(card: DataCard) -> bytes:
-    """The page: one HTML file that needs nothing but itself.
+    """The page: one HTML file that needs no other file and no network.
 
     Its content security policy forbids every request, and every script but its own, whatever the names in it say.
     """
@@ -130,13 +131,13 @@ def _nav(card: DataCard) -> str:
 
 
 def _tiles(card: DataCard) -> str:
-    present = sum(1 for row in card.total['classes'] if row['images'])
+    present = len(card.total.present)
     tiles = [
-        (count(card.total['num_records']), 'images'),
+        (count(card.total.num_records), 'images'),
         (f'{present} of {card.manifest.label_map.num_classes}', 'classes appear'),
-        (' + '.join(count(figures['num_records']) for figures in card.splits.values()), ' + '.join(card.splits)),
+        (' + '.join(count(figures.num_records) for figures in card.splits.values()), ' + '.join(card.splits)),
         (size(sum(shard.num_bytes for shard in card.manifest.shards)), f'in {count(len(card.manifest.shards))} shards'),
-        (percent(card.total['ignored_share']), 'of the pixels ignored'),
+        (percent(card.total.ignored_share), 'of the pixels ignored'),
         (count(len(card.rejects)), 'rejected'),
     ]
     return ''.join(

@@ -16,47 +16,47 @@ from seg_pipeline.card.text import (
     plural,
     split_class,
 )
+from seg_pipeline.dataset.record_index import RecordEntry
+from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.imaging import rejects as rejects_lib
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.labels.label_map import BACKGROUND_ID, IGNORE_COLOR, LabelMap
 
 _FEW_IMAGES = 5
-_LISTED_REJECTS = 200  # of one reason; the rest stands in rejected.jsonl
+_LISTED_REJECTS = 200  # of one reason; all are in rejected.jsonl
 _LISTED_GROUPS = 100
 _LISTED_PAIRS = 6
 
-Figures = Mapping[str, Any]
 
-
-def spectrum(total: Figures, labels: LabelMap) -> str:
+def spectrum(total: SplitSummary, labels: LabelMap) -> str:
     """A band of all classes but the background, each as wide as its share of the pixels."""
-    rows = sorted((row for row in total['classes'] if row['id'] != BACKGROUND_ID), key=lambda row: -row['pixels'])
-    pixels = max(sum(row['pixels'] for row in rows), 1)
+    rows = sorted((row for row in total.classes if row.id != BACKGROUND_ID), key=lambda row: -row.pixels)
+    pixels = max(sum(row.pixels for row in rows), 1)
     return ''.join(
-        f'<i style="flex-grow:{row["pixels"] / pixels:.6f};background:{hex_color(labels.colors[row["id"]])}" '
-        f'title="{escape(row["name"])}: {percent(row["pixels"] / pixels)}"></i>'
+        f'<i style="flex-grow:{row.pixels / pixels:.6f};background:{hex_color(labels.colors[row.id])}" '
+        f'title="{escape(row.name)}: {percent(row.pixels / pixels)}"></i>'
         for row in rows
-        if row['pixels']
+        if row.pixels
     )
 
 
-def findings(total: Figures, splits: Mapping[str, Figures], rejected: Sequence[Reject]) -> str:
+def findings(total: SplitSummary, splits: Mapping[str, SplitSummary], rejected: Sequence[Reject]) -> str:
     """What a reader should know before using the data, as list items."""
-    present = [row for row in total['classes'] if row['images']]
+    present = total.present
     lines = []
-    if absent := [row['name'] for row in total['classes'] if not row['images']]:
+    if absent := [row.name for row in total.classes if not row.images]:
         lines.append(f'{_classes(absent)} in no image: {listed(absent)}.')
     for split, figures in splits.items():
-        names = [row['name'] for row in figures['classes'] if not row['images'] and row['name'] not in absent]
+        names = [row.name for row in figures.classes if not row.images and row.name not in absent]
         if names:
             lines.append(f'{_classes(names)} in some image, but in none of <b>{escape(split)}</b>: {listed(names)}.')
-    if few := [row['name'] for row in present if row['images'] < _FEW_IMAGES]:
+    if few := [row.name for row in present if row.images < _FEW_IMAGES]:
         lines.append(f'{_classes(few)} in fewer than {_FEW_IMAGES} images: {listed(few)}.')
     if present:
-        most = max(present, key=lambda row: row['pixels'])
-        share = most['pixels'] / max(total['num_pixels'] - total['ignored_pixels'], 1)
+        most = max(present, key=lambda row: row.pixels)
+        share = most.pixels / max(total.valid_pixels, 1)
         lines.append(
-            f'A model that answers <b>{escape(most["name"])}</b> everywhere has a pixel accuracy of {percent(share)}.'
+            f'A model that answers <b>{escape(most.name)}</b> everywhere has a pixel accuracy of {percent(share)}.'
         )
     if rejected:
         lines.append(f'{plural(len(rejected), "pair or file was", "pairs or files were")} rejected; see below.')
@@ -68,41 +68,39 @@ def _classes(names: Sequence[str]) -> str:
 
 
 def split_key(splits: Iterable[str]) -> str:
-    """Which colour stands for which split."""
+    """Which colour is which split."""
     return ''.join(f'<span><i class="{split_class(i)}"></i>{escape(split)}</span>' for i, split in enumerate(splits))
 
 
-def sizes_summary(total: Figures) -> str:
+def sizes_summary(total: SplitSummary) -> str:
     """One sentence on the sizes of the sources."""
-    rows = total['source_sizes']
+    rows = total.source_sizes
     if not rows:
         return ''
-    most = max(rows, key=lambda row: (row['images'], row['height'], row['width']))
+    most = max(rows, key=lambda row: (row.images, row.height, row.width))
     if len(rows) == 1:
-        return f'All sources are {most["height"]} × {most["width"]} pixels (height × width).'
-    smallest, largest = (pick(rows, key=lambda row: row['height'] * row['width']) for pick in (min, max))
+        return f'All sources are {most.height} × {most.width} pixels (height × width).'
+    smallest, largest = (pick(rows, key=lambda row: row.height * row.width) for pick in (min, max))
     return (
-        f'{plural(len(rows), "size")} (height × width), from {smallest["height"]} × {smallest["width"]} to '
-        f'{largest["height"]} × {largest["width"]}; the most frequent is {most["height"]} × {most["width"]}, '
-        f'{plural(most["images"], "image")}.'
+        f'{plural(len(rows), "size")} (height × width), from {smallest.height} × {smallest.width} to '
+        f'{largest.height} × {largest.width}; the most frequent is {most.height} × {most.width}, '
+        f'{plural(most.images, "image")}.'
     )
 
 
-def cooccurrence(total: Figures, labels: LabelMap) -> str:
+def cooccurrence(total: SplitSummary, labels: LabelMap) -> str:
     """The heat map, and the pairs of classes that chance explains the least."""
     heat_map = charts.cooccurrence(total, labels)
     if not heat_map:
         return '<p class="quiet">Fewer than two classes appear beside the background.</p>'
-    images = {row['id']: row['images'] for row in total['classes'] if row['id'] != BACKGROUND_ID}
-    together = {
-        (row['ids'][0], row['ids'][1]): row['images'] for row in total['cooccurrence'] if row['ids'][0] != BACKGROUND_ID
-    }
+    images = {row.id: row.images for row in total.classes if row.id != BACKGROUND_ID}
+    together = {found.ids: found.images for found in total.cooccurrence if found.ids[0] != BACKGROUND_ID}
     # What independence would give; where that is less than a few images, finding none says nothing.
     expected = {
-        (a, b): images[a] * images[b] / total['num_records']
+        (a, b): images[a] * images[b] / total.num_records
         for a in images
         for b in images
-        if a < b and images[a] * images[b] >= _FEW_IMAGES * total['num_records']
+        if a < b and images[a] * images[b] >= _FEW_IMAGES * total.num_records
     }
     # In standard deviations of a count that is left to chance.
     surprise = {pair: (together.get(pair, 0) - mean) / mean**0.5 for pair, mean in expected.items()}
@@ -161,13 +159,13 @@ def gallery(pictures: Sequence[Picture], labels: LabelMap) -> str:
 
 
 def _figure(number: int, picture: Picture, labels: LabelMap) -> str:
-    """The photo, and on it a canvas that the script fills."""
+    """The image, and on it a canvas that the script fills."""
     names = [labels.names[i] for i in picture.ids if i < labels.num_classes and i != BACKGROUND_ID]
     height, width = picture.proportions
     chosen = '' if picture.chosen_for is None else f' · {escape(labels.names[picture.chosen_for])}'
     return (
         f'<figure><div class="picture" style="aspect-ratio:{width}/{height}">'
-        f'<img src="{_data_uri(picture.photo)}" alt="{escape(picture.key)}">'
+        f'<img src="{_data_uri(picture.image)}" alt="{escape(picture.key)}">'
         f'<canvas data-mask="{number}" role="img" aria-label="{escape(", ".join(names))}"></canvas></div>'
         f'<figcaption><b>{escape(picture.key)}</b><span>{escape(picture.split)}{chosen}</span></figcaption></figure>'
     )
@@ -209,21 +207,21 @@ def rejects(rejected: Sequence[Reject]) -> str:
     return ''.join(parts)
 
 
-def duplicates(groups: Sequence[Sequence[Mapping[str, Any]]], pictures: Mapping[str, Picture]) -> str:
-    """The section of photos that are the same or nearly so; nothing where there are none.
+def duplicates(groups: Sequence[Sequence[RecordEntry]], pictures: Mapping[str, Picture]) -> str:
+    """The section of images that are the same or nearly so; nothing where there are none.
 
     Args:
-        groups: what `duplicates.json` holds.
+        groups: the records of each group.
         pictures: those of some members, by key.
     """
     if not groups:
         return ''
-    divided = sum(1 for group in groups if len({member['split'] for member in group}) > 1)
-    where = 'each group stands on one side of the splits'
+    divided = sum(1 for group in groups if len({member.split for member in group}) > 1)
+    where = 'each group is in one split'
     if divided:
-        where = f'<b class="missing">{plural(divided, "group stands", "groups stand")} in more than one split</b>'
+        where = f'<b class="missing">{plural(divided, "group is", "groups are")} in more than one split</b>'
     items = ''.join(
-        f'<li>{"".join(_duplicate(member, pictures.get(member["key"])) for member in group)}</li>'
+        f'<li>{"".join(_duplicate(member, pictures.get(member.key)) for member in group)}</li>'
         for group in groups[:_LISTED_GROUPS]
     )
     more = len(groups) - _LISTED_GROUPS
@@ -235,32 +233,32 @@ def duplicates(groups: Sequence[Sequence[Mapping[str, Any]]], pictures: Mapping[
     )
 
 
-def _duplicate(member: Mapping[str, Any], picture: Picture | None) -> str:
-    photo = ''
+def _duplicate(member: RecordEntry, picture: Picture | None) -> str:
+    image = ''
     if picture is not None:
         height, width = picture.proportions
-        photo = f'<img style="aspect-ratio:{width}/{height}" src="{_data_uri(picture.photo)}" alt="">'
-    reason = member['split_reason'] or ''
-    told = member['split'] if reason in ('', 'hash') else f'{member["split"]} · {reason}'
-    return f'<figure>{photo}<figcaption><b>{escape(member["key"])}</b><span>{escape(told)}</span></figcaption></figure>'
+        image = f'<img style="aspect-ratio:{width}/{height}" src="{_data_uri(picture.image)}" alt="">'
+    reason = member.split_reason or ''
+    told = member.split if reason in ('', 'hash') else f'{member.split} · {reason}'
+    return f'<figure>{image}<figcaption><b>{escape(member.key)}</b><span>{escape(told)}</span></figcaption></figure>'
 
 
-def _data_uri(photo: bytes) -> str:
-    return f'data:image/jpeg;base64,{base64.b64encode(photo).decode()}'
+def _data_uri(image: bytes) -> str:
+    return f'data:image/jpeg;base64,{base64.b64encode(image).decode()}'
 
 
-def split_story(options: Mapping[str, Any], splits: Mapping[str, Figures]) -> str:
+def split_story(options: Mapping[str, Any], splits: Mapping[str, SplitSummary]) -> str:
     """How the splits were made."""
-    sizes = ', '.join(f'{count(figures["num_records"])} in {escape(split)}' for split, figures in splits.items())
+    sizes = ', '.join(f'{count(figures.num_records)} in {escape(split)}' for split, figures in splits.items())
     if 'split_files' in options:
         lists = options['split_files'].items()
-        names = ', '.join(f'{escape(split)} ({plural(len(members), "name")})' for split, members in lists)
+        names = ', '.join(f'{escape(split)} ({plural(listed["num_names"], "name")})' for split, listed in lists)
         return f'By given lists: {names}. That made {sizes}.'
     if 'splits' not in options:
         return f'{sizes}.'
-    shares = ', '.join(f'{escape(split)} {escape(share)}' for split, share in options['splits'].items())
+    fractions = ', '.join(f'{escape(split)} {escape(part)}' for split, part in options['splits'].items())
     parts = [
-        f'By shares: {shares}. The keys were put in the order of a hash of key and seed '
+        f'By fractions: {fractions}. The keys were put in the order of a hash of key and seed '
         f'{escape(options.get("seed", 0))} and dealt out in that order; that made {sizes}.'
     ]
     together = []

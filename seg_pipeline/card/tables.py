@@ -16,32 +16,31 @@ from seg_pipeline.card.text import (
     weight,
 )
 from seg_pipeline.dataset.manifest import Shard
+from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.labels.label_map import BACKGROUND_ID, LabelMap
 
-Figures = Mapping[str, Any]
 
-
-def split_table(splits: Mapping[str, Figures], shards: Sequence[Shard]) -> str:
+def split_table(splits: Mapping[str, SplitSummary], shards: Sequence[Shard]) -> str:
     """The rows of the split table."""
-    images = max(sum(figures['num_records'] for figures in splits.values()), 1)
+    images = max(sum(figures.num_records for figures in splits.values()), 1)
     rows = []
     for number, (split, figures) in enumerate(splits.items()):
         members = [shard for shard in shards if shard.split == split]
-        present = sum(1 for row in figures['classes'] if row['images'])
+        present = len(figures.present)
         mean, deviation = (
-            ' '.join(f'{value:.1f}' for value in figures[name])
-            for name in ('channel_mean', 'channel_standard_deviation')
+            ' '.join(f'{value:.1f}' for value in values)
+            for values in (figures.channel_mean, figures.channel_standard_deviation)
         )
         rows.append(
             f'<tr><th scope="row"><i class="split-dot {split_class(number)}"></i>{escape(split)}</th>'
-            f'<td>{count(figures["num_records"])}</td><td>{percent(figures["num_records"] / images)}</td>'
+            f'<td>{count(figures.num_records)}</td><td>{percent(figures.num_records / images)}</td>'
             f'<td>{count(len(members))}</td><td>{size(sum(shard.num_bytes for shard in members))}</td>'
-            f'<td>{present}</td><td>{percent(figures["ignored_share"])}</td><td>{mean}</td><td>{deviation}</td></tr>'
+            f'<td>{present}</td><td>{percent(figures.ignored_share)}</td><td>{mean}</td><td>{deviation}</td></tr>'
         )
     return ''.join(rows)
 
 
-def class_table(total: Figures, splits: Mapping[str, Figures], labels: LabelMap) -> str:
+def class_table(total: SplitSummary, splits: Mapping[str, SplitSummary], labels: LabelMap) -> str:
     """The class table: a head whose buttons sort and a row for each class, that with the most pixels first."""
     heads = [
         _head('Class', 'text'),
@@ -52,22 +51,20 @@ def class_table(total: Figures, splits: Mapping[str, Figures], labels: LabelMap)
         _head('Weight, inverse', 'number'),
         _head('Weight, median', 'number'),
     ]
-    valid = max(total['num_pixels'] - total['ignored_pixels'], 1)
-    longest = max((row['pixels'] for row in total['classes'] if row['id'] != BACKGROUND_ID), default=0) or 1
+    valid = max(total.valid_pixels, 1)
+    longest = max((row.pixels for row in total.classes if row.id != BACKGROUND_ID), default=0) or 1
     body = []
-    for row in sorted(total['classes'], key=lambda row: (-row['pixels'], row['id'])):
-        share, images = row['pixels'] / valid, row['images']
+    for row in sorted(total.classes, key=lambda row: (-row.pixels, row.id)):
+        share, images = row.pixels / valid, row.images
         cells = [
-            f'<th scope="row" data-value="{escape(row["name"])}"><i class="swatch" '
-            f'style="background:{hex_color(labels.colors[row["id"]])}"></i>{escape(row["name"])}</th>',
-            _cell(row['id'], str(row['id'])),
-            _cell(
-                row['pixels'], aligned_percent(share), bar=row['pixels'] / longest, title=plural(row['pixels'], 'pixel')
-            ),
-            _cell(images, count(images), bar=images / max(total['num_records'], 1)),
-            *(_split_cell(figures, row['id']) for figures in splits.values()),
-            _cell(row['inverse_frequency_weight'], weight(row['inverse_frequency_weight'])),
-            _cell(row['median_frequency_weight'], weight(row['median_frequency_weight'])),
+            f'<th scope="row" data-value="{escape(row.name)}"><i class="swatch" '
+            f'style="background:{hex_color(labels.colors[row.id])}"></i>{escape(row.name)}</th>',
+            _cell(row.id, str(row.id)),
+            _cell(row.pixels, aligned_percent(share), bar=row.pixels / longest, title=plural(row.pixels, 'pixel')),
+            _cell(images, count(images), bar=images / max(total.num_records, 1)),
+            *(_split_cell(figures, row.id) for figures in splits.values()),
+            _cell(row.inverse_frequency_weight, weight(row.inverse_frequency_weight)),
+            _cell(row.median_frequency_weight, weight(row.median_frequency_weight)),
         ]
         body.append(f'<tr{"" if images else " class=absent"}>{"".join(cells)}</tr>')
     return f'<thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody>'
@@ -91,12 +88,12 @@ def _cell(value: float | None, text: str, bar: float | None = None, title: str =
     )
 
 
-def _split_cell(figures: Figures, class_id: int) -> str:
-    row = figures['classes'][class_id]
-    share = row['pixels'] / max(figures['num_pixels'] - figures['ignored_pixels'], 1)
-    if not row['images']:
+def _split_cell(figures: SplitSummary, class_id: int) -> str:
+    row = figures.classes[class_id]
+    share = row.pixels / max(figures.valid_pixels, 1)
+    if not row.images:
         return '<td data-value="0" class="missing">absent</td>'
-    return f'<td data-value="{share!r}">{aligned_percent(share)}<small>{count(row["images"])}</small></td>'
+    return f'<td data-value="{share!r}">{aligned_percent(share)}<small>{count(row.images)}</small></td>'
 
 
 def facts(fingerprint: str, options: Mapping[str, Any], versions: Mapping[str, str]) -> str:

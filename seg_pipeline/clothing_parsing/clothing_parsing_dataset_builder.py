@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow_datasets as tfds
 
 from seg_pipeline import errors
-from seg_pipeline.building import preparation
-from seg_pipeline.building.preparation import Preparation
+from seg_pipeline.building import pair as pair_lib
+from seg_pipeline.building.config import DEFAULT_IMAGE_SIZE, RecordOptions, SourceFolders
 from seg_pipeline.clothing_parsing import source
 from seg_pipeline.dataset import tfds_metadata
 from seg_pipeline.imaging import images, rejects
 from seg_pipeline.labels import label_map, remapping
 from seg_pipeline.planning import pairing, splits
+from seg_pipeline.planning.split_options import SplitOptions
+from seg_pipeline.records import schemas
 
 if TYPE_CHECKING:
     import apache_beam as beam
 
-_SPLITS = 'train:0.8,validation:0.2'
-_SEED = 0
 _GROUPED_PREFIX = '9groups_'
 
 
@@ -36,11 +36,11 @@ class ClothingParsingConfig(tfds.core.BuilderConfig):
     """A size of the images and masks, and a table of classes.
 
     Attributes:
-        image_size: (height, width); None keeps every photo as it is.
+        image_size: (height, width); None keeps the size of every image.
         remap: file of the groups that take the place of the 59 classes; None keeps those.
     """
 
-    image_size: tuple[int, int] | None = Preparation.image_size
+    image_size: tuple[int, int] | None = DEFAULT_IMAGE_SIZE
     remap: str | None = None
 
     @classmethod
@@ -71,7 +71,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         ClothingParsingConfig.of(size, grouped)
         for grouped in (False, True)
-        for size in (Preparation.image_size, (384, 256), None)
+        for size in (DEFAULT_IMAGE_SIZE, (384, 256), None)
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Nothing needs to be done by hand: without a manual_dir the published data are downloaded. To use data that are at
@@ -110,7 +110,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=tfds_metadata.SUPERVISED_KEYS)
         size = self.builder_config.image_size or (None, None)
         return self.dataset_info_from_configs(
-            features=tfds_metadata.features(size, self.builder_config.classes()[0], Preparation.image_encoding),
+            features=tfds_metadata.features(size, self.builder_config.classes()[0], RecordOptions.image_encoding),
             supervised_keys=tfds_metadata.SUPERVISED_KEYS,
             homepage=source.REPOSITORY,
             license='Apache License 2.0',
@@ -127,30 +127,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         found = _source(dl_manager)
         _check_labels(found.labels)
         classes, mapping = self.builder_config.classes()
-        job = Preparation(
-            images=found.images,
-            masks=found.masks,
-            output_dir='',
-            label_map=classes,
-            remapping=mapping,
-            image_size=self.builder_config.image_size or Preparation.image_size,
-        )
+        sources = SourceFolders(found.images, found.masks)
+        options = RecordOptions(classes, mapping, self.builder_config.image_size)
         pairs = _find_pairs(found)
-        split_of = splits.assign((pair.key for pair in pairs), splits.parse_fractions(_SPLITS), _SEED)
+        options_of_splits = SplitOptions()
+        split_of = splits.assign((pair.key for pair in pairs), options_of_splits.fractions, options_of_splits.seed)
         return {
-            split: self._generate_examples(job, [pair for pair in pairs if split_of[pair.key] == split])
-            for split in splits.parse(_SPLITS, 'splits')
+            split: self._generate_examples(sources, options, [pair for pair in pairs if split_of[pair.key] == split])
+            for split in options_of_splits.names
         }
 
     def _generate_examples(
-        self, job: Preparation, pairs: Sequence[pairing.Pair]
+        self, sources: SourceFolders, options: RecordOptions, pairs: Sequence[pairing.SourcePair]
     ) -> 'Iterator[tuple[str, dict[str, Any]]] | beam.PTransform':
-        keep_size = self.builder_config.image_size is None
         if not self._with_beam:
-            return (_example(pair, job, keep_size) for pair in pairs)
+            return (_example(pair, sources, options) for pair in pairs)
         import apache_beam as beam
 
-        return beam.Create(list(pairs)) | beam.Map(_example, job, keep_size)
+        return beam.Create(list(pairs)) | beam.Map(_example, sources, options)
 
 
 def _only_config(dataset_root: pathlib.Path, version: str) -> str | None:
@@ -181,7 +175,7 @@ def _check_labels(path: str) -> None:
         )
 
 
-def _find_pairs(found: source.Source) -> list[pairing.Pair]:
+def _find_pairs(found: source.Source) -> list[pairing.SourcePair]:
     result = pairing.match_pairs(
         pairing.list_files(found.images), pairing.list_files(found.masks, pairing.MASK_SUFFIXES)
     )
@@ -191,19 +185,16 @@ def _find_pairs(found: source.Source) -> list[pairing.Pair]:
     return list(result.pairs)
 
 
-def _example(pair: pairing.Pair, job: Preparation, keep_size: bool) -> tuple[str, dict[str, Any]]:
+def _example(pair: pairing.SourcePair, sources: SourceFolders, options: RecordOptions) -> tuple[str, dict[str, Any]]:
     """The key and features of one pair; images as the bytes that prepare_dataset writes."""
     try:
-        decoded = preparation.decode_pair(job, pair)
-        if keep_size:
-            job = dataclasses.replace(job, image_size=decoded.mask.shape)
-        prepared = preparation.resize_pair(job, decoded)
+        prepared = pair_lib.read(sources, options, pair)
     except rejects.RejectError as error:
         raise errors.UserError(f'{error.reason}: {error}') from error
     return pair.key, {
-        tfds_metadata.IMAGE: io.BytesIO(images.encode_image(prepared.image, job.image_encoding)),
-        tfds_metadata.MASK: io.BytesIO(images.encode_png(prepared.mask)),
-        tfds_metadata.FILE_NAME: pair.image,
-        tfds_metadata.ORIGINAL_HEIGHT: prepared.original_size[0],
-        tfds_metadata.ORIGINAL_WIDTH: prepared.original_size[1],
+        schemas.IMAGE: io.BytesIO(images.encode_image(prepared.image, options.image_encoding)),
+        schemas.MASK: io.BytesIO(images.encode_png(prepared.mask)),
+        schemas.FILE_NAME: pair.image,
+        schemas.ORIGINAL_HEIGHT: prepared.original_size[0],
+        schemas.ORIGINAL_WIDTH: prepared.original_size[1],
     }

@@ -1,4 +1,4 @@
-"""Where the photos and masks come from: the published archive, or a directory somebody already has.
+"""Where the photos and masks come from: the published archive, or a directory that the user already has.
 
 The archive is that of one commit of the public repository, and every file taken out of it has to have the SHA-256 that
 was published with the data. GitHub makes such archives anew now and then, so the archive itself has no lasting digest.
@@ -26,7 +26,7 @@ REPOSITORY = 'https://github.com/bearpaw/clothing-co-parsing'
 COMMIT = 'fe34fb77721a9973fbae92c05f7f12b664d10110'
 ARCHIVE_URL = f'{REPOSITORY}/archive/{COMMIT}.zip'
 ARCHIVE_NAME = f'clothing-co-parsing-{COMMIT}.zip'
-# 1004 annotations were published; the set that everybody knows, and scores on, is the first 1000.
+# 1004 annotations were published; the set that is in use, and that scores refer to, is the first 1000.
 NUM_PAIRS = 1000
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -166,7 +166,7 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], report: Report | 
 def unpack(
     archive: str | os.PathLike[str], target: str | os.PathLike[str], files: Mapping[str, str] | None = None
 ) -> Source:
-    """Takes the photos and annotations out of an archive; `target` appears whole, every file checked, or not at all.
+    """Takes the photos and annotations out of an archive. `target` appears when every file was checked, or not at all.
 
     Args:
         archive: a zip file whose files lie in one directory, as GitHub makes them.
@@ -184,7 +184,9 @@ def unpack(
             with zipfile.ZipFile(archive) as opened:
                 _extract(opened, part, files)
         except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise errors.UserError(f'{archive}: is no whole zip archive: {error}; delete it and try again') from error
+            raise errors.UserError(
+                f'{archive}: is not an intact zip archive: {error}; delete it and try again'
+            ) from error
         shutil.rmtree(target, ignore_errors=True)
         os.rename(part, target)
     return _source(target)
@@ -222,7 +224,7 @@ def _source(directory: pathlib.Path) -> Source:
 
 @contextlib.contextmanager
 def _unique(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A name beside `path` that nobody else has; whatever is left under it is removed."""
+    """A unique name beside `path`; what the block leaves under it is removed."""
     temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}.tmp')
     try:
         yield temporary

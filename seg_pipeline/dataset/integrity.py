@@ -1,16 +1,14 @@
-"""Is a data set whole? Every file against the manifest; every record of every shard by framing, checksums, contents."""
+"""The integrity of a data set: every file against the manifest, every record by framing, checksums and contents."""
 
-import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from seg_pipeline import errors, records, storage
-from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset import manifest, record_index
 from seg_pipeline.dataset.manifest import Manifest, Shard
+from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.storage import checksums
 
 
@@ -26,74 +24,80 @@ def problems(dataset_dir: str) -> Iterator[str]:
     if not storage.exists(os.path.join(dataset_dir, manifest.FILE_NAME)):
         manifest.read(dataset_dir)  # raises, saying why
     try:
-        whole = manifest.read(dataset_dir)
+        present = manifest.read(dataset_dir)
     except errors.UserError as error:
         yield str(error)
         return
-    for name, expected in whole.files.items():
+    for name, expected in present.files.items():
         if problem := checksums.problem(os.path.join(dataset_dir, name), expected):
             yield problem
-    lines = _record_lines(dataset_dir)
-    for shard in whole.shards:
+    entries = _EntriesByShard(dataset_dir)
+    for shard in present.shards:
         if problem := manifest.shard_problem(dataset_dir, shard):
             yield problem
-        yield from _shard_problems(dataset_dir, whole, shard, lines.get(shard.name, {}))
-    known = {manifest.FILE_NAME, *whole.files, *(shard.name for shard in whole.shards)}
+        yield from _shard_problems(dataset_dir, present, shard, entries.of(shard.name))
+    known = {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)}
     for name in sorted(set(storage.names(dataset_dir)) - known):
         yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'
 
 
-def _record_lines(dataset_dir: str) -> dict[str, dict[int, dict[str, Any]]]:
-    """What records.jsonl says of each record, by shard and index; what is wrong with the file is told elsewhere."""
-    result: dict[str, dict[int, dict[str, Any]]] = {}
-    try:
-        text = storage.read_bytes(os.path.join(dataset_dir, manifest.RECORDS_FILE))
-    except OSError:
-        return result
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            value = json.loads(line)
-            if isinstance(value['key'], str) and isinstance(value['image'], str):
-                result.setdefault(value['shard'], {})[value['index']] = value
-    return result
+class _EntriesByShard:
+    """The entries of the index, shard after shard, each by its place; holds those of one shard at a time.
+
+    `problems` reports the index itself by its digest: here a damaged line is a record of which nothing is known.
+    """
+
+    def __init__(self, dataset_dir: str) -> None:
+        path = os.path.join(dataset_dir, manifest.RECORDS_FILE)
+        self._groups = record_index.by_shard(record_index.RecordIndex(path, skip_damaged=True))
+        self._next: tuple[str, list[RecordEntry]] | None = None
+
+    def of(self, shard: str) -> dict[int, RecordEntry]:
+        """The entries of a shard; call it in the order of the shards' names, which is that of the index."""
+        try:
+            while self._next is None or self._next[0] < shard:
+                self._next = next(self._groups)
+        except (StopIteration, OSError):
+            return {}
+        return {entry.index: entry for entry in self._next[1]} if self._next[0] == shard else {}
 
 
 def _shard_problems(
-    dataset_dir: str, whole: Manifest, shard: Shard, lines: Mapping[int, dict[str, Any]]
+    dataset_dir: str, present: Manifest, shard: Shard, entries: Mapping[int, RecordEntry]
 ) -> Iterator[str]:
     path = os.path.join(dataset_dir, shard.name)
     count, damaged = 0, False
     try:
         for found in records.inspect(path):
             count += 1
-            line = lines.get(found.index)
+            entry = entries.get(found.index)
             if isinstance(found, records.DamagedRecordError):
                 damaged = True
-                yield f'{found}{_key_of(line)}'
-            elif problem := _record_problem(whole, found, line):
-                yield f'{path}: {records.place(found.index, found.offset)}{_key_of(line)}: {problem}'
+                yield f'{found}{_key_of(entry)}'
+            elif problem := _record_problem(present, found, entry):
+                yield f'{path}: {records.place(found.index, found.offset)}{_key_of(entry)}: {problem}'
     except OSError:
         return  # the comparison of the file told it
     if not damaged and count != shard.num_records:
         yield f'{path}: holds {count} records, the manifest says {shard.num_records}'
 
 
-def _key_of(line: dict[str, Any] | None) -> str:
-    return f' (key {line["key"]!r})' if line else ''
+def _key_of(entry: RecordEntry | None) -> str:
+    return f' (key {entry.key!r})' if entry else ''
 
 
-def _record_problem(whole: Manifest, payload: records.Payload, line: dict[str, Any] | None) -> str | None:
+def _record_problem(present: Manifest, payload: records.Payload, entry: RecordEntry | None) -> str | None:
     try:
         record = records.decode(payload)
     except (ValueError, KeyError, IndexError) as error:
         return f'{type(error).__name__}: {error}'
-    size = whole.image_size
+    size = present.image_size
     if record.image.shape != (*size, 3) or record.mask.shape != size:
         return f'image {record.image.shape} and mask {record.mask.shape}, wanted {size}'
     ids = np.unique(record.mask)
-    unknown = ids[(ids >= whole.label_map.num_classes) & (ids != whole.label_map.ignore_id)]
+    unknown = ids[(ids >= present.label_map.num_classes) & (ids != present.label_map.ignore_id)]
     if unknown.size:
-        return f'id {unknown[0]} is not in the label table of {whole.label_map.num_classes} classes'
-    if line and record.file_name != line['image']:
-        return f'is made from {record.file_name}, {manifest.RECORDS_FILE} says {line["image"]}'
+        return f'id {unknown[0]} is not in the label table of {present.label_map.num_classes} classes'
+    if entry and record.file_name != entry.image:
+        return f'is made from {record.file_name}, {manifest.RECORDS_FILE} says {entry.image}'
     return None

@@ -1,4 +1,4 @@
-"""What was made from what: the file that lets anyone prove that a data set is whole.
+"""The manifest: the file that lets anyone prove that a data set is intact.
 
 `manifest.json` names every other file of the data set with its size and SHA-256, and carries its own.
 """
@@ -20,6 +20,7 @@ RECORDS_FILE = 'records.jsonl'
 STATISTICS_FILE = 'statistics.json'
 DUPLICATES_FILE = 'duplicates.json'
 REJECTED_FILE = 'rejected.jsonl'
+PROVENANCE_FILE = 'provenance.json'
 CARD_FILE = 'report/index.html'
 SCHEMA_VERSION = 1
 
@@ -34,7 +35,7 @@ class Shard:
         num_records: how many records it holds.
         num_bytes: its size.
         payload_bytes: its size without the framing of the records, as TFDS counts.
-        sha256: of the whole file, in hex.
+        sha256: of the file, in hex.
     """
 
     name: str
@@ -104,7 +105,7 @@ class Manifest:
         return [os.path.join(dataset_dir, shard.name) for shard in self.split_shards(split)]
 
     def to_bytes(self) -> bytes:
-        """The one and only text of this manifest: sorted keys, its own digest among them."""
+        """The only text of this manifest: sorted keys, its own digest among them."""
         value = {**dataclasses.asdict(self), 'label_map': self.label_map.to_json(), 'schema_version': SCHEMA_VERSION}
         value['manifest_sha256'] = hashlib.sha256(canonical_json(value)).hexdigest()
         return canonical_json(value)
@@ -167,21 +168,8 @@ def read(dataset_dir: str) -> Manifest:
         raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
 
 
-def read_lines(dataset_dir: str, name: str) -> list[dict[str, Any]]:
-    """Reads a file of JSON lines of a data set: `RECORDS_FILE` or `REJECTED_FILE`.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
-    path = os.path.join(dataset_dir, name)
-    try:
-        return [json.loads(line) for line in storage.read_bytes(path).splitlines()]
-    except (OSError, ValueError) as error:
-        raise errors.UserError(f'{path}: damaged: {error}') from error
-
-
 def shard_problem(dataset_dir: str, shard: Shard) -> str | None:
-    """What is wrong with a shard file as a whole: one line with both values, None if nothing is."""
+    """How a shard file differs from the manifest in size or SHA-256: one line with both values, None if it does not."""
     return checksums.problem(os.path.join(dataset_dir, shard.name), FileDigest(shard.num_bytes, shard.sha256))
 
 

@@ -1,6 +1,7 @@
-"""Mergeable statistics of a data set: created for one record, added and merged in any order, the same result.
+"""Statistics of a data set: `SplitStatistics` counts and merges, `SplitSummary` holds the figures that follow.
 
-All counts are whole numbers, so that no order of adding changes a bit of the result.
+All counts are integers, so that no order of adding and merging changes a bit of the result. Shares, means and weights
+are computed once, at the end.
 """
 
 import dataclasses
@@ -15,8 +16,93 @@ import numpy as np
 from seg_pipeline.labels.label_map import LabelMap
 
 BRIGHTNESS_BINS = 32
-# Rec. 601, as everything calls grey that is made of 8-bit RGB; in thousandths, to stay with whole numbers.
+# Rec. 601, the usual grey of 8-bit RGB; in thousandths, to stay with integers.
 _LUMA = (299, 587, 114)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassSummary:
+    """One class in one split.
+
+    Attributes:
+        id: the id of the class.
+        name: its name.
+        pixels: pixels that have it.
+        images: images in which it appears.
+        largest_in: key of the record in which it has the most pixels; None if it appears in none.
+        inverse_frequency_weight: see `inverse_frequency_weights`; None for an absent class.
+        median_frequency_weight: see `median_frequency_weights`; None for an absent class.
+    """
+
+    id: int
+    name: str
+    pixels: int
+    images: int
+    largest_in: str | None
+    inverse_frequency_weight: float | None
+    median_frequency_weight: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Cooccurrence:
+    """How many images show two classes: their ids, the smaller first."""
+
+    ids: tuple[int, int]
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceSize:
+    """How many sources have a height and width, in pixels."""
+
+    height: int
+    width: int
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitSummary:
+    """The figures of one split, or of all together, as `statistics.json` has them.
+
+    Attributes:
+        num_records: how many records.
+        num_pixels: pixels of all masks.
+        ignored_pixels: those of them that have the ignored id.
+        ignored_share: their share, 0..1.
+        images_with_ignored_pixels: images with at least one of them.
+        channel_mean: of red, green and blue, 0..255.
+        channel_standard_deviation: of red, green and blue, in the same unit.
+        brightness_histogram: images of each of `BRIGHTNESS_BINS` equal ranges of mean brightness, from dark to bright.
+        classes: each class, by id.
+        cooccurrence: each pair of classes that some image shows together.
+        source_sizes: each size of a source.
+    """
+
+    num_records: int
+    num_pixels: int
+    ignored_pixels: int
+    ignored_share: float
+    images_with_ignored_pixels: int
+    channel_mean: tuple[float, ...]
+    channel_standard_deviation: tuple[float, ...]
+    brightness_histogram: tuple[int, ...]
+    classes: tuple[ClassSummary, ...]
+    cooccurrence: tuple[Cooccurrence, ...]
+    source_sizes: tuple[SourceSize, ...]
+
+    @property
+    def valid_pixels(self) -> int:
+        """The pixels that are not ignored."""
+        return self.num_pixels - self.ignored_pixels
+
+    @property
+    def present(self) -> list[ClassSummary]:
+        """The classes that appear in some image."""
+        return [row for row in self.classes if row.images]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass
@@ -125,49 +211,50 @@ class SplitStatistics:
         }
         return cls(**{**value, **parsed})
 
-    def result(self, labels: LabelMap) -> dict[str, Any]:
-        """The figures of `statistics.json` for this split."""
+    def summary(self, labels: LabelMap) -> SplitSummary:
+        """The figures that follow from the counts."""
         total = sum(self.class_pixels)
         ignored = self.class_pixels[labels.ignore_id]
         mean = [value / max(total, 1) for value in self.channel_sums]
+        # E[x^2] - E[x]^2 of exact integer sums: nothing cancels but the rounding of the two divisions.
         variance = [value / max(total, 1) - m * m for value, m in zip(self.channel_squares, mean, strict=True)]
         bin_levels = 256 // BRIGHTNESS_BINS
-        return {
-            'num_records': self.num_records,
-            'num_pixels': total,
-            'ignored_pixels': ignored,
-            'ignored_share': ignored / max(total, 1),
-            'images_with_ignored_pixels': self.class_images[labels.ignore_id],
-            'channel_mean': mean,
-            'channel_standard_deviation': [max(v, 0.0) ** 0.5 for v in variance],
-            'brightness_histogram': [
+        return SplitSummary(
+            num_records=self.num_records,
+            num_pixels=total,
+            ignored_pixels=ignored,
+            ignored_share=ignored / max(total, 1),
+            images_with_ignored_pixels=self.class_images[labels.ignore_id],
+            channel_mean=tuple(mean),
+            channel_standard_deviation=tuple(max(value, 0.0) ** 0.5 for value in variance),
+            brightness_histogram=tuple(
                 sum(self.brightness[start : start + bin_levels]) for start in range(0, 256, bin_levels)
-            ],
-            'classes': self._class_rows(labels),
-            'cooccurrence': [
-                {'ids': [a, b], 'images': n}
-                for (a, b), n in sorted(self.class_pairs.items())
+            ),
+            classes=self._class_summaries(labels),
+            cooccurrence=tuple(
+                Cooccurrence((a, b), images)
+                for (a, b), images in sorted(self.class_pairs.items())
                 if b < labels.num_classes  # the smaller first: so is a; what remains has the ignored id
-            ],
-            'source_sizes': [{'height': h, 'width': w, 'images': n} for (h, w), n in sorted(self.source_sizes.items())],
-        }
+            ),
+            source_sizes=tuple(SourceSize(h, w, images) for (h, w), images in sorted(self.source_sizes.items())),
+        )
 
-    def _class_rows(self, labels: LabelMap) -> list[dict[str, Any]]:
+    def _class_summaries(self, labels: LabelMap) -> tuple[ClassSummary, ...]:
         pixels = self.class_pixels[: labels.num_classes]
         inverse = inverse_frequency_weights(pixels)
         median = median_frequency_weights(pixels, self.class_areas[: labels.num_classes])
-        return [
-            {
-                'id': i,
-                'name': name,
-                'pixels': self.class_pixels[i],
-                'images': self.class_images[i],
-                'largest_in': self.examples[i][1] if i in self.examples else None,
-                'inverse_frequency_weight': inverse[i],
-                'median_frequency_weight': median[i],
-            }
+        return tuple(
+            ClassSummary(
+                id=i,
+                name=name,
+                pixels=self.class_pixels[i],
+                images=self.class_images[i],
+                largest_in=self.examples[i][1] if i in self.examples else None,
+                inverse_frequency_weight=inverse[i],
+                median_frequency_weight=median[i],
+            )
             for i, name in enumerate(labels.names)
-        ]
+        )
 
 
 def inverse_frequency_weights(pixels: Sequence[int]) -> list[float | None]:

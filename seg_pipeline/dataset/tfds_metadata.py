@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
 from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.records.schemas import FILE_NAME, IMAGE, MASK, ORIGINAL_HEIGHT, ORIGINAL_WIDTH
+from seg_pipeline.records.writer import TFRECORD
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-IMAGE, MASK, FILE_NAME = 'image', 'segmentation_mask', 'file_name'
-ORIGINAL_HEIGHT, ORIGINAL_WIDTH = 'original_height', 'original_width'
 SUPERVISED_KEYS = (IMAGE, MASK)
 # Written last: a directory without it is no data set to TFDS.
 COMMIT_FILE = 'dataset_info.json'
@@ -60,7 +60,7 @@ def features(
         original_height and original_width int64 scalars.
 
     Raises:
-        UserError: if a class name is empty, has more than one line or stands twice: TFDS cannot store those.
+        UserError: if a class name is empty, has more than one line or belongs to two classes: TFDS cannot store those.
     """
     import numpy as np
     import tensorflow_datasets as tfds
@@ -98,7 +98,7 @@ def write(
     label_map: LabelMap,
     image_encoding: str,
     shards: Iterable[SplitShards],
-    file_format: str = 'tfrecord',
+    file_format: str = TFRECORD,
     card: Card | None = None,
 ) -> tuple[str, ...]:
     """Writes the metadata files into a directory; equal arguments give equal bytes.

@@ -98,6 +98,25 @@ def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
         raise errors.UserError(f'remapping {path}: {error}') from error
 
 
+def read_classes(labels: str, ignore_id: int, remap: str | None) -> tuple[LabelMap, Remapping | None]:
+    """Reads a label table and, if there is one, a remapping of its classes.
+
+    Args:
+        labels: path of the label table, see `label_map.read`.
+        ignore_id: the id of ignored pixels.
+        remap: path of the remapping, see `read`.
+
+    Returns:
+        The classes of the data set, and what leads to them from those of the table; None without a remapping.
+
+    Raises:
+        UserError: if one of the files cannot be read or is in no known form.
+    """
+    if not remap:
+        return label_map.read(labels, ignore_id), None
+    return read(remap, label_map.read_source(labels, ignore_id))
+
+
 def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith('#')]
     reader = csv.DictReader(lines, skipinitialspace=True)

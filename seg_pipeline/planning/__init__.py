@@ -1,5 +1,7 @@
 """From two listings to a plan: which files are a pair, which split and which shard it goes to. Nothing is decoded here.
 
-`pairing` finds the pairs, `grouping` what must stay together, `splits` and `stratification` decide the splits,
-`assignment` says why, `sharding` cuts each split into shards.
+`pairing` finds the pairs, `grouping` what must stay in one split; `splits` and `stratification` compute the splits,
+`assignment` adds the reasons; `split_options` holds the options of all that; `sharding` cuts each split into shards.
 """
+
+__all__ = ['assignment', 'grouping', 'pairing', 'sharding', 'split_options', 'splits', 'stratification']

@@ -1,4 +1,9 @@
-"""Which pairs must stay on one side: of one person or day by name, byte-identical, or nearly the same photo."""
+"""Which pairs must stay in one split: of one person or day by name, byte-identical, or nearly the same image.
+
+What links two pairs is a `Link`, what follows from all links a `Grouping`: connected components, found with disjoint
+sets. Inside each component the links of a minimum spanning tree remain, so that every member but the first follows
+exactly one other, by the strongest link there is: that is what `records.jsonl` tells of it.
+"""
 
 import dataclasses
 import hashlib
@@ -7,29 +12,28 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent import futures
+from typing import Any
 
 from seg_pipeline import errors, storage
 from seg_pipeline.imaging import perceptual_hash
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.storage import checksums
 
 NEAR_DUPLICATES = ('off', 'group')
-_HEAD_BYTES = 4096  # photos of equal size differ here, or are copies
+_HEAD_BYTES = 4096  # images of equal size differ here, or are copies
 _FILES_A_TASK = 32  # a task of a thread costs as much as reading the head of a file
 
-_IDENTICAL = -1  # below every distance: the strongest of links
-
-_REASON = re.compile(r'(?:identical to|near-duplicate of) (.+?)(?: at distance (\d+))?(?:; .*)?')
+IDENTICAL = -1  # as a distance: below every other, the strongest of links
 
 _File = list[tuple[str, str]]  # its names, each a path and a key
 
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
 class Link:
-    """Two keys that must not be parted; links order by strength.
+    """Two keys that must not be separated; links order by strength.
 
     Attributes:
-        distance: of the perceptual hashes, in bits; -1 if the files are the same, byte for byte.
+        distance: of the perceptual hashes, in bits; `IDENTICAL` if the files are the same, byte for byte.
         key: one of them.
         other: the other one.
     """
@@ -41,29 +45,29 @@ class Link:
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """The groups of a data set; a key without an entry stands for itself.
+    """The groups of a data set; a key without an entry is a group of its own.
 
     Attributes:
         group_of: the group's name of each key that has one.
         names: the group that `--group_regex` gives each key.
-        why: for each key that follows another one, what links the two.
-        duplicates: the keys of each set of identical or nearly identical photos.
+        link_of: for each key that follows another one, the link from it to that one.
+        duplicates: the keys of each set of identical or nearly identical images.
     """
 
     group_of: Mapping[str, str] = dataclasses.field(default_factory=dict)
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    why: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    link_of: Mapping[str, Link] = dataclasses.field(default_factory=dict)
     duplicates: tuple[tuple[str, ...], ...] = ()
 
 
 NO_GROUPS = Grouping()
 
 
-def by_expression(pairs: Iterable[Pair], expression: str) -> dict[str, str]:
-    """Names the group of each pair: the first group of the expression (else the whole match) in the image's path.
+def by_expression(pairs: Iterable[SourcePair], expression: str) -> dict[str, str]:
+    """Names the group of each pair: the first group of the expression (else the complete match) in the image's path.
 
     Raises:
-        UserError: if it is no expression, or finds nothing in some path: such a photo could leak.
+        UserError: if it is no expression, or finds nothing in some path: such an image could leak.
     """
     try:
         compiled = re.compile(expression)
@@ -79,10 +83,10 @@ def by_expression(pairs: Iterable[Pair], expression: str) -> dict[str, str]:
     return names
 
 
-def identical_files(root: str, pairs: Iterable[Pair]) -> list[Link]:
+def identical_files(root: str, pairs: Iterable[SourcePair]) -> list[Link]:
     """Links the pairs whose images are the same, byte for byte.
 
-    Only files of equal size are read: the first 4 KiB, and the whole file where those are equal too. Names of one file
+    Only files of equal size are read: the first 4 KiB, and all of the file where those are equal too. Names of one file
     (hard or symbolic links) are not read at all. Files that cannot be read are left out.
     """
     status = storage.statuses(root)
@@ -91,16 +95,16 @@ def identical_files(root: str, pairs: Iterable[Pair]) -> list[Link]:
         if (found := status(pair.image)) is not None:  # else reading it gives the reject with the reason
             by_size[found.num_bytes].append((found.identity, pair))
     groups = [_files(root, found) for found in by_size.values() if len(found) > 1]
-    for digest in (_digest_head, _digest_whole):
+    for digest in (_digest_head, _digest_file):
         groups = _refine([group for group in groups if len(group) > 1], digest) + [g for g in groups if len(g) == 1]
     result = []
     for group in groups:
         first, *others = sorted(key for names in group for _, key in names)
-        result += [Link(_IDENTICAL, key, first) for key in others]
+        result += [Link(IDENTICAL, key, first) for key in others]
     return result
 
 
-def _files(root: str, found: Iterable[tuple[Hashable, Pair]]) -> list[_File]:
+def _files(root: str, found: Iterable[tuple[Hashable, SourcePair]]) -> list[_File]:
     """The files behind names of one size."""
     names = defaultdict(list)
     for identity, pair in found:
@@ -129,7 +133,7 @@ def _digest_head(path: str) -> bytes | None:
         return None
 
 
-def _digest_whole(path: str) -> str | None:
+def _digest_file(path: str) -> str | None:
     try:
         return checksums.digest(path).sha256
     except OSError:
@@ -146,9 +150,9 @@ def near_duplicates(hashes: Mapping[str, int], max_distance: int = perceptual_ha
 
 
 def form(names: Mapping[str, str], links: Sequence[Link]) -> Grouping:
-    """Joins named groups and links: whatever hangs together, however indirectly, is one group.
+    """Joins named groups and links: everything that is connected, directly or not, is one group.
 
-    A group bears the smallest name of its members, else the smallest key, so that a pair that is added later rarely
+    A group has the smallest name of its members, else their smallest key, so that a pair that is added later rarely
     renames it.
 
     Args:
@@ -156,33 +160,36 @@ def form(names: Mapping[str, str], links: Sequence[Link]) -> Grouping:
         links: what else must stay together.
     """
     tree = _spanning_tree(links)
-    why, duplicates = {}, []
-    parents = _Sets()
+    link_of: dict[str, Link] = {}
+    duplicates = []
+    sets = _DisjointSets()
+    # Keys and names share the sets; the kind keeps a key apart from a group of the same name.
     for key, name in names.items():
-        parents.join(('key', key), ('name', name))
+        sets.join(('key', key), ('name', name))
     for component in _components(tree):
         first = min(component)
         duplicates.append(tuple(sorted(component)))
-        why.update(_reasons(tree, first))
+        link_of.update(_links_to(first, tree))
         for key in component:
-            parents.join(('key', key), ('key', first))
-    members = parents.members()
+            sets.join(('key', key), ('key', first))
+    members = sets.members()
     label = {root: _label(found) for root, found in members.items()}
     group_of = {name: label[root] for root, found in members.items() for kind, name in found if kind == 'key'}
-    return Grouping(group_of, names, why, tuple(sorted(duplicates)))
+    return Grouping(group_of, names, link_of, tuple(sorted(duplicates)))
 
 
 def _label(members: Sequence[tuple[str, str]]) -> str:
     return min([name for kind, name in members if kind == 'name'] or [key for _, key in members])
 
 
-class _Sets:
-    """Disjoint sets of things that are joined pair by pair."""
+class _DisjointSets:
+    """Sets of things that are joined pair by pair (union-find with path compression)."""
 
     def __init__(self) -> None:
         self._parents: dict[Hashable, Hashable] = {}
 
     def find(self, item: Hashable) -> Hashable:
+        """The representative of the set of `item`."""
         root = item
         while (parent := self._parents.setdefault(root, root)) != root:
             root = parent
@@ -191,12 +198,13 @@ class _Sets:
         return root
 
     def join(self, one: Hashable, other: Hashable) -> bool:
-        """Whether the two were apart."""
+        """Joins the sets of two things; whether they were in different sets before."""
         one, other = self.find(one), self.find(other)
         self._parents[one] = other
         return one != other
 
-    def members(self) -> dict[Hashable, list]:
+    def members(self) -> dict[Hashable, list[Any]]:
+        """The things of each set, by its representative."""
         result = defaultdict(list)
         for item in list(self._parents):
             result[self.find(item)].append(item)
@@ -204,8 +212,11 @@ class _Sets:
 
 
 def _spanning_tree(links: Iterable[Link]) -> dict[str, dict[str, int]]:
-    """The strongest links that hold everything together: for each key its neighbours and their distances."""
-    sets = _Sets()
+    """The links of a minimum spanning tree (Kruskal): for each key its neighbours and their distances.
+
+    Links are taken from the strongest; one whose ends are connected already adds nothing.
+    """
+    sets = _DisjointSets()
     tree: dict[str, dict[str, int]] = defaultdict(dict)
     for link in sorted(links):
         if sets.join(link.key, link.other):
@@ -214,31 +225,21 @@ def _spanning_tree(links: Iterable[Link]) -> dict[str, dict[str, int]]:
 
 
 def _components(tree: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
-    sets = _Sets()
+    sets = _DisjointSets()
     for key, neighbours in tree.items():
         for other in neighbours:
             sets.join(key, other)
     return list(sets.members().values())
 
 
-def _reasons(tree: Mapping[str, Mapping[str, int]], first: str) -> dict[str, str]:
-    """Why each key that hangs on `first` does so: its link on the way there."""
-    result: dict[str, str] = {}
+def _links_to(first: str, tree: Mapping[str, Mapping[str, int]]) -> dict[str, Link]:
+    """For each key of the component of `first` but itself: its link on the way there."""
+    result: dict[str, Link] = {}
     pending = [first]
     while pending:
         key = pending.pop()
         for other, distance in tree[key].items():
             if other != first and other not in result:
-                result[other] = _describe(distance, key)
+                result[other] = Link(distance, other, key)
                 pending.append(other)
     return result
-
-
-def _describe(distance: int, key: str) -> str:
-    return f'identical to {key}' if distance == _IDENTICAL else f'near-duplicate of {key} at distance {distance}'
-
-
-def parse_reason(key: str, reason: str) -> Link | None:
-    """The link that a reason of `Grouping.why` tells of, at the start of a longer text or alone; None if it is none."""
-    found = _REASON.fullmatch(reason)
-    return Link(_IDENTICAL if found[2] is None else int(found[2]), key, found[1]) if found else None

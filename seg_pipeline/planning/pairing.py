@@ -15,7 +15,7 @@ MASK_SUFFIXES = IMAGE_SUFFIXES | {'.mat'}
 
 
 @dataclasses.dataclass(frozen=True, order=True)
-class Pair:
+class SourcePair:
     """An image and its mask.
 
     Attributes:
@@ -33,7 +33,7 @@ class Pair:
 class Pairing:
     """All files of both trees: the pairs, ordered by key, and what could not be paired."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[SourcePair, ...]
     rejects: tuple[rejects.Reject, ...]
 
 
@@ -75,7 +75,7 @@ def match_pairs(
     Args:
         images: paths relative to the root of the images.
         masks: paths relative to the root of the masks.
-        image_key_regex: searched in each image's path; its first group (else the whole match) is the key.
+        image_key_regex: searched in each image's path; its first group (else the complete match) is the key.
         mask_key_regex: the same for masks.
 
     Returns:
@@ -95,7 +95,7 @@ def match_pairs(
     for key in sorted(masks_by_key.keys() - shared - twice):
         message = f'{masks_by_key[key]}: no image has its key {key!r}'
         problems.append(rejects.Reject(key, rejects.NO_IMAGE, message, mask=masks_by_key[key]))
-    pairs = tuple(Pair(key, images_by_key[key], masks_by_key[key]) for key in sorted(shared - twice))
+    pairs = tuple(SourcePair(key, images_by_key[key], masks_by_key[key]) for key in sorted(shared - twice))
     return Pairing(pairs, tuple(sorted(problems, key=lambda problem: (problem.key, problem.message))))
 
 

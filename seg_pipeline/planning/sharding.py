@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from seg_pipeline import errors
 from seg_pipeline.planning import splits
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.records.writer import TFRECORD
 
 PAIRS_PER_SHARD = 100  # by default: small units keep every core busy to the end and make an interrupted job cheap
 MAX_DEFAULT_SHARDS = 1000
@@ -26,11 +27,11 @@ class ShardPlan:
 
     name: str
     split: str
-    pairs: tuple[Pair, ...]
+    pairs: tuple[SourcePair, ...]
     fingerprint: str = ''
 
 
-def shard_name(dataset_name: str, split: str, index: int, count: int, file_format: str = 'tfrecord') -> str:
+def shard_name(dataset_name: str, split: str, index: int, count: int, file_format: str = TFRECORD) -> str:
     """The name that TFDS expects: `name-split.tfrecord-00000-of-00008`."""
     return f'{dataset_name}-{split}.{file_format}-{index:05d}-of-{count:05d}'
 
@@ -53,13 +54,13 @@ def parse_counts(text: str, split_names: Iterable[str]) -> dict[str, int]:
 
 
 def plan(
-    pairs: Iterable[Pair],
+    pairs: Iterable[SourcePair],
     split_of: Mapping[str, str],
     counts: Mapping[str, int],
     seed: int,
     dataset_name: str,
     *,
-    file_format: str = 'tfrecord',
+    file_format: str = TFRECORD,
 ) -> list[ShardPlan]:
     """Cuts every split into shards of nearly equal size.
 
@@ -74,7 +75,7 @@ def plan(
     Returns:
         The shards, ordered by split and number.
     """
-    members: dict[str, dict[str, Pair]] = defaultdict(dict)
+    members: dict[str, dict[str, SourcePair]] = defaultdict(dict)
     for pair in pairs:
         if pair.key in split_of:
             members[split_of[pair.key]][pair.key] = pair

@@ -1,4 +1,9 @@
-"""Which split a pair belongs to: a function of its key (or its group) and the seed, exact in size."""
+"""Which split a pair belongs to: a function of its key (or its group) and the seed, exact in size.
+
+Comparing the hash of each key with a threshold, as some tools do, gives sizes that are right only on average: of 10
+pairs all may go to one split. Here the keys are put in the order of their hashes and dealt out until each split has its
+size, which is as random, and exact.
+"""
 
 import hashlib
 import itertools
@@ -8,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from seg_pipeline import errors
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
 
 
 def parse(text: str, flag: str) -> dict[str, str]:
@@ -19,7 +24,7 @@ def parse(text: str, flag: str) -> dict[str, str]:
         flag: the flag's name, for messages.
 
     Raises:
-        UserError: if a part has no colon, or a name is no identifier or stands twice.
+        UserError: if a part has no colon, or a name is no identifier or is named twice.
     """
     result: dict[str, str] = {}
     for part in text.split(','):
@@ -27,42 +32,42 @@ def parse(text: str, flag: str) -> dict[str, str]:
         if not colon or not name.isidentifier() or not value:
             raise errors.UserError(f'--{flag}={text}: {part!r} is not of the form name:value, as in train:0.8')
         if name in result:
-            raise errors.UserError(f'--{flag}={text}: split {name!r} stands twice')
+            raise errors.UserError(f'--{flag}={text}: split {name!r} is named twice')
         result[name] = value
     return result
 
 
 def parse_fractions(text: str) -> dict[str, Fraction]:
-    """Parses `--splits`; the shares must be positive and add up to exactly 1.
+    """Parses `--splits`; the fractions must be positive and add up to exactly 1.
 
     Raises:
         UserError: otherwise.
     """
-    shares: dict[str, Fraction] = {}
+    fractions: dict[str, Fraction] = {}
     for name, value in parse(text, 'splits').items():
         try:
-            shares[name] = Fraction(value)
+            fractions[name] = Fraction(value)
         except (ValueError, ZeroDivisionError) as error:
             raise errors.UserError(f'--splits={text}: {value!r} is not a number') from error
-        if shares[name] <= 0:
-            raise errors.UserError(f'--splits={text}: the share of {name} is {value}, and must be positive')
-    total = sum(shares.values())
+        if fractions[name] <= 0:
+            raise errors.UserError(f'--splits={text}: the fraction of {name} is {value}, and must be positive')
+    total = sum(fractions.values())
     if total != 1:
-        raise errors.UserError(f'--splits={text}: the shares add up to {float(total):g}, and must add up to 1')
-    return shares
+        raise errors.UserError(f'--splits={text}: the fractions add up to {float(total):g}, and must add up to 1')
+    return fractions
 
 
-def sizes(total: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
-    """How many of `total` each split gets, by largest remainder: no size is off its share by 1 or more.
+def sizes(total: int, fractions: Mapping[str, Fraction]) -> dict[str, int]:
+    """How many of `total` each split gets, by the method of largest remainders (Hamilton): none is off by 1 or more.
 
     Every split gets at least one, taken from the largest, while there are as many pairs as splits.
     """
-    result = {name: int(total * share) for name, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda name: total * shares[name] - result[name], reverse=True)
+    result = {name: int(total * fraction) for name, fraction in fractions.items()}
+    by_remainder = sorted(fractions, key=lambda name: total * fractions[name] - result[name], reverse=True)
     for name in by_remainder[: total - sum(result.values())]:
         result[name] += 1
-    for name in shares:
-        if result[name] == 0 and total >= len(shares):
+    for name in fractions:
+        if result[name] == 0 and total >= len(fractions):
             largest = max(result, key=lambda other: result[other])
             result[largest] -= 1
             result[name] = 1
@@ -76,7 +81,7 @@ def order(keys: Iterable[str], seed: int, purpose: str) -> list[str]:
 
 def assign(
     keys: Iterable[str],
-    shares: Mapping[str, Fraction],
+    fractions: Mapping[str, Fraction],
     seed: int,
     groups: Mapping[str, str] | None = None,
     forced: Mapping[str, str] | None = None,
@@ -90,9 +95,9 @@ def assign(
 
     Args:
         keys: the keys of all pairs.
-        shares: the share of each split, adding up to 1.
+        fractions: the fraction of each split, adding up to 1.
         seed: another seed gives another assignment.
-        groups: the group of a key; keys of one group stay on one side. A key without an entry is its own group.
+        groups: the group of a key; keys of one group stay in one split. A key without an entry is its own group.
         forced: the split of groups whose place is not decided here; they count towards its size.
 
     Returns:
@@ -101,7 +106,7 @@ def assign(
     members: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         members[(groups or {}).get(key, key)].append(key)
-    wanted = sizes(sum(map(len, members.values())), shares)
+    wanted = sizes(sum(map(len, members.values())), fractions)
     free = [group for group in order(members, seed, 'split') if group not in (forced or {})]
     split_of = {group: split for group, split in (forced or {}).items() if group in members}
     filled = Counter(dict.fromkeys(wanted, 0))
@@ -130,9 +135,9 @@ def _level(
 ) -> dict[str, str]:
     """Moves a group, or exchanges it for others, as long as that brings the sizes nearer to what is wanted.
 
-    One group against several is tried where nothing simpler helps: it moves more.
-
-    Groups of one size are alike here: the last ones in the order of their hashes, at the border, are taken.
+    Each change makes the total distance from the wanted sizes smaller by at least 1, so the loop ends. One group for
+    several is tried only where nothing simpler helps, since it moves more pairs. Groups of one size are equal here: the
+    last one in the order of hashes, next to the border between two splits, is taken, so that adding pairs moves few.
     """
     result = dict(split_of)
     while any(filled[split] != wanted[split] for split in wanted) and (
@@ -148,7 +153,11 @@ def _level(
 def _best_change(
     split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
 ) -> list[tuple[str, str]]:
-    """The groups to move, each with its new split; none if no change helps."""
+    """One group to move, or two to exchange, each with its new split; none if no such change helps.
+
+    Only the sizes matter, so one group of each size represents all of them: the number of changes tried depends on how
+    many sizes there are, not on how many groups. `gain` is by how much the two splits come nearer to their sizes.
+    """
     last: dict[str, dict[int, str]] = {split: {} for split in wanted}
     for group, split in split_of.items():
         last[split][counts[group]] = group
@@ -184,7 +193,10 @@ def _exact_change(
 
 
 def _adding_up_to(total: int, of_size: Mapping[int, list[str]]) -> list[str]:
-    """Groups with so many members together, the largest that fit first; none if those do not add up."""
+    """Groups with so many members together, the largest that fit first; none if those do not add up.
+
+    Greedy: an exact subset sum would find more, but most data sets have groups of size 1, which fill any rest.
+    """
     found: list[str] = []
     for size in sorted(of_size, reverse=True):
         taken = min(total // size, len(of_size[size]))
@@ -193,7 +205,7 @@ def _adding_up_to(total: int, of_size: Mapping[int, list[str]]) -> list[str]:
     return [] if total else found
 
 
-def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
+def from_lists(pairs: Iterable[SourcePair], lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Assigns pairs to splits by official lists.
 
     Args:
@@ -201,10 +213,10 @@ def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dic
         lists: for each split, names of pairs: a key, the image's path, its file name, or that without suffix.
 
     Returns:
-        The split of each key that stands in a list; a pair in no list is left out.
+        The split of each key that is in a list; a pair in no list is left out.
 
     Raises:
-        UserError: if a name fits no pair or several, or a pair stands in two lists.
+        UserError: if a name fits no pair or several, or a pair is in two lists.
     """
     keys_by_name = defaultdict(set)
     for pair in pairs:
@@ -221,5 +233,5 @@ def from_lists(pairs: Iterable[Pair], lists: Mapping[str, Iterable[str]]) -> dic
                 )
             (key,) = keys
             if result.setdefault(key, split) != split:
-                raise errors.UserError(f'--split_files: {name!r} stands in the lists of {result[key]} and of {split}')
+                raise errors.UserError(f'--split_files: {name!r} is in the lists of {result[key]} and of {split}')
     return result

@@ -1,4 +1,16 @@
-"""Rare classes on every side: which groups must go where so that each class can be trained on and measured."""
+"""Rare classes in every split: which groups must go where so that each class can be trained on and measured.
+
+This is a set cover with exclusions: a need (class, split) is served by any group that has the class and goes to the
+split, a group serves all its classes at once, and it can go to one split only. A greedy choice fails where the only two
+groups of one class are also those of another: so the search goes back on its choices. In words:
+
+    take the needs in order, those of the rarest class first;
+    for each need that nothing serves yet, try the groups that have the class, those in the wanted split first;
+    where no group is left, undo the last choice and try its next group;
+    where nothing is left to undo, give up the need at which the search got no further, and search again without it.
+
+Most needs are served by groups that are in the right split anyway, so the search rarely goes back, and few groups move.
+"""
 
 import dataclasses
 import itertools
@@ -6,9 +18,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 STRATIFY = ('none', 'rare')
-_MAX_STEPS = 5_000  # of one search; enough for every class of any data set whose classes do not exclude one another
-
-_MAX_CHOICES = 500  # groups tried for one class in one split, from each side
+# Steps of one search beyond the first for each need. Classes that do not exclude one another need none; the bound ends
+# the search where they do, which would otherwise take exponential time.
+_MAX_STEPS = 5_000
+# Groups tried for one class in one split, from inside and from outside of it. A class with more is not rare.
+_MAX_CHOICES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +49,8 @@ class Cover:
 def cover(classes: Mapping[str, Collection[int]], plain: Mapping[str, str], split_names: Sequence[str]) -> Cover:
     """Chooses groups so that every class with at least two groups is in every split (in as many as it has groups).
 
-    Classes are served in the order of their number of groups, the rarest first, each by groups that are in the wanted
-    split anyway where there are any: few groups move. Where a choice leaves a later class without a group, it is taken
-    back (a depth-first search); a class that excludes others in every way tried is given up.
+    Classes are served in the order of their number of groups, the rarest first, since they have the fewest choices. See
+    the description of the search above.
 
     Args:
         classes: the classes of each group, its keys in the order in which groups are to be tried.
@@ -73,9 +86,10 @@ def _search(
     needs: Sequence[Need], choices: Mapping[Need, Sequence[str]], classes: Mapping[str, Collection[int]]
 ) -> dict[str, tuple[str, int]] | Need:
     """Serves all needs, or names the one that it got stuck at."""
-    served: set[tuple[int, str]] = set()
+    served: set[tuple[int, str]] = set()  # the needs, as (class, split), that the chosen groups serve
     forced: dict[str, tuple[str, int]] = {}
-    # For each need on the way: the groups still to try, the group tried now, and what that one served.
+    # One entry for each need up to the present one: the groups still to try, the group chosen, and what only that one
+    # serves. Undoing a choice must take back exactly that: what an earlier group serves too stays served.
     trail: list[tuple[list[str], str | None, set[tuple[int, str]]]] = []
     furthest = 0
     for _ in range(_MAX_STEPS + len(needs)):
@@ -84,18 +98,20 @@ def _search(
             return forced
         need = needs[position]
         if (need.class_id, need.split) in served:
-            trail.append(([], None, set()))
+            trail.append(([], None, set()))  # nothing to choose, so nothing to try again either
             continue
         furthest = max(furthest, position)
+        # Reversed, so that `pop` takes the best choice first. A group that is chosen already has another split, or it
+        # would serve this need.
         left = [group for group in choices[need] if group not in forced][::-1]
         while not left:
             if not trail:
-                return needs[furthest]
+                return needs[furthest]  # every combination was tried; the furthest need is the one that fails
             left, group, gained = trail.pop()
             served -= gained
             if group is not None:
                 del forced[group]
-        need = needs[len(trail)]
+        need = needs[len(trail)]  # an earlier one, if choices were undone
         group = left.pop()
         gained = {(class_id, need.split) for class_id in classes[group]} - served
         served |= gained

@@ -43,7 +43,7 @@ def _prepare(root):
 
 
 def _but_the_command(digests):
-    return {name: digest for name, digest in digests.items() if name not in (manifest.FILE_NAME, manifest.CARD_FILE)}
+    return {name: digest for name, digest in digests.items() if name not in fake_data.FILES_WITH_THE_COMMAND}
 
 
 def test_a_bucket_holds_the_bytes_that_this_disk_holds(bucket, tmp_path):

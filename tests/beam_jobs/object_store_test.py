@@ -82,8 +82,8 @@ def _on_disk(root):
 
 
 def _but_the_command(digests):
-    """The card holds the command, and the manifest the digest of the card."""
-    return {name: digest for name, digest in digests.items() if name not in (manifest.FILE_NAME, manifest.CARD_FILE)}
+    """Provenance and card hold the command, and the manifest the digests of the two."""
+    return {name: digest for name, digest in digests.items() if name not in fake_data.FILES_WITH_THE_COMMAND}
 
 
 def test_the_command_with_workers_makes_the_bytes_that_it_makes_on_this_disk(bucket, tmp_path):

@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
 from seg_pipeline import errors
-from seg_pipeline.building import preparation
+from seg_pipeline.building import config
 from seg_pipeline.dataset import integrity, manifest
 from seg_pipeline.imaging import rejects, resizing
 from seg_pipeline.labels import label_map
@@ -69,18 +69,17 @@ def _digests(dataset_dir):
 
 
 def _without_output_dir(dataset_dir):
-    """The digests of a data set, with --output_dir taken out of its card, and the card's digest out of its manifest."""
+    """The digests of a data set, with --output_dir taken out of what holds the command."""
     root = pathlib.Path(dataset_dir)
-    card = (root / manifest.CARD_FILE).read_text()
-    assert f'--output_dir={root.parents[2]}' in card
-    assert '--direct' not in card  # an engine's flag
+    own = {}
+    for name in (manifest.CARD_FILE, manifest.PROVENANCE_FILE):
+        text = (root / name).read_text()
+        assert f'--output_dir={root.parents[2]}' in text
+        assert '--direct' not in text  # an engine's flag
+        own[name] = text.replace(str(root.parents[2]), 'OUT')
     found = manifest.read(str(root))
-    files = {name: digest for name, digest in found.files.items() if name != manifest.CARD_FILE}
-    own = {
-        manifest.CARD_FILE: card.replace(str(root.parents[2]), 'OUT'),
-        manifest.FILE_NAME: dataclasses.replace(found, files=files),
-    }
-    return {**_digests(root), **own}
+    files = {name: digest for name, digest in found.files.items() if name not in own}
+    return {**_digests(root), **own, manifest.FILE_NAME: dataclasses.replace(found, files=files)}
 
 
 def test_the_command_and_the_same_bytes_on_one_worker_and_two(source, tmp_path):
@@ -266,7 +265,7 @@ def test_workers_never_import_tensorflow(source, tmp_path, monkeypatch):
 def test_defaults_are_those_of_the_contract():
     with flagsaver.flagsaver():
         flags.FLAGS(['x', *_arguments('s', 'o')[:4]])
-        assert prepare_dataset._parse_size(flags.FLAGS.image_size) == (128, 128) == preparation.Preparation.image_size
+        assert config.parse_size(flags.FLAGS.image_size) == (128, 128) == config.RecordOptions.image_size
         assert flags.FLAGS.splits == 'train:0.8,validation:0.2'
 
 

@@ -8,7 +8,8 @@ import sys
 import apache_beam as beam
 import pytest
 
-from beam_jobs import prepare_dataset, process_memory, runners
+from beam_jobs import pipeline, prepare_dataset, process_memory, runners
+from seg_pipeline.building.markers import Outcome, Result
 
 _needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='malloc_info is of glibc')
 
@@ -59,7 +60,9 @@ def test_a_worker_process_makes_no_heaps_for_its_threads(tmp_path):
 def test_the_command_takes_care_of_its_memory(monkeypatch):
     called = []
     monkeypatch.setattr(process_memory, 'share_heaps', lambda: called.append('share_heaps'))
-    monkeypatch.setattr(prepare_dataset, '_prepare', lambda options: called.append(gc.get_threshold()[0]))
+    monkeypatch.setattr(prepare_dataset, '_job_config', lambda: None)
+    monkeypatch.setattr(pipeline, 'run', lambda job, options: called.append(gc.get_threshold()[0]) or outcome)
+    outcome = Outcome(Result.UNCHANGED, '', {})
     before = gc.get_threshold()
     try:
         assert prepare_dataset.main(['prepare_dataset']) == 0

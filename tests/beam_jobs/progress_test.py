@@ -2,21 +2,21 @@ import io
 import pathlib
 
 from beam_jobs import progress
-from seg_pipeline.building import preparation
-from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.building import markers
 from seg_pipeline.planning import sharding
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
 
 
 def test_counts_the_markers_of_this_plan(tmp_path):
-    job = preparation.Preparation('i', 'm', str(tmp_path), LabelMap.default(('a', 'b')))
     plans = [
-        sharding.ShardPlan(f's{n}', 'train', tuple(Pair(f'{n}{k}', '', '') for k in range(5)), fingerprint=f'f{n}')
+        sharding.ShardPlan(
+            f's{n}', 'train', tuple(SourcePair(f'{n}{k}', '', '') for k in range(5)), fingerprint=f'f{n}'
+        )
         for n in range(4)
     ]
 
     def finish(name):
-        path = pathlib.Path(preparation.marker_path(job, name))
+        path = pathlib.Path(markers.marker_path(str(tmp_path), name))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{}')
         return path
@@ -24,7 +24,9 @@ def test_counts_the_markers_of_this_plan(tmp_path):
     finish('f0')
     finish('of another command')
     output = io.StringIO()
-    with progress.Progress(job, plans, output) as shown:
+    with progress.Progress(
+        plans, lambda plan: markers.marker_path(str(tmp_path), plan.fingerprint), output=output
+    ) as shown:
         assert output.getvalue() == 'continuing: 1 of 4 shards are already made\n'
         assert shown.line(2.0) == '1/4 shards, 5/20 pairs, 0.0 pairs/s, none finished yet'
         marker = finish('f1')

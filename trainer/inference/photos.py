@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seg_pipeline import errors
-from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset import manifest, record_index
 from seg_pipeline.imaging import images, rejects
 from seg_pipeline.imaging import masks as masks_lib
 from seg_pipeline.planning import pairing
@@ -86,8 +86,8 @@ def only_of_split(photos: Sequence[Photo], data_dir: str, split: str) -> list[Ph
         UserError: it is no data set, it has no such split, or no photo belongs to it.
     """
     manifest.read(data_dir).split_shards(split)
-    lines = manifest.read_lines(data_dir, manifest.RECORDS_FILE)
-    names = {os.path.splitext(line['image'])[0] for line in lines if line['split'] == split}
+    index = record_index.of(data_dir)
+    names = {os.path.splitext(entry.image)[0] for entry in index if entry.split == split}
     kept = [photo for photo in photos if photo.name in names]
     if not kept:
         raise errors.UserError(

@@ -9,12 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline.building import preparation, publish, repair
+from seg_pipeline.building import fingerprints, repair
+from seg_pipeline.building import pair as pair_lib
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.dataset import integrity, manifest
+from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.labels import label_map, remapping
 from seg_pipeline.planning import sharding
-from seg_pipeline.planning.assignment import Placement
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.assignment import Assignment
+from seg_pipeline.planning.pairing import SourcePair
 from tests import fake_data
 
 _COMMAND = "python -m beam_jobs.prepare_dataset --labels='a & b.csv' --seed=0"
@@ -30,32 +33,26 @@ def _make(root, **options):
     classes, mapping = remapping.read(
         str(source / 'groups.csv'), label_map.read_source(str(source / 'labels.csv'), ignore_id=255)
     )
-    job = preparation.Preparation(
-        images=str(source / 'images'),
-        masks=str(source / 'masks'),
-        output_dir=str(root / 'out'),
-        label_map=classes,
-        remapping=mapping,
-        image_size=(16, 12),
-        resize='letterbox',
+    config = BuildConfig(
+        SourceFolders(str(source / 'images'), str(source / 'masks')),
+        str(root / 'out'),
+        RecordOptions(classes, mapping, image_size=(16, 12), resize='letterbox', **options),
         split_options={'seed': 0, 'num_shards': ''},
-        **options,
     )
     keys = [f'{n:04d}' for n in range(1, 10)]
     split_of = {key: 'validation' if key in ('0003', '0004') else 'train' for key in keys}
-    pairs = [Pair(key, f'img_{key}.png', f'seg_{key}.png') for key in keys]
-    plans = sharding.plan(pairs, split_of, {'train': 2}, 0, job.dataset_name, file_format=job.file_format)
-    plans = preparation.with_fingerprints(job, plans)
-    reasons = {key: Placement(split, 'hash') for key, split in split_of.items()}
-    reasons['0009'] = Placement('train', 'identical to 0001; rare class coat', '0001')
-    work = publish.Publication(
-        job,
-        tuple(plan.name for plan in plans),
-        placements=reasons,
+    pairs = [SourcePair(key, f'img_{key}.png', f'seg_{key}.png') for key in keys]
+    plans = sharding.plan(pairs, split_of, {'train': 2}, 0, config.dataset_name)
+    plans = fingerprints.with_fingerprints(config.sources, config.records, plans)
+    reasons = {key: Assignment(split, 'hash') for key, split in split_of.items()}
+    reasons['0009'] = Assignment('train', 'identical to 0001; rare class coat', '0001', '0001')
+    return fake_data.publish_plans(
+        config,
+        plans,
+        assignments=reasons,
         duplicates=(('0001', '0009'),),
-        command=_COMMAND,
-    )
-    return publish.publish(work, [preparation.write_shard(job, plan) for plan in plans])
+        provenance=Provenance.here(_COMMAND),
+    ).directory
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +73,7 @@ def dataset_dir(made, tmp_path):
 
 def _repair(dataset_dir, source):
     found = repair.repair(str(dataset_dir), str(source / 'images'), str(source / 'masks'))
-    return {outcome.name: outcome.refusal for outcome in found}
+    return {file.name: file.refusal for file in found}
 
 
 def _flip(path, position=None):
@@ -98,7 +95,7 @@ def _digests(dataset_dir):
 
 def test_every_file_but_the_sources_of_truth_is_made_again(dataset_dir, source):
     before = _digests(dataset_dir)
-    kept = {manifest.FILE_NAME, manifest.RECORDS_FILE, manifest.REJECTED_FILE}
+    kept = {manifest.FILE_NAME, manifest.RECORDS_FILE, manifest.REJECTED_FILE, manifest.PROVENANCE_FILE}
     damaged = sorted(before.keys() - kept)
     assert {manifest.CARD_FILE, manifest.DUPLICATES_FILE, manifest.STATISTICS_FILE, 'dataset_info.json'} < set(damaged)
     for name in damaged:
@@ -117,10 +114,22 @@ def test_a_card_that_is_gone_with_its_directory_is_made_again_where_no_command_s
     assert list(integrity.problems(str(made))) == []
 
 
-def test_a_card_that_is_gone_with_its_command_cannot_be_made_again(dataset_dir, source):
+def test_a_card_is_made_again_with_the_command_of_the_provenance(dataset_dir, source):
+    before = _digests(dataset_dir)
     (dataset_dir / manifest.CARD_FILE).unlink()
-    (reason,) = _repair(dataset_dir, source).values()
-    assert reason.startswith('made again, it has other contents')
+    assert _repair(dataset_dir, source) == {manifest.CARD_FILE: None}
+    assert _digests(dataset_dir) == before
+
+
+def test_a_lost_command_is_not_invented_and_stops_nothing_else(dataset_dir, source):
+    for name in (manifest.PROVENANCE_FILE, manifest.CARD_FILE, manifest.STATISTICS_FILE):
+        (dataset_dir / name).unlink()
+    refusal = 'no other file holds the command that provenance.json had'
+    assert _repair(dataset_dir, source) == {
+        manifest.CARD_FILE: refusal,
+        manifest.PROVENANCE_FILE: refusal,
+        manifest.STATISTICS_FILE: None,
+    }
 
 
 def test_only_bad_shards_are_read_again(dataset_dir, source, monkeypatch):
@@ -128,8 +137,8 @@ def test_only_bad_shards_are_read_again(dataset_dir, source, monkeypatch):
     shard = next(dataset_dir.glob('*train*-00001-*'))
     shard.unlink()
     read = []
-    original = preparation.decode_pair
-    monkeypatch.setattr(preparation, 'decode_pair', lambda job, pair: read.append(pair.key) or original(job, pair))
+    original = pair_lib.decode
+    monkeypatch.setattr(pair_lib, 'decode', lambda *what: read.append(what[-1].key) or original(*what))
     assert _repair(dataset_dir, source) == {shard.name: None}
     lines = [json.loads(line) for line in (dataset_dir / manifest.RECORDS_FILE).read_text().splitlines()]
     assert read == [line['key'] for line in lines if line['shard'] == shard.name]
@@ -156,10 +165,10 @@ def test_another_library_is_named(dataset_dir, source, monkeypatch):
     """It stands for all that makes other bytes of equal sources."""
     shard = next(dataset_dir.glob('*validation*'))
     _flip(shard)
-    here = {**preparation.library_versions('tfrecord'), 'opencv': '9.9'}
-    monkeypatch.setattr(preparation, 'library_versions', lambda file_format='tfrecord': here)
-    original = preparation.serialize
-    monkeypatch.setattr(preparation, 'serialize', lambda job, pair, prepared: original(job, pair, prepared) + b' ')
+    here = {**fingerprints.library_versions('tfrecord'), 'opencv': '9.9'}
+    monkeypatch.setattr(fingerprints, 'library_versions', lambda file_format: here)
+    original = pair_lib.serialize
+    monkeypatch.setattr(pair_lib, 'serialize', lambda *what: original(*what) + b' ')
     (refusal,) = _repair(dataset_dir, source).values()
     assert refusal.startswith('made again, it has SHA-256 ')
     assert 'opencv is 9.9 here and was' in refusal
@@ -171,15 +180,8 @@ def test_what_nothing_else_holds_is_not_invented(dataset_dir, source, name):
         file.write(b' ')
     _flip(next(dataset_dir.glob('*validation*')))
     found = _repair(dataset_dir, source)
-    assert found.pop(name) == 'nothing else holds what it says; prepare the data set again'
+    assert found.pop(name) == 'no other file holds what it says; prepare the data set again'
     assert list(found.values()) == [f'needs {name}']
-
-
-def test_a_card_without_its_command_is_refused(dataset_dir, source):
-    card = dataset_dir / manifest.CARD_FILE
-    card.write_bytes(card.read_bytes().replace(b'--seed=0', b'--seed=1'))
-    (refusal,) = _repair(dataset_dir, source).values()
-    assert refusal.startswith('made again, it has other contents (its SHA-256 is ')
 
 
 def test_the_command(dataset_dir, source):
@@ -195,7 +197,7 @@ def test_the_command(dataset_dir, source):
     repaired = run('--repair', *sources)
     assert repaired.returncode == 0, repaired.stderr
     assert f'{shard.name}: repaired' in repaired.stdout
-    assert repaired.stdout.splitlines()[-1] == f'{dataset_dir}: whole: 9 records in 3 shards'
+    assert repaired.stdout.splitlines()[-1] == f'{dataset_dir}: intact: 9 records in 3 shards'
     _flip(dataset_dir / manifest.RECORDS_FILE)
     damaged = run('--repair', *sources)
     assert damaged.returncode == 1

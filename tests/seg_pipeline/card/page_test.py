@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import html.parser
 import json
 import pathlib
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
 from seg_pipeline import records
-from seg_pipeline.building import preparation, publish
+from seg_pipeline.building import fingerprints
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.card import gallery, page, sections, text
-from seg_pipeline.dataset import manifest, statistics
+from seg_pipeline.dataset import manifest, record_index, statistics
+from seg_pipeline.dataset.provenance import Provenance
+from seg_pipeline.dataset.statistics import ClassSummary
 from seg_pipeline.imaging import rejects
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.planning import pairing, sharding
@@ -60,26 +64,24 @@ def dataset_dir(tmp_path_factory):
         image = np.random.default_rng(number).integers(0, 8 * number, (*_SIZE, 3)).astype(np.uint8)
         cv2.imwrite(str(root / 'images' / f'img_{number:04d}.png'), image)
         cv2.imwrite(str(root / 'masks' / f'seg_{number:04d}.png'), _mask(number))
-    job = preparation.Preparation(
-        images=str(root / 'images'),
-        masks=str(root / 'masks'),
-        output_dir=str(root),
-        label_map=LabelMap.default(_NAMES),
-        image_size=_SIZE,
+    config = BuildConfig(
+        SourceFolders(str(root / 'images'), str(root / 'masks')),
+        str(root),
+        RecordOptions(LabelMap.default(_NAMES), image_size=_SIZE),
         split_options={'splits': {'train': '2/3', 'validation': '1/3'}, 'seed': 0},
     )
-    pairs = pairing.match_pairs(pairing.list_files(job.images), pairing.list_files(job.masks)).pairs
+    sources = config.sources
+    pairs = pairing.match_pairs(pairing.list_files(sources.images), pairing.list_files(sources.masks)).pairs
     split_of = {pair.key: 'validation' if int(pair.key) % 3 == 0 else 'train' for pair in pairs}
-    plans = preparation.with_fingerprints(job, sharding.plan(pairs, split_of, {'train': 2}, 0, job.dataset_name))
-    work = publish.Publication(
-        job,
-        tuple(plan.name for plan in plans),
+    plans = sharding.plan(pairs, split_of, {'train': 2}, 0, config.dataset_name)
+    return fake_data.publish_plans(
+        config,
+        fingerprints.with_fingerprints(sources, config.records, plans),
         rejects=(_HOSTILE_REJECT,),
         allow_rejects=True,
         duplicates=(('0001', '0002'),),
-        command=_COMMAND,
-    )
-    return publish.publish(work, [preparation.write_shard(job, plan) for plan in plans])
+        provenance=Provenance(_COMMAND),
+    ).directory
 
 
 @pytest.fixture(scope='module')
@@ -97,19 +99,15 @@ def masks(dataset_dir):
     }
 
 
-def _lines(dataset_dir):
-    return [json.loads(line) for line in (pathlib.Path(dataset_dir) / manifest.RECORDS_FILE).read_text().splitlines()]
-
-
-def _rows(dataset_dir, masks):
+def _classes(masks):
     """What the gallery chooses from, counted by hand."""
     everything = {key: mask for split in masks.values() for key, mask in split.items()}
     result = []
-    for class_id in range(len(_NAMES)):
+    for class_id, name in enumerate(_NAMES):
         pixels = {key: int((mask == class_id).sum()) for key, mask in everything.items()}
         most = min(pixels, key=lambda key: (-pixels[key], key))
         images = sum(1 for count in pixels.values() if count)
-        result.append({'id': class_id, 'images': images, 'largest_in': most if images else None})
+        result.append(ClassSummary(class_id, name, sum(pixels.values()), images, most if images else None, None, None))
     return result
 
 
@@ -159,9 +157,9 @@ def test_it_tells_what_is_missing(card):
 
 
 def test_equal_inputs_give_equal_bytes_and_others_do_not(dataset_dir, masks):
-    rows = _rows(dataset_dir, masks)
-    first, second = (gallery.choose(dataset_dir, _lines(dataset_dir), rows, limit=9) for _ in range(2))
-    assert [(p.key, p.photo, p.mask.tobytes()) for p in first] == [(p.key, p.photo, p.mask.tobytes()) for p in second]
+    rows = _classes(masks)
+    first, second = (gallery.choose(dataset_dir, record_index.of(dataset_dir), rows, limit=9) for _ in range(2))
+    assert [(p.key, p.image, p.mask.tobytes()) for p in first] == [(p.key, p.image, p.mask.tobytes()) for p in second]
     assert len({p.key for p in first}) == 9
 
 
@@ -173,13 +171,13 @@ def test_the_gallery_shows_the_rarest_classes(dataset_dir, masks, limit, monkeyp
     read = []
     original = records.read_some
     monkeypatch.setattr(records, 'read_some', lambda path, indices: read.append(indices) or original(path, indices))
-    rows = _rows(dataset_dir, masks)
-    chosen = gallery.choose(dataset_dir, _lines(dataset_dir), rows, limit=limit)
+    rows = _classes(masks)
+    chosen = gallery.choose(dataset_dir, record_index.of(dataset_dir), rows, limit=limit)
     assert len(chosen) == len(read) == min(limit, _NUM_PAIRS)  # nothing else was read
     assert chosen[0].key == f'{_RARE_IN:04d}'
     assert chosen[0].chosen_for == 4
     shown = {i for picture in chosen for i in picture.ids}
-    by_rarity = sorted((row['images'], row['id']) for row in rows if row['images'])
+    by_rarity = sorted((row.images, row.id) for row in rows if row.images)
     assert {class_id for _, class_id in by_rarity[:limit]} <= shown
     for picture in chosen:
         np.testing.assert_array_equal(picture.mask, masks[picture.split][picture.key])
@@ -187,10 +185,10 @@ def test_the_gallery_shows_the_rarest_classes(dataset_dir, masks, limit, monkeyp
 
 def test_large_records_become_small_pictures(tmp_path):
     dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=2, image_size=(600, 300), splits='train:1')
-    (line, _) = _lines(dataset_dir)
+    (line, _) = record_index.of(dataset_dir)
     picture = gallery.read(dataset_dir, line, longer_side=100, proportions='stored')
     assert picture.mask.shape == (100, 50)
-    assert cv2.imdecode(np.frombuffer(picture.photo, np.uint8), cv2.IMREAD_COLOR).shape == (100, 50, 3)
+    assert cv2.imdecode(np.frombuffer(picture.image, np.uint8), cv2.IMREAD_COLOR).shape == (100, 50, 3)
     assert picture.proportions == (600, 300)
     assert gallery.read(dataset_dir, line).proportions == (48, 40)
 
@@ -228,7 +226,10 @@ def test_percentages(share, expected):
     ('options', 'expected'),
     [
         ({}, '8 in train.'),
-        ({'split_files': {'train': ['a', '<b>']}}, 'By given lists: train (2 names). That made 8 in train.'),
+        (
+            {'split_files': {'train': {'num_names': 2, 'sha256': ''}}},
+            'By given lists: train (2 names). That made 8 in train.',
+        ),
         ({'near_duplicates': 'off'}, 'In one split stay identical images.'),
         (
             {'near_duplicates': 'group', 'max_distance': 7, 'group_regex': '(?P<day>x)'},
@@ -239,8 +240,9 @@ def test_percentages(share, expected):
     ],
 )
 def test_how_the_splits_were_made(options, expected):
+    summary = dataclasses.replace(statistics.SplitStatistics().summary(LabelMap.default(_NAMES)), num_records=8)
     given = options if 'split_files' in options or not options else {'splits': {'train': '1'}, 'seed': 5, **options}
-    story = sections.split_story(given, {'train': {'num_records': 8}})
+    story = sections.split_story(given, {'train': summary})
     assert story.endswith(expected)
     assert 'train 1. The keys were put in the order of a hash of key and seed 5' in story or given is options
 
@@ -308,7 +310,7 @@ def test_without_pictures(driver, dataset_dir, tmp_path, num_records):
     counts = statistics.SplitStatistics()
     for _ in range(num_records):
         counts.add(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8), (2, 2), 'x')
-    figures = counts.result(found.label_map)
+    figures = counts.summary(found.label_map)
     path = tmp_path / 'index.html'
     path.write_bytes(page.render(page.DataCard(found, figures, {'train': figures})))
     driver.get(path.as_uri())

@@ -24,19 +24,19 @@ def test_figures_by_numpy():
     found = statistics.SplitStatistics()
     for record in records:
         found.add(*record)
-    result = found.result(_LABELS)
+    result = found.summary(_LABELS)
     pixels = np.concatenate([image.reshape(-1, 3) for image, *_ in records]).astype(float)
     masks = np.stack([mask for _, mask, *_ in records])
-    np.testing.assert_allclose(result['channel_mean'], pixels.mean(axis=0))
-    np.testing.assert_allclose(result['channel_standard_deviation'], pixels.std(axis=0))
-    assert result['num_records'] == 7
-    assert result['num_pixels'] == masks.size
-    assert result['ignored_pixels'] == (masks == 255).sum()
-    for row in result['classes']:
-        assert row['pixels'] == (masks == row['id']).sum()
-        assert row['images'] == (masks == row['id']).any(axis=(1, 2)).sum()
-    assert [row['name'] for row in result['classes']] == ['background', 'a', 'b']
-    assert sum(row['images'] for row in result['source_sizes']) == 7
+    np.testing.assert_allclose(result.channel_mean, pixels.mean(axis=0))
+    np.testing.assert_allclose(result.channel_standard_deviation, pixels.std(axis=0))
+    assert result.num_records == 7
+    assert result.num_pixels == masks.size
+    assert result.ignored_pixels == (masks == 255).sum()
+    for row in result.classes:
+        assert row.pixels == (masks == row.id).sum()
+        assert row.images == (masks == row.id).any(axis=(1, 2)).sum()
+    assert [row.name for row in result.classes] == ['background', 'a', 'b']
+    assert sum(row.images for row in result.source_sizes) == 7
 
 
 def _sparse_records():
@@ -49,38 +49,38 @@ def _sparse_records():
         yield generator.integers(0, 256, (*size, 3), dtype=np.uint8), mask, (10, 10), f'key {number}'
 
 
-def _sparse_result():
+def _sparse_summary():
     records = list(_sparse_records())
     found = statistics.SplitStatistics()
     for record in records:
         found.add(*record)
-    return [mask for _, mask, *_ in records], found.result(LabelMap.default(('background', 'a', 'b', 'none')))
+    return [mask for _, mask, *_ in records], found.summary(LabelMap.default(('background', 'a', 'b', 'none')))
 
 
 def test_classes_that_appear_together():
-    masks, result = _sparse_result()
+    masks, result = _sparse_summary()
     expected = {
         pair: sum(set(pair) <= set(mask.ravel().tolist()) for mask in masks)
         for pair in itertools.combinations(range(4), 2)
     }
-    found = {tuple(row['ids']): row['images'] for row in result['cooccurrence']}
+    found = {row.ids: row.images for row in result.cooccurrence}
     assert found == {pair: images for pair, images in expected.items() if images}
     assert found[1, 2] == 2
 
 
 def test_ignored_pixels():
-    masks, result = _sparse_result()
+    masks, result = _sparse_summary()
     ignored = np.array([(mask == 255).sum() for mask in masks])
-    assert result['ignored_share'] == pytest.approx(ignored.sum() / sum(mask.size for mask in masks))
-    assert result['images_with_ignored_pixels'] == (ignored > 0).sum() == 3
+    assert result.ignored_share == pytest.approx(ignored.sum() / sum(mask.size for mask in masks))
+    assert result.images_with_ignored_pixels == (ignored > 0).sum() == 3
 
 
 def test_weights_by_their_formulas():
-    masks, result = _sparse_result()
+    masks, result = _sparse_summary()
     pixels = np.array([sum((mask == i).sum() for mask in masks) for i in range(3)])
     areas = np.array([sum(mask.size for mask in masks if i in mask) for i in range(3)])
-    inverse = [row['inverse_frequency_weight'] for row in result['classes']]
-    median = [row['median_frequency_weight'] for row in result['classes']]
+    inverse = [row.inverse_frequency_weight for row in result.classes]
+    median = [row.median_frequency_weight for row in result.classes]
     np.testing.assert_allclose(inverse[:3], pixels.sum() / (3 * pixels))
     assert (np.array(inverse[:3]) * pixels).sum() == pytest.approx(pixels.sum())
     np.testing.assert_allclose(median[:3], np.median(pixels / areas) / (pixels / areas))
@@ -102,16 +102,16 @@ def test_brightness_counts_images_by_their_mean():
         found.add(*record)
     luma = [(image @ np.array([0.299, 0.587, 0.114])).mean() for image, *_ in records]
     expected, _ = np.histogram(luma, bins=32, range=(0, 256))
-    assert found.result(_LABELS)['brightness_histogram'] == expected.tolist()
+    assert found.summary(_LABELS).brightness_histogram == tuple(expected)
     assert np.count_nonzero(expected) > 5
 
 
 def test_the_example_of_a_class_shows_the_most_of_it():
-    masks, result = _sparse_result()
-    for row in result['classes'][:3]:
-        most = max(range(len(masks)), key=lambda number: (masks[number] == row['id']).sum())
-        assert row['largest_in'] == f'key {most}'
-    assert result['classes'][3]['largest_in'] is None
+    masks, result = _sparse_summary()
+    for row in result.classes[:3]:
+        most = max(range(len(masks)), key=lambda number: (masks[number] == row.id).sum())
+        assert row.largest_in == f'key {most}'
+    assert result.classes[3].largest_in is None
 
 
 @pytest.mark.parametrize('order', ['bac', 'abc', 'cab'])
@@ -121,7 +121,7 @@ def test_of_equal_examples_the_first_key_stays(order):
         part = statistics.SplitStatistics()
         part.add(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), np.uint8), (2, 2), key)
         parts.append(part)
-    assert statistics.merged(parts).result(_LABELS)['classes'][1]['largest_in'] == 'a'
+    assert statistics.merged(parts).summary(_LABELS).classes[1].largest_in == 'a'
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -139,6 +139,15 @@ def test_no_order_of_merging_changes_a_bit(seed):
 
 
 def test_nothing_was_counted():
-    result = statistics.SplitStatistics().result(_LABELS)
-    assert result['channel_mean'] == [0, 0, 0]
-    assert [row['inverse_frequency_weight'] for row in result['classes']] == [None] * 3
+    result = statistics.SplitStatistics().summary(_LABELS)
+    assert result.channel_mean == (0, 0, 0)
+    assert [row.inverse_frequency_weight for row in result.classes] == [None] * 3
+
+
+def test_the_json_holds_every_figure_under_its_name():
+    _, result = _sparse_summary()
+    value = json.loads(json.dumps(result.to_json()))
+    assert value['num_records'] == result.num_records == 6
+    assert value['classes'][1]['pixels'] == result.classes[1].pixels
+    assert value['cooccurrence'][0]['ids'] == list(result.cooccurrence[0].ids)
+    assert value['source_sizes'] == [{'height': 10, 'width': 10, 'images': 6}]

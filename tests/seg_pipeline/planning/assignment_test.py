@@ -5,15 +5,15 @@ from hypothesis import strategies as st
 
 from seg_pipeline.planning import assignment, grouping, splits
 from seg_pipeline.planning.grouping import Link
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
 
-_SHARES = splits.parse_fractions('train:0.8,validation:0.2')
+_FRACTIONS = splits.parse_fractions('train:0.8,validation:0.2')
 _KEYS = [f'{n:04d}' for n in range(200)]
 
 
-def test_a_pair_on_its_own_is_placed_by_its_hash():
-    found = assignment.by_shares(_KEYS, _SHARES, 0)
-    assert found.split_of == splits.assign(_KEYS, _SHARES, 0)
+def test_a_pair_on_its_own_is_assigned_by_its_hash():
+    found = assignment.by_fractions(_KEYS, _FRACTIONS, 0)
+    assert found.split_of == splits.assign(_KEYS, _FRACTIONS, 0)
     assert {(p.reason, p.group) for p in found.by_key.values()} == {('hash', None)}
     assert found.warnings == ()
 
@@ -22,19 +22,21 @@ def test_reasons():
     formed = grouping.form(
         {key: f'day {key[:3]}' for key in _KEYS}, [Link(-1, '0001', '0011'), Link(4, '0150', '0151')]
     )
-    found = assignment.by_shares(_KEYS, _SHARES, 0, formed)
+    found = assignment.by_fractions(_KEYS, _FRACTIONS, 0, formed)
     assert found.by_key['0002'].reason == 'group day 000'
     assert found.by_key['0011'].reason == 'identical to 0001; group day 001'
     assert found.by_key['0151'].reason == 'near-duplicate of 0150 at distance 4; group day 015'
+    duplicates = {key: (a.duplicate_of, a.distance) for key, a in found.by_key.items() if a.duplicate_of}
+    assert duplicates == {'0011': ('0001', None), '0151': ('0150', 4)}
     assert {found.by_key[f'00{n:02d}'].group for n in range(20)} == {'day 000'}
     assert len({found.by_key[f'00{n:02d}'].split for n in range(20)}) == 1
 
 
 def test_a_rare_class_moves_the_pairs_it_needs_and_says_so():
-    plain = assignment.by_shares(_KEYS, _SHARES, 0).split_of
+    plain = assignment.by_fractions(_KEYS, _FRACTIONS, 0).split_of
     train = [key for key in _KEYS if plain[key] == 'train']
     classes = dict.fromkeys(_KEYS, (0,)) | dict.fromkeys(train[:2], (0, 1)) | {train[2]: (0, 2)}
-    found = assignment.by_shares(_KEYS, _SHARES, 0, classes=classes, class_names=('background', 'bra', 'cape'))
+    found = assignment.by_fractions(_KEYS, _FRACTIONS, 0, classes=classes, class_names=('background', 'bra', 'cape'))
     assert {found.by_key[key].split for key in train[:2]} == {'train', 'validation'}
     (there,) = [key for key in train[:2] if found.by_key[key].split == 'validation']
     assert {key: p.reason for key, p in found.by_key.items() if p.reason != 'hash'} == {there: 'rare class bra'}
@@ -55,7 +57,7 @@ def test_no_group_on_two_sides_sizes_and_classes(sizes, single, seed, data):
     names |= {f's{i}': f's{i}' for i in range(single)}
     classes = {key: tuple(data.draw(st.sets(st.integers(0, 5), max_size=2))) for key in names}
     formed = grouping.form(names, [])
-    found = assignment.by_shares(names, _SHARES, seed, formed, classes=classes, class_names='abcdef')
+    found = assignment.by_fractions(names, _FRACTIONS, seed, formed, classes=classes, class_names='abcdef')
     splits_of = defaultdict(set)
     groups_with = defaultdict(set)
     for key, name in names.items():
@@ -67,17 +69,17 @@ def test_no_group_on_two_sides_sizes_and_classes(sizes, single, seed, data):
     for class_id, groups in groups_with.items():
         sides = set().union(*(splits_of[group] for group in groups))
         assert len(groups) < 2 or len(sides) == 2 or f"class '{'abcdef'[class_id]}' is not in" in missed
-    wanted = splits.sizes(len(names), _SHARES)
+    wanted = splits.sizes(len(names), _FRACTIONS)
     got = Counter(found.split_of.values())
     assert all(got[split] == wanted[split] or f'{split} has {got[split]} pairs' in missed for split in wanted)
 
 
-_PAIRS = [Pair(key, f'{key}.png', f'{key}.png') for key in ('a', 'b', 'c')]
+_PAIRS = [SourcePair(key, f'{key}.png', f'{key}.png') for key in ('a', 'b', 'c')]
 
 
-def test_lists_win_and_a_torn_group_is_a_warning():
+def test_lists_win_and_a_separated_group_is_a_warning():
     formed = grouping.form({}, [Link(-1, 'a', 'b')])
     found = assignment.by_lists(_PAIRS, {'train': ['a'], 'test': ['b']}, formed)
     assert {key: p.reason for key, p in found.by_key.items()} == {'a': 'list of train', 'b': 'list of test'}
-    assert found.warnings == ('the lists put one photo into several splits: a (train), b (test)',)
+    assert found.warnings == ('the lists put one image into several splits: a (train), b (test)',)
     assert assignment.by_lists(_PAIRS, {'train': ['a', 'b']}, formed).warnings == ()

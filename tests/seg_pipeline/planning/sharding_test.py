@@ -4,11 +4,11 @@ from hypothesis import strategies as st
 
 from seg_pipeline import errors
 from seg_pipeline.planning import sharding
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
 
 
 def _pairs(count):
-    return [Pair(f'{n:05d}', f'{n:05d}.jpg', f'{n:05d}.png') for n in range(count)]
+    return [SourcePair(f'{n:05d}', f'{n:05d}.jpg', f'{n:05d}.png') for n in range(count)]
 
 
 @given(count=st.integers(1, 400), shards=st.integers(1, 40), seed=st.integers(0, 3))

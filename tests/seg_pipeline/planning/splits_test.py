@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from seg_pipeline import errors
 from seg_pipeline.planning import splits
-from seg_pipeline.planning.pairing import Pair
+from seg_pipeline.planning.pairing import SourcePair
 
 _SHARES = splits.parse_fractions('train:0.8,validation:0.2')
 
@@ -83,7 +83,7 @@ def test_decimal_shares_are_exact():
     assert sum(splits.parse_fractions('a:0.1,b:0.2,c:0.7').values()) == 1
 
 
-_PAIRS = [Pair('0001', 'x/img_0001.png', 'seg_0001.png'), Pair('0002', 'y/img_0002.png', 'seg_0002.png')]
+_PAIRS = [SourcePair('0001', 'x/img_0001.png', 'seg_0001.png'), SourcePair('0002', 'y/img_0002.png', 'seg_0002.png')]
 
 
 @pytest.mark.parametrize('name', ['0002', 'y/img_0002.png', 'img_0002.png', 'img_0002'])

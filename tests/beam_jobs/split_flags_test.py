@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
 from seg_pipeline import errors
-from seg_pipeline.building import preparation
+from seg_pipeline.building import pair
 from seg_pipeline.dataset import manifest
 from tests import fake_data
 
@@ -117,7 +117,7 @@ def test_a_rare_class_is_on_both_sides(source, tmp_path):
 
 def test_the_same_command_again_does_not_scan(source, tmp_path, capsys, monkeypatch):
     _main(source, tmp_path, '--near_duplicates=group', '--stratify=rare')
-    monkeypatch.setattr(preparation, 'decode_pair', lambda job, pair: pytest.fail('decoded again'))
+    monkeypatch.setattr(pair, 'decode', lambda *_: pytest.fail('decoded again'))
     _main(source, tmp_path, '--near_duplicates=group', '--stratify=rare')
     assert 'nothing to do' in capsys.readouterr().out
     with pytest.raises(errors.UserError, match="near_duplicates is 'group' there and 'off' here"):
@@ -147,7 +147,7 @@ def test_lists_decide_alone(source, tmp_path, capsys):
         (tmp_path / split).write_text(f'{name}\n')
     lists = f'--split_files=train:{tmp_path}/train,test:{tmp_path}/test'
     _main(source, tmp_path / 'out', lists)
-    assert 'warning: the lists put one photo into several splits: 0001 (train), 0002 (test)' in capsys.readouterr().err
+    assert 'warning: the lists put one image into several splits: 0001 (train), 0002 (test)' in capsys.readouterr().err
     assert {key: line['split_reason'] for key, line in _lines(tmp_path / 'out').items()} == {
         '0001': 'list of train',
         '0002': 'list of test',

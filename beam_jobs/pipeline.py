@@ -1,0 +1,224 @@
+"""The complete job, without a flag: pairs in, a published data set out.
+
+`prepare_dataset` calls `run` with what its flags say; a program can call it with a configuration of its own. The plan
+is fixed before anything is decoded: which files are a pair, which split and shard each pair goes to, in which order. So
+the bytes of the data set do not depend on the engine, on the number of workers or on how often the job was interrupted.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_jobs import progress, runners, transforms
+from seg_pipeline import errors
+from seg_pipeline.building import content_scan, existing, fingerprints, markers, work_dir
+from seg_pipeline.building.config import BuildConfig
+from seg_pipeline.building.markers import Outcome, Result
+from seg_pipeline.building.publish import PublishRequest
+from seg_pipeline.dataset import manifest, record_index
+from seg_pipeline.dataset.provenance import Provenance
+from seg_pipeline.planning import pairing, sharding
+from seg_pipeline.planning.assignment import Assignments
+from seg_pipeline.planning.pairing import Pairing, SourcePair
+from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.planning.split_options import Contents, SplitOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class JobConfig:
+    """What a job does.
+
+    Attributes:
+        build: the data set configuration.
+        splits: how pairs come into splits and shards.
+        image_key_regex: finds the key in an image's path; None lets `pairing` find it.
+        mask_key_regex: finds the key in a mask's path.
+        allow_rejects: publish without the pairs that are rejected instead of not at all.
+        dry_run: check everything and write the report, make no data set.
+        clean: remove what other commands left in the work directory.
+        command: what to type to make the data set again, for its provenance.
+    """
+
+    build: BuildConfig
+    splits: SplitOptions
+    image_key_regex: str | None = None
+    mask_key_regex: str | None = None
+    allow_rejects: bool = False
+    dry_run: bool = False
+    clean: bool = False
+    command: str = ''
+
+    @property
+    def work_dir(self) -> str:
+        """Where the unfinished work of this job is kept."""
+        return self.build.check_dir if self.dry_run else self.build.work_dir
+
+
+def run(config: JobConfig, options: PipelineOptions) -> Outcome:
+    """Runs the job on the engine that Beam's options name.
+
+    Prints the plan on stdout and the progress on stderr.
+
+    Raises:
+        UserError: if the user can mend what is wrong.
+        LostWorkerError: if a worker process of this machine was killed; finished shards are kept.
+        RuntimeError: if the job failed otherwise.
+    """
+    found = find_pairs(config)
+    pairs = config.splits.members(found.pairs)
+    if manifest.is_taken(config.build.dataset_dir) and not config.dry_run:
+        return _compare_existing(config, pairs)
+    counts = sharding.parse_counts(config.splits.num_shards, config.splits.names)
+    batches, contents = _scan_contents(config, pairs, options)
+    assignments = config.splits.assign(
+        config.build.sources.images, pairs, contents, config.build.records.label_map.names
+    )
+    plans = _plan_shards(config, pairs, assignments, counts)
+    _announce(plans, assignments)
+    _report_unowned(config, [*batches, *plans])
+    request = PublishRequest(
+        config.build,
+        tuple(plan.name for plan in plans),
+        found.rejects,
+        config.allow_rejects,
+        assignments.by_key,
+        assignments.duplicates,
+        Provenance.here(config.command),
+    )
+    with work_dir.locked(config.work_dir):
+        with progress.Progress(plans, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
+            outcome = _run_pipeline(config, plans, request, options)
+        content_scan.remove(config.work_dir, batches if outcome.result in (Result.PUBLISHED, Result.CHECKED) else [])
+    return outcome
+
+
+def find_pairs(config: JobConfig) -> Pairing:
+    """Lists the sources and pairs them.
+
+    Raises:
+        UserError: if a folder cannot be listed or no image has a mask.
+    """
+    sources = config.build.sources
+    found = pairing.list_files(sources.images), pairing.list_files(sources.masks, pairing.MASK_SUFFIXES)
+    result = pairing.match_pairs(*found, config.image_key_regex, config.mask_key_regex)
+    if not result.pairs:
+        examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in found]
+        raise errors.UserError(
+            f'no image has a mask: {sources.images} holds {examples[0]}, {sources.masks} holds {examples[1]}; '
+            'give --image_key_regex and --mask_key_regex'
+        )
+    return result
+
+
+def _scan_contents(
+    config: JobConfig, pairs: Sequence[SourcePair], options: PipelineOptions
+) -> tuple[list[ShardPlan], Contents]:
+    """Finds out, on the engine, what must be known of the contents to split the pairs.
+
+    Returns:
+        The scanned batches, whose results are kept in the work directory, and their findings.
+    """
+    what = content_scan.Scan.of(config.splits)
+    if what is None:
+        return [], Contents()
+    sources, records = config.build.sources, config.build.records
+    batches = content_scan.plan(sources, records, what, pairs)
+    shown = progress.Progress(
+        batches, lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint), unit='batches scanned'
+    )
+    with work_dir.locked(config.work_dir), shown:
+        runners.run(
+            lambda pipeline: (
+                pipeline
+                | 'Batches' >> beam.Create(batches, reshuffle=False)  # ShardPlan
+                | beam.Reshuffle()
+                | transforms.ScanPairs(sources, records, config.work_dir, what)  # None
+            ),
+            options,
+        )
+    return batches, content_scan.read(config.work_dir, batches)
+
+
+def _plan_shards(
+    config: JobConfig, pairs: Sequence[SourcePair], assignments: Assignments, counts: dict[str, int]
+) -> list[ShardPlan]:
+    build = config.build
+    plans = sharding.plan(
+        pairs,
+        assignments.split_of,
+        counts,
+        config.splits.seed,
+        build.dataset_name,
+        file_format=build.records.file_format,
+    )
+    return fingerprints.with_fingerprints(build.sources, build.records, plans)
+
+
+def _run_pipeline(
+    config: JobConfig, plans: Sequence[ShardPlan], request: PublishRequest, options: PipelineOptions
+) -> Outcome:
+    """Runs the one linear chain from plans to the outcome."""
+    outcome_path = markers.new_outcome_path(config.work_dir)
+    inputs = (config.build.sources, config.build.records, config.work_dir)
+    make = transforms.CheckShards(*inputs) if config.dry_run else transforms.WriteShards(*inputs)
+    finish = transforms.ReportFindings if config.dry_run else transforms.PublishDataset
+    runners.run(
+        lambda pipeline: (
+            pipeline
+            | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
+            | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
+            | make  # ShardSummary
+            | beam.CombineGlobally(beam.combiners.ToListCombineFn())  # list[ShardSummary]
+            | finish(request, outcome_path)  # None
+        ),
+        options,
+    )
+    return markers.take_outcome(outcome_path)
+
+
+def _announce(plans: Sequence[ShardPlan], assignments: Assignments) -> None:
+    for split in dict.fromkeys(plan.split for plan in plans):
+        members = [plan for plan in plans if plan.split == split]
+        print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} shards')
+    if assignments.duplicates:
+        images = sum(map(len, assignments.duplicates))
+        print(f'{images} images are identical or nearly identical to others: {len(assignments.duplicates)} groups')
+    for warning in assignments.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
+
+
+def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
+    """Says what other commands left or are making in the work directory; removes it if that is asked for."""
+    known = frozenset(plan.fingerprint for plan in own)
+    paths = work_dir.unowned(config.work_dir, known)
+    if not paths:
+        return
+    what = f'{config.work_dir}: {len(paths)} files of other commands, {work_dir.num_bytes(paths) / 1e6:.1f} MB'
+    if config.clean:
+        work_dir.clean(config.work_dir, known)
+        print(f'{what}, removed')
+    else:
+        print(f'{what}; --clean removes them')
+
+
+def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair]) -> Outcome:
+    """The outcome where a data set is there already: unchanged, or a mistake of the user."""
+    build = config.build
+    if found := existing.difference(build, pairs):
+        raise errors.UserError(
+            f'{build.dataset_dir}: there is a data set made from something else: {found}; '
+            'remove it, or give another --dataset_version or --output_dir'
+        )
+    _report_unowned(config, [])
+    rejects = record_index.read_rejects(build.dataset_dir)
+    if rejects and not config.allow_rejects:
+        raise errors.UserError(
+            f'{build.dataset_dir}: the data set that is there was made without {len(rejects)} rejected files or pairs, '
+            f'which {manifest.REJECTED_FILE} lists; accept that with --on_error=reject'
+        )
+    present = manifest.read(build.dataset_dir)
+    counts = {split: present.num_records(split) for split in present.split_names}
+    return Outcome(Result.UNCHANGED, build.dataset_dir, counts, tuple(rejects), fingerprint=present.fingerprint)

@@ -1,0 +1,177 @@
+"""What is to be built: where the pairs come from, what their records look like, and where the data set goes."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from seg_pipeline import errors
+from seg_pipeline.dataset import tfds_metadata
+from seg_pipeline.dataset.manifest import Manifest
+from seg_pipeline.imaging import formats, masks, resizing
+from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.labels.remapping import Remapping
+from seg_pipeline.records import schemas, writer
+
+DEFAULT_IMAGE_SIZE = (128, 128)
+_NAME = re.compile(r'[a-z][a-z0-9_]*')
+_VERSION = re.compile(r'\d+\.\d+\.\d+')
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFolders:
+    """The roots, on this disk or elsewhere, that the paths of pairs are relative to."""
+
+    images: str
+    masks: str
+
+    def image_path(self, name: str) -> str:
+        """Where an image is, by its path in the folder."""
+        return os.path.join(self.images, name)
+
+    def mask_path(self, name: str) -> str:
+        """Where a mask is, by its path in the folder."""
+        return os.path.join(self.masks, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordOptions:
+    """What decides the bytes of a record, beside the files of its pair.
+
+    Attributes:
+        label_map: the classes of the data set.
+        remapping: how the classes of the masks become those, where they are others.
+        image_size: (height, width) of the records in pixels; None keeps the size of each pair.
+        resize, mask_resize: how they get that size, see `resizing.resize_mask`.
+        image_encoding: how images are stored, one of `images.ENCODINGS`.
+        schema: the names under which a record's parts are stored, one of `schemas.SCHEMAS`.
+        file_format: of the shards, one of `writer.FILE_FORMATS`.
+        mask_format: how masks are read, one of `masks.MASK_FORMATS`.
+        max_pixels: images with more pixels are rejected without being decoded.
+    """
+
+    label_map: LabelMap
+    remapping: Remapping | None = None
+    image_size: tuple[int, int] | None = DEFAULT_IMAGE_SIZE
+    resize: str = resizing.DEFAULT_MODE
+    mask_resize: str = resizing.DEFAULT_MASK_MODE
+    image_encoding: str = 'png'
+    schema: str = schemas.TFDS
+    file_format: str = writer.TFRECORD
+    mask_format: str = masks.MaskReader.mask_format
+    max_pixels: int = formats.DEFAULT_MAX_PIXELS
+
+    @property
+    def mask_reader(self) -> masks.MaskReader:
+        """What gives meaning to the values of a mask."""
+        return masks.MaskReader(self.label_map, self.mask_format, self.remapping)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the label table, as the manifest has it."""
+        value = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del value['label_map']
+        return {
+            **value,
+            'image_size': self.image_size and list(self.image_size),
+            'remapping': self.remapping and self.remapping.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, label_map: LabelMap, value: Mapping[str, Any]) -> 'RecordOptions':
+        """The inverse of `to_json`; other items of `value` are left alone."""
+        names = [field.name for field in dataclasses.fields(cls) if field.name != 'label_map']
+        options = {name: value[name] for name in names}
+        height, width = options.pop('image_size')
+        mapping = options.pop('remapping')
+        found = Remapping.from_json(mapping) if mapping else None
+        return cls(label_map, found, (height, width), **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildConfig:
+    """The data set configuration: one data set, from its sources to its place.
+
+    Attributes:
+        sources: where the pairs are.
+        output_dir: where data sets are kept (a TFDS data_dir).
+        records: what decides the bytes of the records.
+        dataset_name: TFDS name: lower case letters, digits and _.
+        version: TFDS version: MAJOR.MINOR.PATCH.
+        split_options: what decided the splits, as the manifest has it; see `planning.split_options`.
+
+    Raises:
+        UserError: if the name or the version is not of that form.
+    """
+
+    sources: SourceFolders
+    output_dir: str
+    records: RecordOptions
+    dataset_name: str = 'clothing_parsing'
+    version: str = '1.0.0'
+    split_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.dataset_name):
+            raise errors.UserError(f'--dataset_name={self.dataset_name}: TFDS wants lower case letters, digits and _')
+        if not _VERSION.fullmatch(self.version):
+            raise errors.UserError(f'--dataset_version={self.version}: wanted MAJOR.MINOR.PATCH, as 1.0.0')
+
+    @classmethod
+    def of_dataset(cls, manifest: Manifest, sources: SourceFolders, output_dir: str) -> 'BuildConfig':
+        """The configuration that made a data set, with other folders."""
+        records = RecordOptions.from_json(manifest.label_map, manifest.options)
+        split_options = {name: value for name, value in manifest.options.items() if name not in records.to_json()}
+        return cls(sources, output_dir, records, manifest.dataset_name, manifest.version, split_options)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the records: a data set with a directory has one size."""
+        if self.records.image_size is None:
+            raise ValueError('a data set of records of several sizes has no directory')
+        return self.records.image_size
+
+    @property
+    def config_name(self) -> str:
+        """The TFDS config, `<height>x<width>`."""
+        return tfds_metadata.config_name(self.image_size)
+
+    @property
+    def _parent(self) -> str:
+        return os.path.join(self.output_dir, self.dataset_name, self.config_name)
+
+    @property
+    def dataset_dir(self) -> str:
+        """Where the finished data set goes."""
+        return os.path.join(self._parent, self.version)
+
+    @property
+    def work_dir(self) -> str:
+        """Where unfinished work is kept: beside the data set, on the same file system, so that a rename can move it."""
+        return os.path.join(self._parent, '.work')
+
+    @property
+    def check_dir(self) -> str:
+        """The work directory of a dry run, whose markers promise no shard and so must not be taken for a job's."""
+        return os.path.join(self._parent, '.dry_run')
+
+    @property
+    def report_dir(self) -> str:
+        """Where the report of a dry run goes."""
+        return os.path.join(self._parent, 'dry_run')
+
+    def options(self) -> dict[str, Any]:
+        """Every option that decides bytes, as the manifest has them."""
+        return {**self.records.to_json(), **self.split_options}
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Parses `--image_size=128,128`, or `128x128`: (height, width) in pixels.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    parts = [part.strip() for part in text.replace('x', ',').split(',')]
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise errors.UserError(f'--image_size={text}: wanted HEIGHT,WIDTH in pixels, as 128,128')
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,74 @@
+"""Fingerprints: what decides the bytes of a shard, or of a data set, as one digest.
+
+The fingerprint of a shard is its name in the work directory. It must be had before any file is read, so it takes the
+size and time of each source for its contents, as `make` does. The fingerprint of a data set is part of what is
+published and must be equal for equal inputs on another machine, where times differ: it takes the SHA-256 of each
+source, by way of the index of records.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import PIL
+
+from seg_pipeline import storage
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
+from seg_pipeline.dataset import manifest
+from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.records import writer
+
+RECORD_FORMAT = 2  # part of every fingerprint: raise it when equal inputs no longer give equal bytes or equal markers
+
+
+def library_versions(file_format: str) -> dict[str, str]:
+    """The versions of the libraries whose code decides the bytes of a shard."""
+    versions = {'numpy': np.__version__, 'opencv': cv2.__version__, 'pillow': PIL.__version__}
+    if file_format == writer.ARRAY_RECORD:
+        versions['array_record'] = importlib.metadata.version('array_record')
+    return versions
+
+
+def with_fingerprints(sources: SourceFolders, options: RecordOptions, plans: Iterable[ShardPlan]) -> list[ShardPlan]:
+    """The same plans, each with its fingerprint."""
+    image_of, mask_of = storage.statuses(sources.images), storage.statuses(sources.masks)
+    shared = {
+        'format': RECORD_FORMAT,
+        'label_map': options.label_map.to_json(),
+        'libraries': library_versions(options.file_format),
+        'options': options.to_json(),
+    }
+
+    def fingerprint(plan: ShardPlan) -> str:
+        pairs = [
+            [pair.key, pair.image, pair.mask, _stamp(image_of(pair.image)), _stamp(mask_of(pair.mask))]
+            for pair in plan.pairs
+        ]
+        return hashlib.sha256(json.dumps({**shared, 'pairs': pairs}, sort_keys=True).encode()).hexdigest()
+
+    return [dataclasses.replace(plan, fingerprint=fingerprint(plan)) for plan in plans]
+
+
+def _stamp(found: storage.Entry | None) -> list[int]:
+    # A file that is missing or cannot be read gives its reject when the shard is made.
+    return [] if found is None else [found.num_bytes, found.modified_ns]
+
+
+def of_dataset(config: BuildConfig, records_sha256: str) -> str:
+    """The fingerprint of a data set.
+
+    Args:
+        config: its configuration.
+        records_sha256: of its index, which has the SHA-256 of every source, its split and the reason for that.
+    """
+    decisive = [
+        config.options(),
+        library_versions(config.records.file_format),
+        config.records.label_map.to_json(),
+        records_sha256,
+    ]
+    return hashlib.sha256(manifest.canonical_json(decisive)).hexdigest()

@@ -1,0 +1,107 @@
+"""One pair: read, checked, resized and serialised. What every worker does with every pair, and nothing else.
+
+A `SourcePair` (paths) becomes a `PreparedPair` (arrays), and that the bytes of a record.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from seg_pipeline.building.config import RecordOptions, SourceFolders
+from seg_pipeline.imaging import images, masks, rejects, resizing
+from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.records import example_proto, schemas
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedPair:
+    """An image and its mask, decoded and checked.
+
+    Attributes:
+        image: (height, width, 3) uint8 RGB.
+        mask: (height, width) uint8 ids.
+        original_size: (height, width) of the source in pixels.
+        image_sha256: of the image file, in hex.
+        mask_sha256: of the mask file, in hex.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    original_size: tuple[int, int]
+    image_sha256: str
+    mask_sha256: str
+
+
+def read(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> PreparedPair:
+    """Reads, checks and resizes one pair.
+
+    Raises:
+        RejectError: with the reason why it cannot be part of the data set.
+    """
+    with rejects.decoding(sources.image_path(pair.image)):
+        return resize(options, decode(sources, options, pair))
+
+
+def decode(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> PreparedPair:
+    """Reads and checks one pair, in the size of its files.
+
+    Raises:
+        RejectError: with the reason why it cannot be part of the data set.
+    """
+    image_path, mask_path = sources.image_path(pair.image), sources.mask_path(pair.mask)
+    image_data = images.read_bytes(image_path, options.max_pixels)
+    mask_data = images.read_bytes(mask_path, options.max_pixels)
+    image = images.decode_image(image_data, image_path, options.max_pixels)
+    if image_data == mask_data:
+        raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
+    mask = masks.decode(mask_data, mask_path, options.mask_reader, options.max_pixels)
+    if image.shape[:2] != mask.shape:
+        sizes = (
+            f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'
+        )
+        raise rejects.RejectError(rejects.SIZE_MISMATCH, f'{sizes} (height x width)')
+    if (mask == options.label_map.ignore_id).all():
+        message = f'{mask_path}: all {mask.size} pixels have the ignored id {options.label_map.ignore_id}'
+        raise rejects.RejectError(rejects.ALL_IGNORED, message)
+    height, width = mask.shape
+    return PreparedPair(image, mask, (height, width), _sha256(image_data), _sha256(mask_data))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def resize(options: RecordOptions, decoded: PreparedPair) -> PreparedPair:
+    """The same pair in the size of the records; as it is where they keep the size of each pair."""
+    if options.image_size is None:
+        return decoded
+    return dataclasses.replace(
+        decoded,
+        image=resizing.resize_image(decoded.image, options.image_size, options.resize),
+        mask=resize_mask(options, decoded.mask),
+    )
+
+
+def resize_mask(options: RecordOptions, mask: np.ndarray) -> np.ndarray:
+    """The mask of a pair, (H, W) uint8 ids, in the size of the records."""
+    if options.image_size is None:
+        return mask
+    return resizing.resize_mask(
+        mask, options.image_size, options.resize, options.mask_resize, border=options.label_map.ignore_id
+    )
+
+
+def serialize(options: RecordOptions, pair: SourcePair, prepared: PreparedPair) -> bytes:
+    """The tf.train.Example of one pair."""
+    height, width = prepared.mask.shape
+    stored = schemas.StoredRecord(
+        file_name=pair.image,
+        image=images.encode_image(prepared.image, options.image_encoding),
+        mask=images.encode_png(prepared.mask),
+        original_size=prepared.original_size,
+    )
+    features = schemas.to_features(
+        options.schema, stored, key=pair.key, size=(height, width), image_encoding=options.image_encoding
+    )
+    return example_proto.serialize(features)

@@ -1,0 +1,108 @@
+"""One shard: its pairs, one at a time, become records of a file in the work directory, and a marker beside it."""
+
+import contextlib
+from collections.abc import Iterator
+
+from seg_pipeline import storage
+from seg_pipeline.building import markers, pair
+from seg_pipeline.building.config import RecordOptions, SourceFolders
+from seg_pipeline.building.markers import ShardSummary
+from seg_pipeline.building.pair import PreparedPair
+from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset.record_index import RecordEntry
+from seg_pipeline.dataset.statistics import SplitStatistics
+from seg_pipeline.imaging import rejects
+from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.records import writer
+from seg_pipeline.storage import checksums
+from seg_pipeline.storage.checksums import FileDigest
+
+
+def write(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan) -> ShardSummary:
+    """Makes one shard, or finds it finished; leaves it and its marker in the work directory.
+
+    A finished shard is taken over only if its bytes have the digest that the marker says. One with rejects is made
+    again: mending the permissions of a file changes neither its size nor its time, so the fingerprint does not tell.
+
+    Args:
+        sources: where the pairs are.
+        options: what decides the bytes of the records.
+        work_dir: the work directory.
+        plan: the shard, with its fingerprint.
+
+    Raises:
+        UserError: if the output cannot be written.
+    """
+    found = markers.read(work_dir, plan)
+    if found is not None and not found.rejects:
+        path = markers.shard_path(work_dir, plan.fingerprint, options.file_format)
+        if checksums.problem(path, FileDigest(found.shard.num_bytes, found.shard.sha256)) is None:
+            return found
+    with storage.writing(work_dir):
+        return _make(sources, options, work_dir, plan)
+
+
+def _make(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan) -> ShardSummary:
+    statistics = SplitStatistics()
+    rejected: list[rejects.Reject] = []
+    entries: list[RecordEntry] = []
+    with (
+        storage.replacing(markers.shard_path(work_dir, plan.fingerprint, options.file_format)) as file,
+        contextlib.closing(writer.open_writer(options.file_format, file)) as records,
+    ):
+        for source, prepared in _good_pairs(sources, options, plan, rejected):
+            entries.append(_entry(plan, source, prepared, records.num_records))
+            records.write(pair.serialize(options, source, prepared))
+            statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
+    shard = manifest.Shard(
+        plan.name, plan.split, records.num_records, records.num_bytes, records.payload_bytes, records.sha256
+    )
+    summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    markers.write(work_dir, summary, entries)
+    return summary
+
+
+def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan) -> ShardSummary:
+    """Reads, checks and counts the pairs of one shard without making it; leaves a marker, for the progress.
+
+    Raises:
+        UserError: if the marker cannot be written.
+    """
+    statistics = SplitStatistics()
+    rejected: list[rejects.Reject] = []
+    for source, prepared in _good_pairs(sources, options, plan, rejected):
+        statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
+    shard = manifest.Shard(plan.name, plan.split, statistics.num_records, num_bytes=0, payload_bytes=0, sha256='')
+    summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    with storage.writing(work_dir):
+        markers.write(work_dir, summary, [])
+    return summary
+
+
+def _good_pairs(
+    sources: SourceFolders, options: RecordOptions, plan: ShardPlan, rejected: list[rejects.Reject]
+) -> Iterator[tuple[SourcePair, PreparedPair]]:
+    """Yields the pairs that can be part of the data set, and adds the others to `rejected`."""
+    for source in plan.pairs:
+        try:
+            prepared = pair.read(sources, options, source)
+        except rejects.RejectError as error:
+            rejected.append(rejects.Reject(source.key, error.reason, str(error), source.image, source.mask))
+        else:
+            yield source, prepared
+
+
+def _entry(plan: ShardPlan, source: SourcePair, prepared: PreparedPair, index: int) -> RecordEntry:
+    return RecordEntry(
+        key=source.key,
+        split=plan.split,
+        shard=plan.name,
+        index=index,
+        image=source.image,
+        mask=source.mask,
+        image_sha256=prepared.image_sha256,
+        mask_sha256=prepared.mask_sha256,
+        original_height=prepared.original_size[0],
+        original_width=prepared.original_size[1],
+    )
