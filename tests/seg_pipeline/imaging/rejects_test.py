@@ -54,7 +54,7 @@ def test_strange_but_good_input_keeps_its_pixels(kind, tmp_path):
     mask = masks.read(str(tmp_path / 'masks' / pair.mask), masks.MaskReader(bad_inputs.LABELS))
     np.testing.assert_array_equal(mask, bad_inputs.ids())
     image = images.read_image(str(tmp_path / 'images' / pair.image))
-    assert np.abs(image.astype(int) - bad_inputs.photo()).max() <= 30  # JPEG; the wrong channel order is 150 off
+    assert np.abs(image.astype(int) - bad_inputs.gradient()).max() <= 30  # JPEG; the wrong channel order is 150 off
 
 
 def test_there_are_many_kinds_and_every_reason_has_one():
@@ -120,7 +120,7 @@ def test_one_line(text, expected):
 
 
 def test_unknown_reasons_are_refused():
-    with pytest.raises(ValueError, match="'odd' is no reason code"):
+    with pytest.raises(ValueError, match="'odd' is not a reason code"):
         rejects.Reject('key', 'odd', '')
 
 

@@ -33,8 +33,8 @@ def test_a_byte_order_mark_of_a_spreadsheet(tmp_path):
 def test_other_forms(tmp_path):
     assert _read(tmp_path, 'labels.txt', 'a\nb\n\n').names == ('a', 'b')
     assert _read(tmp_path, 'labels.json', '["a", "b"]', ignore_id=9).ignore_id == 9
-    whole = LabelMap(('a', 'b'), ((0, 0, 0), (9, 9, 9)), ignore_id=7)
-    assert _read(tmp_path, 'labels.json', json.dumps(whole.to_json())) == whole
+    table = LabelMap(('a', 'b'), ((0, 0, 0), (9, 9, 9)), ignore_id=7)
+    assert _read(tmp_path, 'labels.json', json.dumps(table.to_json())) == table
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_other_forms(tmp_path):
     [
         ('l.csv', 'a,b\n0,x\n', "header is \\['a', 'b'\\]"),
         ('l.csv', 'i,label_list\n0,a\n2,b\n', 'id 1 is missing'),
-        ('l.csv', 'i,label_list\n0,a\n0,b\n', "id 0 stands twice: 'a' and 'b'"),
+        ('l.csv', 'i,label_list\n0,a\n0,b\n', "id 0 appears twice: 'a' and 'b'"),
         ('l.csv', 'i,label_list\nx,a\n', 'invalid literal'),
         ('l.csv', 'id,name,color\n0,a,#12\n', 'colour'),
         ('l.csv', 'i,label_list\n', '0 classes'),
