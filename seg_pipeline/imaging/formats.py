@@ -29,9 +29,7 @@ _MAGICS = {
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag; 1 is upright
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
 
-# Pillow's own limit is turned off: it raises a warning or an error of its own kind. `_check_size` applies ours to the
-# header, also before anything is decoded.
-Image.MAX_IMAGE_PIXELS = None
+Image.MAX_IMAGE_PIXELS = None  # `_check_size` applies our limit instead, also before anything is decoded
 
 
 def detect(data: bytes, path: str) -> str:
@@ -50,7 +48,7 @@ def detect(data: bytes, path: str) -> str:
     if not data:
         raise RejectError(rejects.EMPTY_FILE, f'{path}: 0 bytes')
     for kind, magics in _MAGICS.items():
-        # RIFF is a container that AVI and WAV use too; the type of its contents follows the length of the file.
+        # RIFF is a container that AVI and WAV use too; the type of its contents follows its length.
         if data.startswith(magics) and (kind != 'webp' or data[8:12] == b'WEBP'):
             return kind
     known = 'PNG, JPEG, WebP, BMP, TIFF or MATLAB 5'
@@ -78,7 +76,6 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header in {len(data)} bytes') from error
     except Exception as error:  # Pillow's plugins raise struct.error, IndexError and others on malformed headers
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header: {error}') from error
-    # The size first, which the header alone tells: the checks below go through the complete file.
     _check_size(header, path, max_pixels)
     find_problem = {'png': _png_problem, 'jpeg': _jpeg_problem, 'bmp': _bmp_problem}.get(kind)
     if find_problem and (problem := find_problem(data)):
@@ -152,8 +149,7 @@ def bare_png(data: bytes) -> bytes:
     parts = [_PNG_MAGIC]
     for name, start, end in png_chunks(data):
         if name == b'IHDR':
-            # The colour type is the tenth byte of the header's data, behind width, height (4 bytes each) and depth;
-            # the chunk's name, 4 bytes, is in front of them. A changed header needs its CRC computed anew.
+            # The colour type is behind the chunk's name, width and height (4 bytes each) and the depth.
             body = bytearray(data[start + 4 : end - 4])
             body[13] = GREY if body[13] == PALETTE else body[13]
             parts += [data[start : start + 4], bytes(body), zlib.crc32(body).to_bytes(4, 'big')]
@@ -163,13 +159,15 @@ def bare_png(data: bytes) -> bytes:
 
 
 def _png_problem(data: bytes) -> str | None:
-    """What is wrong in a PNG file, or None: each chunk must have the right CRC-32, and the last one must be IEND."""
+    """What is wrong in a PNG file, or None: each chunk must have the right CRC-32, and the last one must be IEND.
+
+    A CRC covers the chunk's name and data, not its length (PNG specification, 5.3).
+    """
     view = memoryview(data)  # slices of it are not copied
     last = b''
     for name, start, end in png_chunks(data):
         if end > len(data):
             return f'truncated: the chunk at byte {start} needs {end} bytes, the file has {len(data)}'
-        # The CRC covers the chunk's name and data, not its length.
         if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], 'big'):
             return f'the chunk at byte {start} has a wrong checksum'
         last = name
@@ -179,8 +177,9 @@ def _png_problem(data: bytes) -> str | None:
 def _jpeg_problem(data: bytes) -> str | None:
     """What is missing in a JPEG file, or None: the segments up to the first scan, and the end marker behind it.
 
-    The format has no checksums (ITU-T T.81, Annex B), so truncation is all that can be found. The segments are walked
-    one by one, because a search for the end marker from the start of the file would find that of an EXIF thumbnail.
+    The format has no checksums (ITU-T T.81, Annex B), so truncation is all that can be found. The segments are followed
+    one by one, because a search for the end marker from the start of the file would find that of an EXIF thumbnail. The
+    length of a segment counts its own two bytes, but not those of the marker.
     """
     position = 2
     while position + 4 <= len(data):
@@ -190,7 +189,6 @@ def _jpeg_problem(data: bytes) -> str | None:
         if marker == 0xFF:  # any number of fill bytes may precede a marker (B.1.1.2)
             position += 1
             continue
-        # The length of a segment counts its own two bytes, not those of the marker.
         position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
         if marker == _START_OF_SCAN:
             # In compressed data, a byte 0xFF is followed by 0 or a restart marker: the end marker cannot occur there.

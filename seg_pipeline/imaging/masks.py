@@ -96,8 +96,7 @@ def _decode_values(data: bytes, path: str, max_pixels: int) -> _Values:
 
 
 def _decode_png(data: bytes, path: str) -> _Values:
-    # Both follow the header's width and height at fixed places: IHDR is the first chunk of every PNG.
-    bits, color_type = data[24], data[25]
+    bits, color_type = data[24], data[25]  # of the IHDR, which is always the first chunk
     is_single_channel = color_type in (formats.GREY, formats.PALETTE)
     if bits == 16 and not is_single_channel:
         raise RejectError(rejects.UNSUPPORTED_MASK, f'{path}: colours of 16 bits a channel, wanted 8')
@@ -107,8 +106,8 @@ def _decode_png(data: bytes, path: str) -> _Values:
     if values is None:
         raise RejectError(rejects.DAMAGED, f'{path}: cannot be decoded as png')
     if is_single_channel:
-        # libpng scales grey of b bits to 0..255, by the factor 255 / (2**b - 1), which is an integer for 1, 2 and 4
-        # bits. The division undoes that. Grey of 1 bit alone stays 0 and 255, as the binary masks of other formats.
+        # libpng scales grey of b bits to 0..255, by the factor 255 / (2**b - 1), an integer for 1, 2 and 4 bits; the
+        # division undoes that. Grey of 1 bit stays 0 and 255, as the binary masks of other formats are.
         is_scaled = bits in (2, 4) or (bits == 1 and color_type == formats.PALETTE)
         return values // np.uint8(255 // (2**bits - 1)) if is_scaled else values
     if values.shape[2] == 4:
@@ -136,7 +135,7 @@ def _decode_with_pillow(header: Image.Image, path: str) -> _Values:
 
 
 def _check_opaque(alpha: NDArray[np.uint8], path: str) -> None:
-    # The colour of a transparent pixel is undefined: editors leave any value there.
+    """Rejects transparent pixels, whose colour is undefined: editors leave any value there."""
     if (lowest := int(alpha.min())) < 255:
         raise RejectError(rejects.UNSUPPORTED_MASK, f'{path}: a mask with transparent pixels, alpha down to {lowest}')
 
@@ -147,8 +146,7 @@ def _decode_mat(data: bytes, path: str, max_pixels: int) -> NDArray[np.int64]:
         found = ', '.join(f'{name} {shape}' for name, shape in shapes.items()) or 'nothing'
         message = f'{path}: holds no two-dimensional array of numbers `{_MAT_ARRAY}`; it holds {found}'
         raise RejectError(rejects.UNSUPPORTED_MASK, message)
-    # MATLAB saves doubles unless told otherwise, so floats are accepted if they are integers. NaN is not equal to its
-    # own floor and is rejected here too.
+    # MATLAB saves doubles by default, so integers stored as floats are accepted. NaN is not equal to its own floor.
     if not np.array_equal(values, np.floor(values)) or values.min(initial=0) < 0:
         raise RejectError(rejects.UNSUPPORTED_MASK, f'{path}: holds fractional or negative ids')
     return values.astype(np.int64)
@@ -163,7 +161,7 @@ def _load_mat(data: bytes, path: str, max_pixels: int) -> tuple[dict[str, tuple[
         raise RejectError(rejects.UNKNOWN_FORMAT, message) from error
     values = None
     try:
-        # The arrays are compressed, so a small file can hold a huge one: the shape is checked before it is unpacked.
+        # A small compressed file can hold a huge array: the shape is checked before anything is unpacked.
         shapes = {name: shape for name, shape, _ in scipy_io.whosmat(io.BytesIO(data))}
         shape = shapes.get(_MAT_ARRAY, ())
         if math.prod(shape) <= max_pixels:
@@ -180,8 +178,7 @@ def _load_mat(data: bytes, path: str, max_pixels: int) -> tuple[dict[str, tuple[
 
 def _to_ids(values: _Values, path: str, reader: MaskReader) -> NDArray[np.uint8]:
     """Turns stored values into ids of the data set: read by format, checked against the source table, remapped."""
-    # The check comes before the remapping: the lookup table gives a value without a class the ignored id, so that
-    # afterwards nothing is unknown.
+    # Checked before the remapping, which gives all values without a class the ignored id.
     values = _to_source_ids(values, path, reader)
     _check_ids(values, path, reader)
     if reader.remapping is None:
@@ -218,8 +215,8 @@ def _check_ids(values: _Values, path: str, reader: MaskReader) -> None:
     source = reader.source
     present = _present_values(values)
     unknown = present[~np.isin(present, (*source.ids, source.ignore_id))]
-    # With two classes, 255 is either the ignored id or how image editors write class 1. A guess would be wrong without
-    # a visible error: every pixel of the object would be ignored, or every ignored pixel an object.
+    # With two classes, 255 is either the ignored id or how image editors write class 1. A wrong guess would not be
+    # noticed: all pixels of the object would be ignored, or all ignored pixels would be object.
     could_be_binary = reader.mask_format == 'auto' and len(source.ids) == 2 and 255 not in source.ids
     if could_be_binary and 255 in present and set(present.tolist()) <= {0, 255}:
         message = f'{path}: holds only 0 and 255: say --mask_format=binary (255 is class 1) or ids (255 is ignored)'
@@ -246,6 +243,10 @@ def _present_values(values: _Values) -> _Values:
 def _ids_from_colors(values: _Values, path: str, source: SourceTable) -> _Values:
     """Looks up the class of each pixel's colour.
 
+    Each colour is packed into one integer and found by binary search, in one pass over the pixels. A comparison with
+    each class in turn would take as many passes as there are classes, and a table of all 2**24 colours would have to be
+    built for each mask.
+
     Args:
         values: (H, W, 3) uint8 RGB.
         path: the mask's name, for messages.
@@ -257,13 +258,11 @@ def _ids_from_colors(values: _Values, path: str, source: SourceTable) -> _Values
     Raises:
         RejectError: UNKNOWN_COLOR.
     """
-    # Each colour is packed into one integer and found by binary search, in one pass over the pixels. A comparison with
-    # each class in turn would take as many passes as there are classes, and a table of all 2**24 colours would have to
-    # be built for each mask. `searchsorted` returns where a colour would be inserted: the place of the equal one if it
-    # is in the table. If it is not, the place is arbitrary, perhaps one past the end: hence `clip`, and the comparison.
     packed = _pack_colors(values)
     table = _pack_colors(np.asarray(source.colors, np.uint8))
     order = np.argsort(table, kind='stable')
+    # `searchsorted` returns where a colour would be inserted: at the equal one if it is in the table, otherwise at any
+    # place, perhaps one past the end. Hence `clip`, and the comparison with what is found.
     places = order[np.searchsorted(table[order], packed).clip(max=len(table) - 1)]
     unknown = table[places] != packed
     if unknown.any():

@@ -12,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_BITS = 64
-# Chosen on 1000 street photos: every pair of a distance up to 8 shows the same photo (cropped or retouched), and the
-# first pair of different photos has a distance of 10; docs/near_duplicates.md shows them. Distances are even, because
-# every hash has 31 of its 63 bits set.
+# Chosen on 1000 street photos: all pairs up to distance 8 are copies (cropped or retouched), and the first pair of
+# different photos has distance 10; see docs/near_duplicates.md. Distances are even: each hash has 31 of 63 bits set.
 DEFAULT_MAX_DISTANCE = 8
 
 _SIDE = 32  # pixels of the reduced image
 _FREQUENCIES = 8  # lowest frequencies kept, in each direction
-# The type-II DCT: row k has cos(pi * k * (2 n + 1) / (2 * 32)) for the pixels n = 0..31. The usual scale factors are
-# left out: they scale all coefficients alike, and their median too, except those of the first row and column, which
-# they divide by sqrt(2). Integers, because libraries and CPUs round a floating-point transform differently: a
-# coefficient next to the median would give another bit, and the data set would depend on the machine.
+# The type-II DCT without its scale factors: row k has cos(pi * k * (2 n + 1) / (2 * 32)) for the pixels n = 0..31. In
+# integers, because libraries and CPUs round a floating-point transform differently: a coefficient next to the median
+# would give another bit, and the data set would depend on the machine.
 _SCALE = 1 << 12
 _COSINES: NDArray[np.int64] = np.rint(
     _SCALE * np.cos(np.outer(np.arange(_FREQUENCIES), 2 * np.arange(_SIDE) + 1) * np.pi / (2 * _SIDE))
@@ -50,6 +48,12 @@ def perceptual_hash(image: NDArray[np.uint8]) -> int:
 def near_pairs(hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTANCE) -> Iterator[tuple[int, int, int]]:
     """Finds all pairs of hashes that differ in few bits, without comparing each with all others.
 
+    The bits are divided into max_distance // 2 + 1 bands. By the pigeonhole principle, two hashes within max_distance
+    differ by at most one bit in at least one band: if they differed by two or more in each, they would differ by at
+    least 2 * (max_distance // 2 + 1) > max_distance bits. So only hashes that agree in a band, except for at most one
+    bit, are compared: at distance 8, about one pair of 90. This is multi-index hashing with a radius of 1 for each band
+    (Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", CVPR 2012).
+
     Args:
         hashes: (n,) uint64.
         max_distance: the largest Hamming distance of a pair, 0..63 bits.
@@ -58,11 +62,6 @@ def near_pairs(hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTA
         (i, j, distance) with i < j, each pair once. Equal hashes are paired only with the first of them, and only the
         first is paired with other hashes: n equal hashes give n - 1 pairs, not n * (n - 1) / 2.
     """
-    # The bits are divided into max_distance // 2 + 1 bands. By the pigeonhole principle, two hashes within
-    # max_distance differ by at most one bit in at least one band: if they differed by two or more in each, they would
-    # differ by at least 2 * (max_distance // 2 + 1) > max_distance bits. So only hashes that agree in a band, except
-    # for at most one bit, need a comparison: at distance 8, about one pair of 90. (It is the multi-index hashing of
-    # Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", CVPR 2012, with radius 1.)
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     for place in np.flatnonzero(first[inverse] != np.arange(len(hashes))):
         yield int(first[inverse[place]]), int(place), 0
@@ -79,8 +78,8 @@ def near_pairs(hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTA
 def _candidates(hashes: NDArray[np.uint64], num_bands: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Pairs of hashes that differ by at most one bit in a band, as arrays of the places of the one and the other."""
     for band in range(num_bands):
-        # A band is every num_bands-th bit: neighbouring frequencies of one image are correlated, so that a band of
-        # neighbouring bits would take few values, and many hashes would agree in it.
+        # A band is every num_bands-th bit. Neighbouring frequencies of an image are correlated, so a band of neighbouring
+        # bits would have few different values, and many hashes would agree in it.
         values = np.zeros(len(hashes), np.int64)
         for place, bit in enumerate(range(band, NUM_BITS, num_bands)):
             values |= ((hashes >> np.uint64(bit)) & np.uint64(1)).astype(np.int64) << place
@@ -88,9 +87,11 @@ def _candidates(hashes: NDArray[np.uint64], num_bands: int) -> Iterator[tuple[ND
 
 
 def _neighbours(values: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Pairs of values that are equal or differ in one bit, each pair once, as arrays of places."""
-    # The values are sorted once. Then the partners of a value, those equal to it with one bit flipped, are found by
-    # binary search and are neighbours in the order: no hash table, and no Python code for each value.
+    """Pairs of values that are equal or differ in one bit, each pair once, as arrays of places.
+
+    The values are sorted once; the partners of a value, those equal to it with one bit flipped, are then neighbours in
+    the order and found by binary search, for all values at once.
+    """
     order = np.argsort(values, kind='stable')
     ordered = values[order]
     width = int(ordered[-1]).bit_length() if len(ordered) else 0
@@ -121,8 +122,7 @@ def _expand(
         done = int(total[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(total, done + _CHUNK, 'right')))
         part = counts[start:stop]
-        # 0, 1, ..., part[0] - 1, 0, 1, ..., part[1] - 1, ...: a running number less the number at which each place
-        # starts.
+        # 0..part[0] - 1, 0..part[1] - 1, ...: a running number less the number at which each place starts.
         within = np.arange(part.sum()) - np.repeat(total[start:stop] - part - done, part)
         yield np.repeat(places[start:stop], part), np.repeat(begin[start:stop], part) + within
         start = stop

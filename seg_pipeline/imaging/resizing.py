@@ -104,9 +104,8 @@ def geometry(original_size: Size, size: Size, mode: str = DEFAULT_MODE) -> Geome
 
 def _centred(shape: Size, inside: Size) -> Box:
     """The largest rectangle of the aspect ratio of `shape` that fits into `inside`, centred."""
-    # The ratios shape[0] / shape[1] and height / width are compared by cross-multiplication, in integers: a quotient
-    # in floating point could be rounded to the other side, and the box of a record would depend on the machine.
-    # Exactly one side is limited by `inside`; the other is at least 1, for an aspect ratio like 1000 to 1.
+    # The ratios shape[0] / shape[1] and height / width are compared by cross-multiplication, because a quotient in
+    # floating point may be rounded to the wrong side. The side that is not limited is at least 1, also for 1000 to 1.
     height, width = inside
     if shape[0] * width <= shape[1] * height:  # `shape` is wider: the width is the limit
         height = min(height, max(1, _rounded(shape[0] * width, shape[1])))
@@ -148,9 +147,8 @@ def _resize_image(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     height, width = size
     if image.shape[:2] == size:
         return image
-    # The mean of the area has no aliasing: linear interpolation would read 4 pixels of the many that become one, and
-    # thin structures would appear or vanish by chance. INTER_AREA is that mean only if both sides shrink; if a side
-    # grows, OpenCV repeats pixels in that mode, which gives visible blocks.
+    # The mean of the area avoids aliasing: linear interpolation reads 4 pixels of the many that become one, so that
+    # thin structures appear or vanish by chance. If a side grows, INTER_AREA repeats pixels.
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     resized: NDArray[np.uint8] = cv2.resize(
         image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -205,7 +203,7 @@ def restore_mask(
         fill: the id of what a crop does not show.
 
     Returns:
-        (H, W) uint8: the id of the mask's pixel in which each pixel's centre lies.
+        (H, W) uint8: the id of the mask's pixel that contains each pixel's centre.
 
     Raises:
         ValueError: for another mode.
@@ -227,7 +225,7 @@ def _nearest(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 
 def _under_centres(wanted: int, present: int) -> _Indices:
-    """For each of `wanted` pixels in a row, which of the `present` ones lies under its centre."""
+    """For each of `wanted` pixels in a row, which of the `present` ones is under its centre."""
     # floor((i + 1/2) * present / wanted), with numerator and denominator doubled: exact in integers.
     return (2 * np.arange(wanted) + 1) * present // (2 * wanted)
 
@@ -253,8 +251,7 @@ def _majority(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 def _mixed_cells(mask: NDArray[np.uint8], row_of: _Indices, column_of: _Indices, size: Size) -> tuple[_Indices, ...]:
     """Rows and columns of the cells that hold more than one id."""
-    # A cell holds several ids if and only if two pixels of it, side by side or one above the other, differ.
-    # `divmod` of flat indices gives what `nonzero` of the two-dimensional array gives, several times faster.
+    # Those in which two neighbouring pixels differ. `divmod` of flat indices is several times faster than `nonzero`.
     mixed = np.zeros(size, bool)
     changes = (mask[:, 1:] != mask[:, :-1]) & (column_of[1:] == column_of[:-1])
     rows, columns = np.divmod(np.flatnonzero(changes), changes.shape[1] or 1)  # or 1: a mask of one column
@@ -274,6 +271,9 @@ def _vote(
 ) -> NDArray[np.uint8]:
     """Finds the most frequent id of some cells.
 
+    All cells are counted at once, by one histogram over pairs of a cell and an id. Where the sizes do not divide, cells
+    differ by a row or a column: all are padded to the largest, and a weight of 0 excludes the padding.
+
     Args:
         mask: (H, W) uint8.
         cells: rows and columns of the n cells.
@@ -284,17 +284,14 @@ def _vote(
     Returns:
         (n,) uint8.
     """
-    # All cells are counted at once, by one histogram over pairs of a cell and an id. Cells differ in size by a row or
-    # a column where the sizes do not divide: `pixels` is padded to the largest, and a weight of 0 excludes the padding.
     rows, row_counts = _span(row_of, cells[0])
     columns, column_counts = _span(column_of, cells[1])
     pixels = mask[rows[:, :, None], columns[:, None, :]]  # (n, rows of a cell, columns of a cell)
     # Only ids that are present get a bin: 256 bins for each cell would take far more memory than the pixels.
     present = np.bincount(pixels.ravel(), minlength=256) > 0
     ids, ballot_of = np.flatnonzero(present).astype(np.uint8), np.cumsum(present) - 1
-    # Each pixel counts 2 and the nearest one 1 more: that decides between equally frequent ids and nothing else,
-    # because counts of different frequency differ by at least 2. `argmax` returns the first, and so the lowest, of
-    # those that are still equal.
+    # Each pixel counts 2 and the nearest one 1 more, which decides between equally frequent ids and nothing else: other
+    # counts differ by at least 2. Of ids that are still equal, `argmax` returns the first, and so the lowest.
     weights = 2 * (row_counts[:, :, None] & column_counts[:, None, :])
     cell = np.arange(len(nearest))
     places = ballot_of[pixels] + len(ids) * cell[:, None, None]
@@ -317,5 +314,4 @@ def _span(cell_of: _Indices, cells: _Indices) -> tuple[_Indices, NDArray[np.bool
     first = np.searchsorted(cell_of, cells)
     length = np.searchsorted(cell_of, cells, side='right') - first
     offsets = np.arange(length.max())
-    # The padding must be a valid index, though its pixel is not counted: hence the minimum.
     return np.minimum(first[:, None] + offsets, len(cell_of) - 1), offsets < length[:, None]

@@ -51,7 +51,7 @@ class LabelMap:
             raise ValueError(f'{len(self.names)} class names but {len(self.colors)} colours')
         if not len(self.names) <= self.ignore_id <= 255:
             raise ValueError(
-                f'ignore id {self.ignore_id} must lie between the number of classes, {len(self.names)}, and 255'
+                f'ignore id {self.ignore_id} must be between the number of classes, {len(self.names)}, and 255'
             )
 
     @classmethod
@@ -223,7 +223,7 @@ def check_names(names: Sequence[str], ids: Sequence[int] | None = None) -> None:
 
 
 def check_unique_colors(colors: Mapping[int, Color]) -> None:
-    """Checks that no two classes have the same colour: nobody could tell them apart in a mask of colours or a legend.
+    """Checks that no two classes have the same colour: they would be the same in a mask of colours and in a legend.
 
     Args:
         colors: RGB of each class by its id.

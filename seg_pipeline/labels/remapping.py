@@ -160,8 +160,7 @@ def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: Sou
     # `fromkeys` removes repetitions and keeps the order of the file, which gives the groups their ids.
     groups = tuple(dict.fromkeys(group for group in group_of.values() if group != IGNORE_GROUP))
     derived = LabelMap.default(groups, source.ignore_id).colors
-    # Only colours that the file gives are checked: a derived colour that is equal to one of them makes a legend
-    # unclear, but is no mistake of the user's.
+    # Only colours that the file gives are checked: one that is equal to a derived colour is not an error of the user.
     label_map.check_unique_colors({i: colors[group] for i, group in enumerate(groups) if group in colors})
     labels = LabelMap(groups, tuple(colors.get(g, d) for g, d in zip(groups, derived, strict=True)), source.ignore_id)
     id_of = {group: i for i, group in enumerate(groups)} | {IGNORE_GROUP: source.ignore_id}

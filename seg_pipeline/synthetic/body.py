@@ -78,7 +78,7 @@ class Body:
     Attributes:
         origin: (2,) pixels of the crown.
         unit: pixels in one height of the figure.
-        lean: how far the soles lie to the right of the crown, in heights.
+        lean: how far the soles are to the right of the crown, in heights.
         sway: how far the hips are to the right of the straight line from crown to soles, in heights.
         width: breadth of the body relative to the average.
         head_tilt: radians.
@@ -99,7 +99,7 @@ class Body:
 
     def at(self, x: float, y: float) -> Points:
         """The pixel (2,) of a position on the body."""
-        # The sway is strongest at the hips and falls off above and below like a bell curve.
+        # The sway is largest at the hips and decreases above and below like a Gaussian.
         swing = self.sway * np.exp(-(((y - HIP) / 0.2) ** 2))
         return self.origin + self.unit * np.array([x * self.width + self.lean * y + swing, y])
 
@@ -149,7 +149,7 @@ def sample(rng: np.random.Generator, size: tuple[int, int]) -> Body:
         size: (height, width) of the canvas in pixels.
 
     Returns:
-        A Body that stands on the lower part of the canvas.
+        A Body whose soles are near the lower edge of the canvas.
     """
     height, width = size
     unit = height * rng.uniform(0.85, 0.935)

@@ -61,7 +61,7 @@ class Canvas:
             return
         top, left, bottom, right = box
         cover = np.zeros((bottom - top, right - left), np.uint8)
-        # One call for each outline: a single call fills by the even-odd rule, and leaves out what lies in two of them.
+        # One call for each outline: a single call fills by the even-odd rule, and leaves out what is in two of them.
         for outline in outlines:
             cv2.fillPoly(cover, [np.rint(outline - (left, top)).astype(np.int32)], 1)
         inside = cover.astype(bool)

@@ -95,8 +95,8 @@ class Dresser:
         self._outfit = outfit
         self._skin = fabrics.pick('skin', canvas.rng)
         worn = [outfit.top, outfit.bottom, outfit.outer, outfit.legwear, outfit.footwear, *sorted(outfit.extras)]
-        # One material for each garment, drawn once, so that a sleeve matches its coat. The extras are sorted because a set
-        # of strings has another order in each process, which would change the draws.
+        # One material for each garment, drawn once, so that a sleeve matches its coat. The extras are sorted, because a
+        # set of strings has another order in each process, which would change the draws.
         self._cloth = {label: fabrics.pick(label, canvas.rng) for label in worn if label}
         self._head = Head(canvas, body, self._skin, fabrics.pick('hair', canvas.rng), outfit.hair_length)
 

@@ -45,7 +45,7 @@ def test_lookup(tmp_path):
     np.testing.assert_array_equal(found.lookup(256), table[:256])
 
 
-def test_there_and_back(tmp_path):
+def test_from_json_is_the_inverse_of_to_json(tmp_path):
     _, found = _read(tmp_path, 'groups.csv', _CSV)
     assert remapping.Remapping.from_json(json.loads(json.dumps(found.to_json()))) == found
 
@@ -67,7 +67,7 @@ def test_there_and_back(tmp_path):
         ('g.json', '{', 'Expecting'),
     ],
 )
-def test_mistakes_name_the_file_and_the_values(tmp_path, name, text, message):
+def test_errors_name_the_file_and_the_values(tmp_path, name, text, message):
     with pytest.raises(errors.UserError, match=message) as caught:
         _read(tmp_path, name, text)
     assert str(tmp_path / name) in str(caught.value)
@@ -75,8 +75,8 @@ def test_mistakes_name_the_file_and_the_values(tmp_path, name, text, message):
 
 
 def test_a_missing_file():
-    with pytest.raises(errors.UserError, match='remapping /nowhere: cannot be read'):
-        remapping.read('/nowhere', _SOURCE)
+    with pytest.raises(errors.UserError, match='remapping /missing: cannot be read'):
+        remapping.read('/missing', _SOURCE)
 
 
 def test_the_nine_groups_cover_the_59_classes():
