@@ -78,7 +78,7 @@ def near_pairs(hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTA
 def _candidates(hashes: NDArray[np.uint64], num_bands: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Pairs of hashes that differ by at most one bit in a band, as arrays of the places of the one and the other."""
     for band in range(num_bands):
-        # A band is every num_bands-th bit. Neighbouring frequencies of an image are correlated, so a band of neighbouring
+        # A band is every num_bands-th bit. Neighbouring frequencies of an image are correlated: a band of neighbouring
         # bits would have few different values, and many hashes would agree in it.
         values = np.zeros(len(hashes), np.int64)
         for place, bit in enumerate(range(band, NUM_BITS, num_bands)):

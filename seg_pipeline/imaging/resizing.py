@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_pipeline.labels.label_map import DEFAULT_IGNORE_ID
+
 MODES = ('squash', 'letterbox', 'crop')
 DEFAULT_MODE = 'squash'
 MASK_MODES = ('nearest', 'majority')
@@ -161,7 +163,7 @@ def resize_mask(
     size: Size,
     mode: str = DEFAULT_MODE,
     mask_mode: str = DEFAULT_MASK_MODE,
-    border: int = 255,
+    border: int = DEFAULT_IGNORE_ID,
 ) -> NDArray[np.uint8]:
     """Resizes a mask; the result has no id that `mask` does not have, except `border` around a letterbox.
 
@@ -192,7 +194,7 @@ def resize_mask(
 
 
 def restore_mask(
-    mask: NDArray[np.uint8], original_size: Size, mode: str = DEFAULT_MODE, fill: int = 255
+    mask: NDArray[np.uint8], original_size: Size, mode: str = DEFAULT_MODE, fill: int = DEFAULT_IGNORE_ID
 ) -> NDArray[np.uint8]:
     """Maps a mask of a resized image, such as a prediction, back to the size of the original.
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from seg_pipeline.labels.label_map import Color
 from seg_pipeline.synthetic.geometry import Points
@@ -75,7 +74,7 @@ class Canvas:
         area[inside] = patch[inside]
         self.mask[top:bottom, left:right][inside] = self._ids[label]
 
-    def line(self, points: npt.ArrayLike, color: Color, width: float, alpha: float) -> None:
+    def line(self, points: ArrayLike, color: Color, width: float, alpha: float) -> None:
         """Draws a seam or an edge on the photo; the mask stays as it is.
 
         Args:

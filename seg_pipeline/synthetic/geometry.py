@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike, NDArray
 
-Points = npt.NDArray[np.float64]  # (N, 2) or (2,), each (x, y) in pixels from the top left corner
+Points = NDArray[np.float64]  # (N, 2) or (2,), each (x, y) in pixels from the top left corner
 
 
-def smooth(points: npt.ArrayLike, closed: bool = True, rounds: int = 3) -> Points:
+def smooth(points: ArrayLike, closed: bool = True, rounds: int = 3) -> Points:
     """Rounds a polygon or an open line by cutting its corners.
 
     Args:
@@ -31,7 +31,7 @@ def smooth(points: npt.ArrayLike, closed: bool = True, rounds: int = 3) -> Point
 
 
 def tube(
-    path: npt.ArrayLike,
+    path: ArrayLike,
     half_widths: Sequence[float],
     start: float = 0.0,
     end: float = 1.0,

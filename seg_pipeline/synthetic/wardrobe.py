@@ -1,4 +1,9 @@
-"""Garments: each function paints one kind of clothing on a body."""
+"""Garments: each function paints one kind of clothing on a body.
+
+The arguments mean the same in all functions: `canvas` is painted on; `body`, `arm` and `leg` say where; `label` is the
+class name; `cloth`, `leather`, `metal` and `skin` are materials. In heights of the figure, `hem` is the y of the lower
+edge, `ease` how much wider than the body a garment is, and `flare` how much wider still it gets further down.
+"""
 
 import numpy as np
 
