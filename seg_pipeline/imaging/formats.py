@@ -1,7 +1,7 @@
 """Detects the format of an image file and checks that it is complete, before any pixel is decoded.
 
-The check does not rely on the decoders: OpenCV 4 returns the decoded part of a truncated file without an error, so that
-a data set would silently hold images that are partly grey, and OpenCV 5 refuses the file without saying what is wrong.
+The check does not rely on the decoders. OpenCV 4.10 returns the decoded part of a truncated JPEG without an error, so
+that a data set would hold images that are partly grey; later versions refuse the file but do not say what is wrong.
 """
 
 import io

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 NUM_BITS = 64
 # Chosen on 1000 street photos: all pairs up to distance 8 are copies (cropped or retouched), and the first pair of
-# different photos has distance 10; see docs/near_duplicates.md. Distances are even: each hash has 31 of 63 bits set.
+# different photos has distance 10; see docs/near_duplicates.md. Distances are even: a hash has 31 bits set.
 DEFAULT_MAX_DISTANCE = 8
 
 _SIDE = 32  # pixels of the reduced image
@@ -39,7 +39,7 @@ def perceptual_hash(image: NDArray[np.uint8]) -> int:
     """
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     spectrum = (_COSINES @ grey.astype(np.int64) @ _COSINES.T).ravel()
-    # The first coefficient is the sum of all pixels: it is above the median in every image and would tell nothing.
+    # The first coefficient is the sum of all pixels: it is above the median in every image.
     bits = spectrum > np.median(spectrum[1:])
     bits[0] = False
     return int.from_bytes(np.packbits(bits).tobytes(), 'big')

@@ -220,8 +220,8 @@ def _nearest(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
         return mask
     # Not OpenCV's INTER_NEAREST, which takes floor(r * H / height): the corner of the new pixel, not its centre, so
     # that the mask would be shifted against the image by up to half of a new pixel. INTER_NEAREST_EXACT means the
-    # centre, but OpenCV 4 computes it in 16 bits of fixed-point precision and takes the pixel beside it for some sizes
-    # (opencv/opencv issues 27191 and 28429), so records would depend on the version.
+    # centre, but OpenCV 4 computes it with 16 fractional bits and takes the pixel before it for some sizes (from 128 to
+    # 96, a third of them; opencv/opencv issues 27191 and 28429): records would depend on the version.
     rows, columns = (_under_centres(wanted, present) for wanted, present in zip(size, mask.shape, strict=True))
     return mask[rows[:, None], columns]
 
