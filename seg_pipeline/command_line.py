@@ -1,4 +1,4 @@
-"""How every command starts and ends: flags in, one line on stderr and an exit code out."""
+"""Starts and ends every command: parses its flags, and turns errors into one line on stderr and an exit code."""
 
 import re
 import sys
@@ -10,7 +10,8 @@ from absl import app, flags
 from seg_pipeline import errors
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count it
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
+# What absl says of a required flag that was not given.
 _MISSING = re.compile(r'(--\w+)=None: Flag --\w+ must have a value other than None')
 
 
@@ -18,19 +19,22 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
     """Parses the command line, calls `main` and ends the process.
 
     Args:
-        main: takes the arguments that are left after the flags (program name first) and returns an exit code or None.
-        known_only: leave unknown flags in `main`'s arguments (for Beam) instead of refusing them.
+        main: takes the arguments that are left after the flags (program name first) and returns an exit code, or None
+            for 0.
+        known_only: leave unknown flags in `main`'s arguments, for Beam, instead of rejecting them.
 
     Raises:
-        SystemExit: always: what `main` returned; 2 with one line on stderr for a wrong flag or a `UserError`; 130 after
-            an interrupt. Any other exception is a fault of the program and keeps its traceback.
+        SystemExit: always, with what `main` returned; 2 and one line on stderr for a wrong flag or a `UserError`; 130
+            after an interrupt. Any other exception is an error of the program, and its traceback is printed.
     """
 
+    # Replaces absl's own parser, which accepts no unknown flags, writes two lines and exits with 1.
     def parse(argv: list[str]) -> list[str]:
         try:
-            return flags.FLAGS(argv, known_only=known_only)
+            arguments: list[str] = flags.FLAGS(argv, known_only=known_only)
+            return arguments
         except flags.Error as error:
-            fail(f'{_plainly(str(error))}; see --help')
+            fail(f'{_shortened(str(error))}; see --help')
 
     def guarded(argv: list[str]) -> int | None:
         try:
@@ -44,13 +48,17 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
     app.run(guarded, flags_parser=parse)
 
 
-def _plainly(message: str) -> str:
-    """What absl says of flags, in the words of someone who forgot one."""
+def _shortened(message: str) -> str:
+    """An error message of absl about flags, shorter if it is about a flag that must be given."""
     missing = _MISSING.findall(message)
     return f'{", ".join(missing)} must be given' if missing else message.rstrip('.')
 
 
 def fail(message: str) -> NoReturn:
-    """Prints a user's mistake on one line of stderr and exits with code 2."""
+    """Prints a message for the user on one line of stderr and exits with code 2.
+
+    Args:
+        message: what is wrong; line breaks become spaces.
+    """
     print('error: ' + ' '.join(message.split()), file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)

@@ -1,8 +1,8 @@
-"""Every kind of bad input that we know, made by code: one pair of files each, and the reason code that it must get.
+"""All known kinds of bad input, made by code: one pair of files each, and the reason code that it must get.
 
-Each kind is a function that writes what it needs below a folder with `images` and `masks`, under the name that it is
-given. Beside them stand kinds that look strange and are good. `python -m tests.bad_inputs` writes
-docs/reject_corpus.md, the table of all kinds with what is said of them.
+Each kind has a function that writes its files into a folder with `images` and `masks`, under the name that it is given.
+There are also unusual kinds that must be accepted. `python -m tests.bad_inputs` writes docs/reject_corpus.md, the table
+of all kinds with their messages.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from seg_pipeline.imaging import rejects
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.planning import pairing
 
-SIZE = (24, 30)  # of every good photo and mask: (height, width)
+SIZE = (24, 30)  # (height, width) of every good image and mask
 LABELS = LabelMap(('background', 'skin', 'hair', 'coat'), ((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)))
 MAX_PIXELS = 1_000_000
 
@@ -35,14 +35,14 @@ _TABLE = pathlib.Path(__file__).parents[1] / 'docs' / 'reject_corpus.md'
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Where a kind writes its files, and the name they have without their suffix."""
+    """Where a kind writes its files, and their name without the suffix."""
 
     root: pathlib.Path
     name: str
 
     def image(self, data: bytes | None = None, suffix: str = '.png') -> pathlib.Path:
         """Writes the image, a good one if no bytes are given."""
-        return self._write('images', photo_png() if data is None else data, suffix)
+        return self._write('images', image_png() if data is None else data, suffix)
 
     def mask(self, data: bytes | None = None, suffix: str = '.png') -> pathlib.Path:
         """Writes the mask, a good one if no bytes are given."""
@@ -65,7 +65,7 @@ class Kind:
     Attributes:
         name: what it is; also the name of its files.
         reasons: the codes of its rejects; none if it is good.
-        says: what the message of the first must hold, beside the file's name.
+        says: what the message of the first must contain, besides the file's name.
         write: writes its files.
     """
 
@@ -75,10 +75,10 @@ class Kind:
     write: Callable[[Folder], object]
 
 
-# Pictures.
+# Arrays and files.
 
 
-def photo() -> np.ndarray:
+def gradient() -> np.ndarray:
     """(H, W, 3) uint8 RGB: a gradient, of which lossy compression keeps most."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     return np.stack([rows * 8, columns * 6, (rows + columns) * 4], axis=-1).astype(np.uint8)
@@ -98,8 +98,8 @@ def saved(array: np.ndarray, kind: str, mode: str | None = None, **options: obje
     return file.getvalue()
 
 
-def photo_png() -> bytes:
-    return saved(photo(), 'PNG')
+def image_png() -> bytes:
+    return saved(gradient(), 'PNG')
 
 
 def png(array: np.ndarray) -> bytes:
@@ -134,6 +134,7 @@ def with_chunks(data: bytes, extra: bytes) -> bytes:
 def bomb() -> bytes:
     """A valid PNG of 30000 x 30000 pixels in about a megabyte."""
     part = bytes(100 * 30001)  # a hundred rows with their filter bytes; compressed once, repeated
+    # A deflate stream of one part, ended by a full flush, can be repeated: no part refers to an earlier one.
     packer = zlib.compressobj(9, wbits=-15)
     packed = packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH)
     checksum = 1
@@ -209,7 +210,7 @@ def _truncated() -> Iterator[Kind]:
     """A file of each format, cut at each boundary of its parts."""
     for kind, suffix in (('PNG', '.png'), ('JPEG', '.jpg'), ('WEBP', '.webp')):
         options = {'exif': Image.Exif()} if kind == 'WEBP' else {}
-        data = saved(photo(), kind, **options)
+        data = saved(gradient(), kind, **options)
         for cut in boundaries(data, kind):
             # The magic of a JPEG has three bytes.
             reason = rejects.UNKNOWN_FORMAT if cut < 3 else rejects.DAMAGED
@@ -217,7 +218,7 @@ def _truncated() -> Iterator[Kind]:
     for cut in boundaries(png(ids()), 'PNG'):
         yield _mask(f'PNG mask cut at byte {cut}', rejects.DAMAGED, f'in {cut} bytes', lambda cut=cut: png(ids())[:cut])
     for kind, suffix in (('TIFF', '.tif'), ('BMP', '.bmp')):
-        data = saved(photo(), kind)
+        data = saved(gradient(), kind)
         yield _image(f'{kind} cut in half', rejects.DAMAGED, '', lambda data=data: data[: len(data) // 2], suffix)
 
 
@@ -229,23 +230,23 @@ def _bad_files() -> Iterator[Kind]:
     yield _image('image of zero bytes', rejects.EMPTY_FILE, '0 bytes', lambda: b'')
     yield _mask('mask of zero bytes', rejects.EMPTY_FILE, '0 bytes', lambda: b'')
     yield _image('text named png', rejects.UNKNOWN_FORMAT, "b'hello, w'", lambda: b'hello, world\n' * 9)
-    yield _image('a GIF', rejects.UNKNOWN_FORMAT, "b'GIF8", lambda: saved(photo()[..., 0], 'GIF'))
+    yield _image('a GIF', rejects.UNKNOWN_FORMAT, "b'GIF8", lambda: saved(gradient()[..., 0], 'GIF'))
     yield _mask('HTML of an error page', rejects.UNKNOWN_FORMAT, "b'<!DOCTYP", lambda: b'<!DOCTYPE html><p>404')
     yield _image('zeros', rejects.UNKNOWN_FORMAT, 'x00', lambda: bytes(5000))
     yield _image('a magic and nothing else', rejects.DAMAGED, '', lambda: b'\x89PNG\r\n\x1a\n')
-    yield _image('PNG with a flipped bit', rejects.DAMAGED, 'checksum', lambda: _altered(photo_png(), 60))
+    yield _image('PNG with a flipped bit', rejects.DAMAGED, 'checksum', lambda: _altered(image_png(), 60))
     yield _mask('PNG mask with a flipped bit', rejects.DAMAGED, 'checksum', lambda: _altered(png(ids()), 45))
     short = grey_rows(ids())[: -31 * 9]
     yield _mask('PNG mask with rows missing', rejects.DAMAGED, 'decoded', lambda: raw_png(0, short))
     plte = chunk(b'PLTE', bytes(768))
     yield _mask('palette mask with rows missing', rejects.DAMAGED, '', lambda: raw_png(3, short, plte))
-    no_pixels = photo_png()[:33] + chunk(b'IEND', b'')
+    no_pixels = image_png()[:33] + chunk(b'IEND', b'')
     yield _image('PNG without pixels', rejects.DAMAGED, '', lambda: no_pixels)
     yield _image('PNG of width 0', rejects.DAMAGED, '', lambda: raw_png(0, b'\0' * 24, width=0))
     yield _image('bomb of 30000x30000', rejects.TOO_LARGE, '30000x30000', bomb)
     yield _mask('mask bomb of 30000x30000', rejects.TOO_LARGE, '30000x30000', bomb)
     yield _image(
-        'photo above max_pixels', rejects.TOO_LARGE, '1001x1000', lambda: png(np.zeros((1000, 1001), np.uint8))
+        'image above max_pixels', rejects.TOO_LARGE, '1001x1000', lambda: png(np.zeros((1000, 1001), np.uint8))
     )
     yield _image('animated PNG', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('PNG'))
     yield _image('animated WebP', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('WEBP'), '.webp')
@@ -256,8 +257,8 @@ def _bad_files() -> Iterator[Kind]:
 
 
 def _frames(kind: str) -> bytes:
-    others = [Image.fromarray(255 - photo())]
-    return saved(photo(), kind, save_all=True, append_images=others)
+    others = [Image.fromarray(255 - gradient())]
+    return saved(gradient(), kind, save_all=True, append_images=others)
 
 
 def _unreadable_files() -> Iterator[Kind]:
@@ -275,7 +276,7 @@ def _unreadable_files() -> Iterator[Kind]:
         folder.image()
         folder.path('masks').mkdir(parents=True)
 
-    yield Kind('link to nowhere', (rejects.UNREADABLE,), 'No such file', _link('nowhere.png'))
+    yield Kind('broken link', (rejects.UNREADABLE,), 'No such file', _link('missing.png'))
     yield Kind('link to itself', (rejects.UNREADABLE,), 'symbolic links', _link('link to itself.png'))
     yield Kind('link to a device', (rejects.UNREADABLE,), 'not a regular file', _link('/dev/zero'))
     yield Kind('a pipe', (rejects.UNREADABLE,), 'not a regular file', pipe)
@@ -295,9 +296,9 @@ def _link(target: str) -> Callable[[Folder], None]:
 
 def _bad_masks() -> Iterator[Kind]:
     yield _mask('JPEG mask', rejects.LOSSY_MASK, 'PNG originals', lambda: saved(ids(), 'JPEG'), '.jpg')
-    yield _mask('WebP mask', rejects.LOSSY_MASK, 'PNG originals', lambda: saved(photo(), 'WEBP'), '.webp')
+    yield _mask('WebP mask', rejects.LOSSY_MASK, 'PNG originals', lambda: saved(gradient(), 'WEBP'), '.webp')
     yield _mask('mask one row short', rejects.SIZE_MISMATCH, '23x30', lambda: png(ids()[1:]))
-    yield _mask('mask on its side', rejects.SIZE_MISMATCH, '30x24', lambda: png(np.ascontiguousarray(ids().T)))
+    yield _mask('transposed mask', rejects.SIZE_MISMATCH, '30x24', lambda: png(np.ascontiguousarray(ids().T)))
     yield _mask('id outside of the table', rejects.UNKNOWN_ID, 'id 4 at row 5, column 6', lambda: png(_with(4)))
     yield _mask('id outside of the table, 16 bits', rejects.UNKNOWN_ID, 'id 999', lambda: png(_with(999, np.uint16)))
     yield _mask('id that 8 bits cut to a known one', rejects.UNKNOWN_ID, 'id 257', lambda: png(_with(257, np.uint16)))
@@ -309,10 +310,10 @@ def _bad_masks() -> Iterator[Kind]:
     fractions = np.full(SIZE, 0.5, np.float32)
     yield _mask('mask of fractions', rejects.UNSUPPORTED_MASK, 'type F', lambda: saved(fractions, 'TIFF'), '.tif')
     yield _mask(
-        'mask of nothing but ignored', rejects.ALL_IGNORED, '720 pixels', lambda: png(np.full(SIZE, 255, np.uint8))
+        'mask with only the ignored id', rejects.ALL_IGNORED, '720 pixels', lambda: png(np.full(SIZE, 255, np.uint8))
     )
     yield _mask('transparent mask', rejects.UNSUPPORTED_MASK, 'alpha down to 0', lambda: png(_painted(alpha=0)))
-    deep = photo().astype(np.uint16) * 257
+    deep = gradient().astype(np.uint16) * 257
     yield _mask('colours of 16 bits', rejects.UNSUPPORTED_MASK, '16 bits', lambda: png(deep))
     yield _mask(
         'colour outside of the table', rejects.UNKNOWN_COLOR, '#010203 at row 5, column 6', lambda: png(_stained())
@@ -342,17 +343,17 @@ def _bad_masks() -> Iterator[Kind]:
     yield _mask('MATLAB bomb', rejects.TOO_LARGE, '(2000, 1000)', lambda: mat(groundtruth=large), '.mat')
     yield _mask('MATLAB cut in half', rejects.DAMAGED, 'MATLAB', lambda: mat(groundtruth=ids())[:200], '.mat')
 
-    def the_photo(folder: Folder) -> None:
+    def the_image(folder: Folder) -> None:
         folder.mask(folder.image().read_bytes())
 
-    def link_to_photo(folder: Folder) -> None:
-        image = folder.image(saved(photo(), 'JPEG'), '.jpg')
+    def link_to_image(folder: Folder) -> None:
+        image = folder.image(saved(gradient(), 'JPEG'), '.jpg')
         folder.mask()
         folder.path('masks').unlink()
         folder.path('masks', '.jpg').symlink_to(image.resolve())
 
-    yield Kind('mask that is the photo', (rejects.SAME_FILE,), 'byte for byte', the_photo)
-    yield Kind('mask that links to the photo', (rejects.SAME_FILE,), 'byte for byte', link_to_photo)
+    yield Kind('mask that is the image', (rejects.SAME_FILE,), 'byte for byte', the_image)
+    yield Kind('mask that links to the image', (rejects.SAME_FILE,), 'byte for byte', link_to_image)
 
 
 def _with(value: int, dtype: type = np.uint8) -> np.ndarray:
@@ -379,7 +380,7 @@ def _stained() -> np.ndarray:
 def _bad_pairs() -> Iterator[Kind]:
     def two_images(folder: Folder) -> None:
         folder.image()
-        folder.image(saved(photo(), 'JPEG'), '.jpg')
+        folder.image(saved(gradient(), 'JPEG'), '.jpg')
         folder.mask()
 
     def two_masks(folder: Folder) -> None:
@@ -388,7 +389,7 @@ def _bad_pairs() -> Iterator[Kind]:
         folder.mask(mat(groundtruth=ids()), '.mat')
 
     def not_utf8(folder: Folder) -> None:
-        for tree, data in (('images', photo_png()), ('masks', png(ids()))):
+        for tree, data in (('images', image_png()), ('masks', png(ids()))):
             (folder.root / tree).mkdir(parents=True, exist_ok=True)
             with open(os.path.join(os.fsencode(folder.root / tree), b'caf\xe9 in Latin-1.png'), 'wb') as file:
                 file.write(data)
@@ -403,12 +404,12 @@ def _bad_pairs() -> Iterator[Kind]:
 
 
 def bad() -> list[Kind]:
-    """All kinds that are rejected."""
+    """The kinds that are rejected."""
     return [*_truncated(), *_bad_files(), *_unreadable_files(), *_bad_masks(), *_bad_pairs()]
 
 
 def good() -> list[Kind]:
-    """Kinds that look strange and are good."""
+    """Unusual kinds that are accepted."""
     gamma = chunk(b'gAMA', struct.pack('>I', 22727)) + chunk(b'sRGB', b'\0')
     profile = chunk(b'iCCP', b'any\0\0' + zlib.compress(bytes(200)))
     key = chunk(b'tRNS', b'\0\1')
@@ -417,11 +418,11 @@ def good() -> list[Kind]:
     rows = grey_rows(ids())
     kinds = [_good(name, _plain) for name in ('plain', 'name with spaces', '名前 🧥', 'line\nbreak', "quo'te", '-rf *')]
     kinds += [
-        _good_image('progressive JPEG', lambda: saved(photo(), 'JPEG', quality=95, progressive=True), '.jpg'),
-        _good_image('interlaced PNG', lambda: _interlaced(photo())),
-        _good_image('JPEG with bytes behind its end', lambda: saved(photo(), 'JPEG') + bytes(99), '.jpeg'),
-        _good_image('upper-case suffix', photo_png, '.PNG'),
-        _good_image('JPEG named png', lambda: saved(photo(), 'JPEG')),
+        _good_image('progressive JPEG', lambda: saved(gradient(), 'JPEG', quality=95, progressive=True), '.jpg'),
+        _good_image('interlaced PNG', lambda: _interlaced(gradient())),
+        _good_image('JPEG with bytes behind its end', lambda: saved(gradient(), 'JPEG') + bytes(99), '.jpeg'),
+        _good_image('upper-case suffix', image_png, '.PNG'),
+        _good_image('JPEG named png', lambda: saved(gradient(), 'JPEG')),
         _good_image('phone JPEG with a preview', _phone_jpeg, '.jpg'),
         _good_mask('mask with gamma', lambda: with_chunks(png(ids()), gamma)),
         _good_mask('mask with a colour profile', lambda: with_chunks(png(ids()), profile)),
@@ -451,7 +452,7 @@ def _plain(folder: Folder) -> None:
 
 
 def _interlaced(array: np.ndarray) -> bytes:
-    """A PNG in the seven passes of Adam7, written by hand: no library at hand writes such files."""
+    """A PNG in the seven passes of Adam7, written by hand: Pillow and OpenCV cannot write such files."""
     height, width = array.shape[:2]
     passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     rows = b''.join(
@@ -466,9 +467,9 @@ def _interlaced(array: np.ndarray) -> bytes:
 
 
 def _phone_jpeg() -> bytes:
-    """What phones write: a photo and a smaller copy of it in one file (MPO)."""
+    """What phones write: an image and a smaller copy of it in one file (MPO)."""
     file = io.BytesIO()
-    first = Image.fromarray(photo())
+    first = Image.fromarray(gradient())
     first.save(file, 'MPO', save_all=True, append_images=[first.resize((10, 8))], quality=95)
     return file.getvalue()
 
@@ -494,7 +495,7 @@ def config(root: str | os.PathLike[str]) -> BuildConfig:
 
 
 def check(root: str | os.PathLike[str]) -> tuple[list[pairing.SourcePair], list[rejects.Reject]]:
-    """Pairs the files and reads every pair: what came through, and what was rejected."""
+    """Pairs the files and reads every pair: the pairs that were read, and the rejects."""
     what = config(root)
     for tree in (what.sources.images, what.sources.masks):
         os.makedirs(tree, exist_ok=True)
@@ -512,10 +513,10 @@ def check(root: str | os.PathLike[str]) -> tuple[list[pairing.SourcePair], list[
 
 def _table() -> str:
     lines = [
-        '# What is rejected, and what is said',
+        '# Rejected inputs and their messages',
         '',
         'Made by `python -m tests.bad_inputs`: every kind of bad input of `tests/bad_inputs.py`, with the reason code',
-        'and the message that it gets. `tests/seg_pipeline/rejects_test.py` checks each of them.',
+        'and the message that it gets. `tests/seg_pipeline/imaging/rejects_test.py` checks each of them.',
         '',
         f'{len(bad())} kinds of bad input:',
         '',
@@ -529,7 +530,7 @@ def _table() -> str:
             for reject in rejected:
                 message = reject.message.replace(root + '/', '').replace('|', '\\|').replace('<', '&lt;')
                 lines.append(f'| {rejects.one_line(kind.name)} | `{reject.reason}` | {message} |')
-    lines += ['', f'{len(good())} kinds that look strange and are accepted:', '']
+    lines += ['', f'{len(good())} unusual kinds that are accepted:', '']
     lines += [f'- {rejects.one_line(kind.name)}' for kind in good()]
     return '\n'.join(lines) + '\n'
 

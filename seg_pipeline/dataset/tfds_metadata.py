@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
+from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.records.schemas import FILE_NAME, IMAGE, MASK, ORIGINAL_HEIGHT, ORIGINAL_WIDTH
 from seg_pipeline.records.writer import TFRECORD
@@ -65,7 +66,10 @@ def features(
     import numpy as np
     import tensorflow_datasets as tfds
 
-    _check_names(label_map.names)
+    try:
+        label_map_lib.check_names(label_map.names)
+    except ValueError as error:
+        raise errors.UserError(f'label table: {error}') from error
     height, width = image_size
     return tfds.features.FeaturesDict(
         {
@@ -174,14 +178,3 @@ def _split_info(
     return tfds.core.SplitInfo(
         name=split_name, shard_lengths=list(shard_lengths), num_bytes=payload_bytes, filename_template=template
     )
-
-
-def _check_names(names: tuple[str, ...]) -> None:
-    """TFDS keeps one name a line and looks classes up by name."""
-    first: dict[str, int] = {}
-    for number, name in enumerate(names):
-        if not name.strip() or name != name.strip() or len(name.splitlines()) > 1:
-            raise errors.UserError(f'label table: the name of class {number}, {name!r}, is not one line of text')
-        if name in first:
-            raise errors.UserError(f'label table: classes {first[name]} and {number} have one name, {name!r}')
-        first[name] = number

@@ -1,7 +1,7 @@
-"""Which format a file has, and whether it is whole: what can be told from its bytes before any pixel is decoded.
+"""Detects the format of an image file and checks that it is complete, before any pixel is decoded.
 
-OpenCV returns half an image for a truncated file without a word, and Pillow zeros for missing rows; so wholeness is
-checked here.
+The check does not rely on the decoders. OpenCV 4.10 returns the decoded part of a truncated JPEG without an error, so
+that a data set would hold images that are partly grey; later versions refuse the file but do not say what is wrong.
 """
 
 import io
@@ -13,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import RejectError
 
-DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB: more than any camera's photo, less than a decompression bomb
-MAX_SIDE = 1_000_000  # libpng decodes no longer rows
+DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb declares far more
+MAX_SIDE = 1_000_000  # libpng refuses longer rows (PNG_USER_WIDTH_MAX)
 
 GREY, PALETTE = 0, 3  # colour types of PNG
 _PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
@@ -27,12 +27,20 @@ _MAGICS = {
     'mat': (b'MATLAB 5.0 MAT-file',),
 }
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag; 1 is upright
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
 
-Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before anything is decoded
+Image.MAX_IMAGE_PIXELS = None  # `_check_size` applies our limit instead, also before anything is decoded
 
 
-def of(data: bytes, path: str) -> str:
-    """The format that the first bytes tell: `png`, `jpeg`, `webp`, `bmp`, `tiff` or `mat`.
+def detect(data: bytes, path: str) -> str:
+    """Detects the format of a file by its first bytes; the suffix of its name plays no part.
+
+    Args:
+        data: the file's bytes.
+        path: its name, for messages.
+
+    Returns:
+        `png`, `jpeg`, `webp`, `bmp`, `tiff` or `mat`.
 
     Raises:
         RejectError: EMPTY_FILE or UNKNOWN_FORMAT.
@@ -40,6 +48,7 @@ def of(data: bytes, path: str) -> str:
     if not data:
         raise RejectError(rejects.EMPTY_FILE, f'{path}: 0 bytes')
     for kind, magics in _MAGICS.items():
+        # RIFF is a container that AVI and WAV use too; the type of its contents follows its length.
         if data.startswith(magics) and (kind != 'webp' or data[8:12] == b'WEBP'):
             return kind
     known = 'PNG, JPEG, WebP, BMP, TIFF or MATLAB 5'
@@ -47,13 +56,13 @@ def of(data: bytes, path: str) -> str:
 
 
 def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Image:
-    """Reads the header of an image, and makes sure that it is one image, not too large, and whole.
+    """Reads the header of an image and checks that the file is complete, holds one image, and is not too large.
 
     Args:
         data: the file's bytes.
         path: its name, for messages.
-        kind: its format, see `of`.
-        max_pixels: height x width that is still accepted.
+        kind: its format, see `detect`; not `mat`.
+        max_pixels: the largest height x width that is accepted.
 
     Returns:
         The image, not yet decoded.
@@ -65,7 +74,7 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
         header = Image.open(io.BytesIO(data), formats=[kind.upper()])
     except UnidentifiedImageError as error:
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header in {len(data)} bytes') from error
-    except Exception as error:  # Pillow's plugins raise whatever their parsing hits
+    except Exception as error:  # Pillow's plugins raise struct.error, IndexError and others on malformed headers
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header: {error}') from error
     _check_size(header, path, max_pixels)
     find_problem = {'png': _png_problem, 'jpeg': _jpeg_problem, 'bmp': _bmp_problem}.get(kind)
@@ -86,27 +95,36 @@ def _check_size(header: Image.Image, path: str, max_pixels: int) -> None:
 
 
 def _count_frames(header: Image.Image, path: str, kind: str) -> int:
-    if kind not in ('png', 'webp', 'tiff'):  # the further images in a phone's JPEG are previews of the first
+    # A JPEG is not counted: the further images in a phone's JPEG (MPO) are previews of the first.
+    if kind not in ('png', 'webp', 'tiff'):
         return 1
     try:
-        return getattr(header, 'n_frames', 1)
-    except Exception as error:  # as above
+        return int(getattr(header, 'n_frames', 1))
+    except Exception as error:  # as in `open_checked`
         raise RejectError(rejects.DAMAGED, f'{path}: its images cannot be counted: {error}') from error
 
 
 def orientation(header: Image.Image, data: bytes, kind: str) -> int:
-    """The EXIF orientation of a PNG, TIFF or BMP: 1 is upright."""
+    """The EXIF orientation of a PNG, TIFF or BMP, 1 to 8; 1 is upright, and what is returned if there is none."""
+    # A PNG may have its EXIF data behind the pixels, so Pillow decodes the image to look for them.
     if kind == 'png' and not any(name == b'eXIf' for name, _, _ in png_chunks(data)):
-        return 1  # Pillow would decode the whole image to find out
-    return header.getexif().get(_ORIENTATION, 1)
+        return 1
+    return int(header.getexif().get(_ORIENTATION, 1))
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of a PNG: name, offset of its first byte and of the byte after its last. Ends with IEND or the file.
+    """Iterates over the chunks of a PNG (PNG specification, 5.3), up to IEND or the end of the file.
 
-    The last chunk of a truncated file ends beyond it.
+    Args:
+        data: the file's bytes.
+
+    Yields:
+        The chunk's name, the offset of its first byte, and of the byte after its last. The last chunk of a truncated
+        file ends beyond the file.
     """
     position = len(_PNG_MAGIC)
+    # A chunk is: length of the data (4 bytes, big-endian), name (4), the data, CRC-32 (4). The length counts the data
+    # alone, hence the 12.
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], 'big')
         name = data[position + 4 : position + 8]
@@ -117,16 +135,21 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def bare_png(data: bytes) -> bytes:
-    """The same pixels without anything that could give them another meaning: no palette, gamma, profile or key.
+    """Drops everything from a PNG that could change its stored values: palette, gamma, profile, transparent colour.
 
-    A palette image becomes a grey one, whose values are the indices.
+    A palette image becomes a grey one, whose values are the indices. OpenCV has no option for this: it always applies
+    the palette, and the indices, which are the class ids of a mask, would be lost.
 
     Args:
-        data: a whole PNG of one image.
+        data: a complete PNG of one image.
+
+    Returns:
+        A PNG with the chunks IHDR, IDAT and IEND only.
     """
     parts = [_PNG_MAGIC]
     for name, start, end in png_chunks(data):
         if name == b'IHDR':
+            # The colour type is behind the chunk's name, width and height (4 bytes each) and the depth.
             body = bytearray(data[start + 4 : end - 4])
             body[13] = GREY if body[13] == PALETTE else body[13]
             parts += [data[start : start + 4], bytes(body), zlib.crc32(body).to_bytes(4, 'big')]
@@ -136,33 +159,43 @@ def bare_png(data: bytes) -> bytes:
 
 
 def _png_problem(data: bytes) -> str | None:
-    """What contradicts itself in a PNG file: every chunk carries a CRC-32, the last one is IEND."""
-    view = memoryview(data)
+    """What is wrong in a PNG file, or None: each chunk must have the right CRC-32, and the last one must be IEND.
+
+    A CRC covers the chunk's name and data, not its length (PNG specification, 5.3).
+    """
+    view = memoryview(data)  # slices of it are not copied
     last = b''
-    for last, start, end in png_chunks(data):  # noqa: B007
+    for name, start, end in png_chunks(data):
         if end > len(data):
             return f'truncated: the chunk at byte {start} needs {end} bytes, the file has {len(data)}'
         if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], 'big'):
-            return f'the checksum of the chunk at byte {start} does not hold'
+            return f'the chunk at byte {start} has a wrong checksum'
+        last = name
     return None if last == b'IEND' else f'truncated: no IEND chunk in {len(data)} bytes'
 
 
 def _jpeg_problem(data: bytes) -> str | None:
-    """What is missing in a JPEG file: the segments up to the scan, and the end marker behind it."""
+    """What is missing in a JPEG file, or None: the segments up to the first scan, and the end marker behind it.
+
+    The format has no checksums (ITU-T T.81, Annex B), so truncation is all that can be found. The segments are followed
+    one by one, because a search for the end marker from the start of the file would find that of an EXIF thumbnail. The
+    length of a segment counts its own two bytes, but not those of the marker.
+    """
     position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             return f'no marker at byte {position}'
         marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
+        if marker == 0xFF:  # any number of fill bytes may precede a marker (B.1.1.2)
             position += 1
             continue
         position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
-        if marker == 0xDA:  # start of scan: what follows holds no marker but restarts, until the end of the image
-            return None if data.find(b'\xff\xd9', position) >= 0 else 'truncated: no end-of-image marker'
+        if marker == _START_OF_SCAN:
+            # In compressed data, a byte 0xFF is followed by 0 or a restart marker: the end marker cannot occur there.
+            return None if data.find(_END_OF_IMAGE, position) >= 0 else 'truncated: no end-of-image marker'
     return f'truncated: no scan in {len(data)} bytes'
 
 
 def _bmp_problem(data: bytes) -> str | None:
-    promised = int.from_bytes(data[2:6], 'little')
-    return f'truncated: {len(data)} bytes, its header says {promised}' if promised > len(data) else None
+    declared = int.from_bytes(data[2:6], 'little')
+    return f'truncated: {len(data)} bytes, its header says {declared}' if declared > len(data) else None

@@ -1,11 +1,12 @@
-"""One photo: read, decode, encode. Bytes and numpy arrays, no TensorFlow.
+"""Reads, decodes and encodes images.
 
-OpenCV decodes what it decodes fast and rightly (PNG, JPEG), Pillow everything else; `formats` makes sure beforehand
-that the file is whole.
+OpenCV decodes PNG and JPEG, because it is faster; Pillow decodes the other formats, and JPEG in CMYK. `formats` checks
+beforehand that a file is complete.
 """
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from seg_pipeline import storage
@@ -15,10 +16,13 @@ from seg_pipeline.imaging.rejects import RejectError
 ENCODINGS = ('png', 'jpeg')
 JPEG_QUALITY = 95
 
-_BYTES_PER_PIXEL = 8  # RGBA of 16 bits, not compressed
+# The largest file that can hold an accepted image: RGBA of 16 bits without compression, and 16 MiB of metadata.
+_BYTES_PER_PIXEL = 8
 _HEADER_BYTES = 1 << 24
 
-cv2.setNumThreads(1)  # the unit of parallel work is a shard; threads inside one image only get in each other's way
+# The unit of parallel work is a shard: a job has one process for each core already, and threads of OpenCV within one
+# image would compete with them.
+cv2.setNumThreads(1)
 
 
 def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> bytes:
@@ -27,6 +31,9 @@ def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> bytes
     Args:
         path: its name.
         max_pixels: a file with more bytes than this many pixels can take is not read.
+
+    Returns:
+        Its bytes, at least one.
 
     Raises:
         RejectError: UNREADABLE, EMPTY_FILE or TOO_LARGE.
@@ -44,30 +51,30 @@ def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> bytes
     return data
 
 
-def read_image(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Reads a photo; see `decode_image`."""
+def read_image(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Reads an image file: `read_bytes`, then `decode_image`."""
     return decode_image(read_bytes(path, max_pixels), path, max_pixels)
 
 
-def decode_image(data: bytes, path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Decodes a PNG, JPEG, WebP, BMP or TIFF photo.
+def decode_image(data: bytes, path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decodes a PNG, JPEG, WebP, BMP or TIFF image.
 
-    Grey becomes RGB, transparency is dropped, 16 bits are cut to 8, CMYK is converted, and a photo whose EXIF data say
-    that it was taken sideways is turned upright. Colour profiles and gamma are not applied.
+    Grey becomes RGB, transparency is dropped, 16 bits are cut to 8, CMYK is converted, and the EXIF orientation is
+    applied. Colour profiles and gamma are not applied.
 
     Args:
         data: the file's bytes.
         path: its name, for messages.
-        max_pixels: height x width that is still decoded.
+        max_pixels: the largest height x width that is decoded.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        RejectError: with any of the reasons of files.
+        RejectError: with any of the reasons of files, see `rejects`.
     """
     with rejects.decoding(path):
-        kind = formats.of(data, path)
+        kind = formats.detect(data, path)
         if kind == 'mat':
             raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: a MATLAB file, wanted an image')
         header = formats.open_checked(data, path, kind, max_pixels)
@@ -76,17 +83,21 @@ def decode_image(data: bytes, path: str, max_pixels: int = formats.DEFAULT_MAX_P
         return _decode_with_pillow(header, path)
 
 
-def _decode_with_opencv(data: bytes, path: str, kind: str) -> np.ndarray:
+def _decode_with_opencv(data: bytes, path: str, kind: str) -> NDArray[np.uint8]:
+    # IMREAD_COLOR does all of it: three channels of 8 bits, and the EXIF orientation.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise RejectError(rejects.DAMAGED, f'{path}: cannot be decoded as {kind}')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    result: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return result
 
 
-def _decode_with_pillow(header: Image.Image, path: str) -> np.ndarray:
+def _decode_with_pillow(header: Image.Image, path: str) -> NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(load(header, path))
+    # Pillow's own conversion of 16 bits to 8 clips at 255 instead of scaling: nearly all of the image would be white.
     if upright.mode.startswith('I;16'):
-        return np.repeat((np.asarray(upright, np.uint16) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        grey: NDArray[np.uint8] = (np.asarray(upright, np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
     if upright.mode in ('F', 'I'):
         raise RejectError(
             rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {upright.mode}, wanted 8 or 16 bits a channel'
@@ -95,31 +106,58 @@ def _decode_with_pillow(header: Image.Image, path: str) -> np.ndarray:
 
 
 def load(image: Image.Image, path: str) -> Image.Image:
-    """Decodes what `formats.open_checked` opened. Raises `RejectError` DAMAGED if that fails."""
+    """Decodes what `formats.open_checked` opened.
+
+    Args:
+        image: an opened image.
+        path: its name, for messages.
+
+    Returns:
+        The same object, with its pixels in memory.
+
+    Raises:
+        RejectError: DAMAGED if it cannot be decoded.
+        MemoryError: if there is not enough memory, which says nothing about the file.
+    """
     try:
         image.load()
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's plugins raise whatever their parsing hits
+    except Exception as error:  # Pillow's plugins raise errors of many types on malformed data
         raise RejectError(rejects.DAMAGED, f'{path}: {error}') from error
     return image
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """Encodes (H, W, 3) uint8 RGB or (H, W) uint8 as PNG; equal arrays give equal bytes."""
+def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Encodes an image or a mask as PNG; equal arrays give equal bytes.
+
+    Args:
+        image: (H, W, 3) RGB or (H, W) grey, uint8 or uint16. OpenCV casts other dtypes to uint8.
+
+    Raises:
+        ValueError: if the array cannot be encoded.
+    """
     return _encode(image, '.png', [])
 
 
-def encode_image(image: np.ndarray, encoding: str) -> bytes:
-    """Encodes (H, W, 3) uint8 RGB as `png` or `jpeg` (quality 95)."""
+def encode_image(image: NDArray[np.uint8], encoding: str) -> bytes:
+    """Encodes an image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        encoding: one of `ENCODINGS`; JPEG has the quality `JPEG_QUALITY`.
+
+    Raises:
+        ValueError: if the array cannot be encoded.
+    """
     if encoding == 'png':
         return encode_png(image)
     return _encode(image, '.jpg', [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
-def _encode(image: np.ndarray, suffix: str, parameters: list[int]) -> bytes:
+def _encode(image: NDArray[np.uint8] | NDArray[np.uint16], suffix: str, parameters: list[int]) -> bytes:
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     done, data = cv2.imencode(suffix, pixels, parameters)
     if not done:
         raise ValueError(f'an array of shape {image.shape} and dtype {image.dtype} cannot be encoded as {suffix}')
-    return data.tobytes()
+    return bytes(data)

@@ -1,4 +1,7 @@
-"""Why a file or pair cannot be part of a data set: stable reason codes and the record of one reject."""
+"""Why a file or pair cannot be part of a data set: reason codes, and the form in which a reject is recorded.
+
+The codes are part of the format of `rejected.jsonl`: they do not change from version to version, messages may.
+"""
 
 import contextlib
 import dataclasses
@@ -34,19 +37,19 @@ SAME_FILE = 'same_file'
 EXPLANATIONS = {
     NO_MASK: 'An image whose key no mask has.',
     NO_IMAGE: 'A mask whose key no image has.',
-    NO_KEY: 'A file in whose path the given regular expression finds no key.',
+    NO_KEY: 'A file whose path does not match the regular expression that gives its key.',
     DUPLICATE_KEY: 'Two images, or two masks, with one key.',
     UNUSABLE_NAME: 'A file whose name is not UTF-8.',
-    UNREADABLE: 'The file cannot be read: permissions, a link that leads nowhere, a pipe or device.',
+    UNREADABLE: 'The file cannot be read: permissions, a broken link, a pipe or a device.',
     EMPTY_FILE: 'The file has no bytes.',
-    UNKNOWN_FORMAT: 'The first bytes are those of no image format that is read here.',
+    UNKNOWN_FORMAT: 'The first bytes are not those of a supported format.',
     DAMAGED: 'The file is truncated, or its contents contradict its own checksums or structure.',
-    TOO_LARGE: 'The file has, or its header promises, more than --max_pixels allows; nothing was decoded.',
+    TOO_LARGE: 'The file has more bytes or pixels than --max_pixels allows; nothing was decoded.',
     SEVERAL_IMAGES: 'The file holds several images: an animation, or pages.',
-    OUT_OF_MEMORY: 'Decoding takes more memory than there is: lower --max_pixels, or run fewer workers.',
-    DECODER_FAILED: 'The decoder stopped with an error that no check foresaw; the message has its name.',
+    OUT_OF_MEMORY: 'There is not enough memory to decode the file: lower --max_pixels, or run fewer workers.',
+    DECODER_FAILED: 'The decoder failed with an unexpected error, which the message names.',
     LOSSY_MASK: 'The mask is stored with lossy compression (JPEG, WebP), which changes ids.',
-    UNSUPPORTED_MASK: 'The mask is fractional, transparent, turned by EXIF, of 16 bits a channel, or no array of ids.',
+    UNSUPPORTED_MASK: 'The mask is fractional, transparent, rotated by EXIF, of 16 bits a channel, or not one of ids.',
     SIZE_MISMATCH: 'Image and mask differ in height or width.',
     UNKNOWN_ID: 'The mask holds an id that the label table does not have.',
     UNKNOWN_COLOR: 'The mask holds a colour that the label table does not have.',
@@ -58,14 +61,17 @@ EXPLANATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Reject:
-    """A file or pair that is left out.
+    """A file or pair that is not in the data set.
 
     Attributes:
         key: the pair's key, or a path where there is no key.
         reason: one of the codes of this module.
-        message: one line that names the files and the values found and expected.
+        message: one line that names the files and the values found and expected; control characters become escapes.
         image: path of the image, relative to its root, if there is one.
         mask: path of the mask, relative to its root, if there is one.
+
+    Raises:
+        ValueError: if the reason is not a code of this module.
     """
 
     key: str
@@ -76,8 +82,8 @@ class Reject:
 
     def __post_init__(self) -> None:
         if self.reason not in EXPLANATIONS:
-            raise ValueError(f'{self.reason!r} is no reason code')
-        object.__setattr__(self, 'message', one_line(self.message))
+            raise ValueError(f'{self.reason!r} is not a reason code')
+        object.__setattr__(self, 'message', one_line(self.message))  # the dataclass is frozen
 
     def to_json(self) -> str:
         """One line of `rejected.jsonl`."""
@@ -85,7 +91,11 @@ class Reject:
 
 
 class RejectError(ValueError):
-    """Raised by the readers of images and masks; carries the reason code beside the message."""
+    """Raised by the readers of images and masks.
+
+    Attributes:
+        reason: one of the codes of this module.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(one_line(message))
@@ -94,10 +104,13 @@ class RejectError(ValueError):
 
 @contextlib.contextmanager
 def decoding(path: str) -> Iterator[None]:
-    """Turns whatever a decoder raises into a reject of the file: no file takes a worker down.
+    """A context in which every exception becomes a RejectError, so that no file can end a worker.
+
+    Args:
+        path: the name of the file that is decoded, for messages.
 
     Raises:
-        RejectError: the one that the block raised; OUT_OF_MEMORY or DECODER_FAILED for anything else.
+        RejectError: the one that the block raised; OUT_OF_MEMORY or DECODER_FAILED for other exceptions.
     """
     try:
         yield
@@ -105,17 +118,21 @@ def decoding(path: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise RejectError(OUT_OF_MEMORY, f'{path}: {error or "not enough memory to decode it"}') from error
-    except Exception as error:
+    except Exception as error:  # not BaseException: an interrupt still ends the process
         raise RejectError(DECODER_FAILED, f'{path}: {type(error).__name__}: {error}') from error
 
 
 def one_line(text: str) -> str:
-    """The same text with line breaks, other control characters and bytes that are no UTF-8 written as escapes."""
+    """The same text with line breaks, other control characters and lone surrogates written as escapes.
+
+    File names may hold any of them, and each reject is one line of a log and of `rejected.jsonl`.
+    """
     if text.isprintable():
         return text
-    escaped = (char.encode('unicode_escape').decode() if _breaks_a_line(char) else char for char in text)
+    escaped = (char.encode('unicode_escape').decode() if _is_unsafe(char) else char for char in text)
     return ''.join(escaped)
 
 
-def _breaks_a_line(char: str) -> bool:
+def _is_unsafe(char: str) -> bool:
+    # Control characters, surrogates (bytes of a file name that are not UTF-8), line and paragraph separators.
     return unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp')

@@ -1,4 +1,8 @@
-"""The table of classes, and the tables that turn the classes of masks into others.
+"""The table of classes, and remappings that turn the classes of the masks into those of a data set.
 
-`label_map` holds ids, names, colours and the ignored id; `remapping` joins classes by name.
+Modules:
+    label_map: ids, names, colours and the ignored id of the classes.
+    remapping: merges or ignores classes, by name.
 """
+
+__all__ = ['label_map', 'remapping']

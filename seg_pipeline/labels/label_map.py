@@ -1,4 +1,4 @@
-"""The one table of classes: id, name, colour and the ignored id. Everything else is derived from it."""
+"""The table of classes: id, name and colour of each, and the ignored id. Everything else is derived from it."""
 
 import csv
 import dataclasses
@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline import errors, storage
 
 BACKGROUND_ID = 0
 DEFAULT_IGNORE_ID = 255
 IGNORE_COLOR = (224, 224, 224)
-MAX_SOURCE_ID = 65535  # what a mask of 16 bits can hold
-_COLOR_LEVELS = range(30, 241, 30)  # of red, green and blue in derived colours: neither black nor glaring
+MAX_SOURCE_ID = 65535  # the largest value in a mask of 16 bits
+# Values of red, green and blue in derived colours: 8 levels give 512 candidates for 255 colours, none of them close to
+# black, which is the background, or to the white of a page.
+_COLOR_LEVELS = range(30, 241, 30)
 _NAME_COLUMNS = ('name', 'label_list', 'label')
 _ID_COLUMNS = ('id', 'i')
 
@@ -28,9 +31,13 @@ class LabelMap:
     """The classes of a data set.
 
     Attributes:
-        names: the class names; the index is the id, 0 is the background.
+        names: 1 to 256 class names; the index is the id, 0 is the background.
         colors: RGB, 0..255, one for each class.
-        ignore_id: the id of pixels that count for nothing: no loss, no metric.
+        ignore_id: the id of pixels that are in no loss and no metric; larger than the ids of the classes, at most 255.
+
+    Raises:
+        ValueError: if there are too few or too many classes, too few or too many colours, or the ignored id is one of
+            a class.
     """
 
     names: tuple[str, ...]
@@ -44,12 +51,12 @@ class LabelMap:
             raise ValueError(f'{len(self.names)} class names but {len(self.colors)} colours')
         if not len(self.names) <= self.ignore_id <= 255:
             raise ValueError(
-                f'ignore id {self.ignore_id} must lie between the number of classes, {len(self.names)}, and 255'
+                f'ignore id {self.ignore_id} must be between the number of classes, {len(self.names)}, and 255'
             )
 
     @classmethod
     def default(cls, names: tuple[str, ...], ignore_id: int = DEFAULT_IGNORE_ID) -> 'LabelMap':
-        """A table with derived colours: black for id 0, the others as different as can be."""
+        """A table with derived colours: black for id 0, then as different as possible; see `derived_color`."""
         return cls(names, tuple(derived_color(i) for i in range(len(names))), ignore_id)
 
     @property
@@ -57,8 +64,8 @@ class LabelMap:
         """The number of classes, the background included, the ignored id not."""
         return len(self.names)
 
-    def palette(self) -> np.ndarray:
-        """The colour of every id: (256, 3) uint8 RGB; ids without a class have the colour of the ignored id."""
+    def palette(self) -> NDArray[np.uint8]:
+        """The colour of each id: (256, 3) uint8 RGB; ids without a class have the colour of the ignored id."""
         palette = np.full((256, 3), IGNORE_COLOR, np.uint8)
         palette[: self.num_classes] = self.colors
         return palette
@@ -69,19 +76,26 @@ class LabelMap:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> 'LabelMap':
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the value does not have that form.
+        """
         return cls(tuple(value['names']), tuple((r, g, b) for r, g, b in value['colors']), value['ignore_id'])
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceTable:
-    """The classes of the masks as they lie on disk, before a remapping: their ids may have gaps.
+    """The classes of the source masks, before a remapping: their ids may have gaps.
 
     Attributes:
         ids: the id of each class, ascending, 0..65535.
-        names: the name of each, no two the same.
-        colors: the colour of each.
-        ignore_id: the id of ignored pixels; of no class.
+        names: the name of each, see `check_names`.
+        colors: RGB, 0..255, of each.
+        ignore_id: the id of ignored pixels, not that of a class.
+
+    Raises:
+        ValueError: if there is no class, a name or an id is not valid, or a class has the ignored id.
     """
 
     ids: tuple[int, ...]
@@ -90,7 +104,7 @@ class SourceTable:
     ignore_id: int = DEFAULT_IGNORE_ID
 
     def __post_init__(self) -> None:
-        _check_unique_names(self.ids, self.names)
+        check_names(self.names, self.ids)
         if not self.names:
             raise ValueError('0 classes')
         if not 0 <= min(self.ids) <= max(self.ids) <= MAX_SOURCE_ID:
@@ -101,14 +115,14 @@ class SourceTable:
 
     @classmethod
     def of(cls, labels: LabelMap) -> 'SourceTable':
-        """The table of masks that need no remapping."""
+        """The table of masks that need no remapping. Raises `ValueError` if a name is not valid."""
         return cls(tuple(range(labels.num_classes)), labels.names, labels.colors, labels.ignore_id)
 
     def to_label_map(self) -> LabelMap:
-        """The same classes as those of a data set.
+        """The same classes as the classes of a data set.
 
         Raises:
-            ValueError: if the ids are not 0..N-1, or more than masks of 8 bits hold.
+            ValueError: if the ids are not 0..N-1, or there are more than masks of 8 bits can hold.
         """
         if self.ids != tuple(range(len(self.ids))):
             missing = next(i for i in range(len(self.ids) + 1) if i not in self.ids)
@@ -120,10 +134,14 @@ class SourceTable:
 
 
 def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> LabelMap:
-    """Reads a label table whose ids are 0..N-1; see `read_source`.
+    """Reads a label table whose ids are 0..N-1.
+
+    Args:
+        path: the file, see `read_source`.
+        ignore_id: the id of ignored pixels, see `read_source`.
 
     Raises:
-        UserError: as `read_source`; or if the ids have gaps.
+        UserError: as `read_source`, or if the ids have gaps.
     """
     source = read_source(path, ignore_id)
     try:
@@ -133,18 +151,20 @@ def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> LabelMap:
 
 
 def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
-    """Reads a label table.
+    """Reads a label table in one of three forms, told apart by the suffix of the file.
 
-    Three forms are known by their suffix: `.csv` with a header (`i,label_list` or `id,name`, and optionally `color` as
-    `#rrggbb` or `r g b`), `.json` (a list of names, or what `LabelMap.to_json` writes), and `.txt` (one name a line).
+    - `.csv`, and any other suffix: a header `i,label_list` or `id,name`, and optionally `color`, as `#rrggbb` or
+      `r g b`; one row for each class.
+    - `.json`: a list of names, or what `LabelMap.to_json` returns.
+    - `.txt`: one name on each line.
 
     Args:
         path: the file.
         ignore_id: the id of ignored pixels; a `.json` table that has its own keeps it.
 
     Raises:
-        UserError: if the file is missing or in none of these forms; if a name is empty, or a name, id or colour stands
-            twice.
+        UserError: if the file is missing or in none of these forms, if a name is empty, or if a name, an id or a given
+            colour appears twice.
     """
     text = read_text(path, 'label table')
     try:
@@ -158,7 +178,18 @@ def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
 
 
 def read_text(path: str, what: str) -> str:
-    """Reads a small text file, with or without a byte order mark. Raises `UserError` if that is impossible."""
+    """Reads a small text file in UTF-8.
+
+    Args:
+        path: the file.
+        what: what it is, for the message.
+
+    Returns:
+        Its text, without a byte order mark, which spreadsheets write.
+
+    Raises:
+        UserError: if it cannot be read or is not UTF-8.
+    """
     try:
         return storage.read_bytes(path).decode('utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
@@ -170,10 +201,20 @@ def _from_names(names: Sequence[str], ignore_id: int) -> SourceTable:
     return SourceTable(ids, tuple(names), tuple(derived_color(i) for i in ids), ignore_id)
 
 
-def _check_unique_names(ids: Sequence[int], names: Sequence[str]) -> None:
-    """TFDS keeps one name a line and looks classes up by name."""
+def check_names(names: Sequence[str], ids: Sequence[int] | None = None) -> None:
+    """Checks that each class name is one line of text, and no two are equal.
+
+    TFDS requires both: it stores the names in a file, one on each line, and looks classes up by name.
+
+    Args:
+        names: the class names.
+        ids: the id of each, for messages; by default 0, 1, 2, ...
+
+    Raises:
+        ValueError: if a name is empty, has spaces at an end or more than one line, or is equal to another.
+    """
     first: dict[str, int] = {}
-    for number, name in zip(ids, names, strict=True):
+    for number, name in zip(range(len(names)) if ids is None else ids, names, strict=True):
         if not name.strip() or name != name.strip() or len(name.splitlines()) > 1:
             raise ValueError(f'the name of class {number}, {name!r}, is not one line of text')
         if name in first:
@@ -182,7 +223,14 @@ def _check_unique_names(ids: Sequence[int], names: Sequence[str]) -> None:
 
 
 def check_unique_colors(colors: Mapping[int, Color]) -> None:
-    """A mask of colours could not tell two classes of one colour apart, nor could the reader of a legend."""
+    """Checks that no two classes have the same colour: they would be the same in a mask of colours and in a legend.
+
+    Args:
+        colors: RGB of each class by its id.
+
+    Raises:
+        ValueError: if two are equal.
+    """
     first: dict[Color, int] = {}
     for number, color in colors.items():
         if color in first:
@@ -215,7 +263,7 @@ def _parse_csv(text: str, ignore_id: int) -> SourceTable:
         number = int(row[id_column])
         name = (row[name_column] or '').strip()
         if number in names:
-            raise ValueError(f'id {number} stands twice: {names[number]!r} and {name!r}')
+            raise ValueError(f'id {number} appears twice: {names[number]!r} and {name!r}')
         names[number] = name
         if row.get('color'):
             colors[number] = parse_color(row['color'])
@@ -226,7 +274,17 @@ def _parse_csv(text: str, ignore_id: int) -> SourceTable:
 
 
 def parse_color(text: str) -> Color:
-    """Parses `#rrggbb` or three numbers 0..255. Raises `ValueError` if it is neither."""
+    """Parses a colour.
+
+    Args:
+        text: `#rrggbb`, or three numbers 0..255 separated by spaces or commas.
+
+    Returns:
+        RGB, 0..255.
+
+    Raises:
+        ValueError: if it is neither.
+    """
     if text.startswith('#'):
         values = list(bytes.fromhex(text[1:]))
     else:
@@ -237,13 +295,24 @@ def parse_color(text: str) -> Color:
 
 
 def derived_color(number: int) -> Color:
-    """The colour of an id that was given none; they repeat after 255."""
+    """The colour of a class for which the table gives none.
+
+    Args:
+        number: the class's id, from 0. Those above 255, in source masks of 16 bits, repeat the colours of 1..255.
+
+    Returns:
+        RGB, 0..255; black for 0.
+    """
     return _distinct_colors()[number if number < 256 else 1 + (number - 1) % 255]
 
 
 @functools.cache
 def _distinct_colors() -> tuple[Color, ...]:
-    """Returns 256 colours, black first; each of the others is the one that differs most from all before it."""
+    """256 colours, black first; each of the others is the candidate that differs most from all before it."""
+    # Farthest-first traversal (Gonzalez, "Clustering to Minimize the Maximum Intercluster Distance", 1985). It is one
+    # sequence for tables of any length, so a class keeps its colour when others are added; an optimum for each length
+    # would change all of them. `distances` has for each candidate the distance to the nearest colour chosen so far,
+    # and is updated with each choice. It starts with the colour of ignored pixels, so that no class looks like those.
     candidates = np.array(list(itertools.product(_COLOR_LEVELS, repeat=3)))
     chosen = [np.zeros(3, int)]
     distances = _color_distances(candidates, np.array(IGNORE_COLOR))
@@ -254,8 +323,21 @@ def _distinct_colors() -> tuple[Color, ...]:
     return tuple((int(r), int(g), int(b)) for r, g, b in chosen)
 
 
-def _color_distances(colors: np.ndarray, color: np.ndarray) -> np.ndarray:
-    """How different colours look: T. Riemersma's "redmean", compuphase.com/cmetric.htm, squared, in whole numbers."""
+def _color_distances(colors: NDArray[np.int64], color: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How different some colours look from another one.
+
+    Args:
+        colors: (n, 3) RGB, 0..255.
+        color: (3,) RGB.
+
+    Returns:
+        (n,) squared distances.
+    """
+    # "Redmean" of T. Riemersma (compuphase.com/cmetric.htm), a weighted Euclidean distance in RGB:
+    #     (2 + r / 256) dR^2 + 4 dG^2 + (2 + (255 - r) / 256) dB^2, where r is the mean of both reds.
+    # It is close to distances in CIE L*u*v*, but needs no conversion in floating point: in integers, the colours that
+    # it leads to are the same on every machine, and they are part of a data set's label table.
     red_mean = (colors[:, 0] + color[0]) // 2
     red, green, blue = ((colors - color) ** 2).T
-    return (512 + red_mean) * red // 256 + 4 * green + (767 - red_mean) * blue // 256
+    distances: NDArray[np.int64] = (512 + red_mean) * red // 256 + 4 * green + (767 - red_mean) * blue // 256
+    return distances

@@ -1,6 +1,6 @@
-"""Other classes than those of the masks on disk: several become one, some are ignored.
+"""Remaps the classes of the source masks to those of the data set: several become one, some are ignored.
 
-A remapping is a file that gives each class, by its name, the group that takes its place:
+A remapping is a file that gives each class of the label table, by name, the group that replaces it:
 
     # Lines that begin with # are comments.
     name,group,color
@@ -10,8 +10,8 @@ A remapping is a file that gives each class, by its name, the group that takes i
     blur,ignore,
 
 or the same as JSON, `{"background": ["null"], "skin": ["skin", "face"], "ignore": ["blur"]}`. Groups get the ids 0, 1,
-2, ... in the order in which they first appear; `ignore` is no class: its pixels get the ignored id. The colour of a
-group, if it has one, stands in one of its rows. Every class of the label table must have exactly one group.
+2, ... in the order in which they first appear. `ignore` is not a class: its pixels get the ignored id. The colour of a
+group, if it has one, is given in at least one of its rows. Each class of the label table must have exactly one group.
 """
 
 import csv
@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline import errors
 from seg_pipeline.labels import label_map
@@ -31,33 +32,33 @@ IGNORE_GROUP = 'ignore'
 
 @dataclasses.dataclass(frozen=True)
 class Remapping:
-    """Which id each class of the source gets.
+    """Which id each class of the source masks gets.
 
     Attributes:
-        source: the classes of the masks on disk.
-        targets: for each of them, in the order of `source.ids`, its id in the data set or the ignored id.
+        source: the classes of the source masks.
+        targets: for each of them, in the order of `source.ids`, its id in the data set, or the ignored id.
     """
 
     source: SourceTable
     targets: tuple[int, ...]
 
-    def lookup(self, num_values: int) -> np.ndarray:
-        """The new id of every old one.
+    def lookup(self, num_values: int) -> NDArray[np.uint8]:
+        """A table from old to new ids, to be indexed with a mask: one pass over the pixels for any number of classes.
 
         Args:
-            num_values: length of the table, more than any id that is looked up.
+            num_values: length of the table; larger than each id that is looked up.
 
         Returns:
-            (num_values,) uint8; the ignored id where there is no class.
+            (num_values,) uint8: the new id of each old one; the ignored id if the old one has no class.
         """
         table = np.full(num_values, self.source.ignore_id, np.uint8)
-        known = [(old, new) for old, new in zip(self.source.ids, self.targets, strict=True) if old < num_values]
-        for old, new in known:
-            table[old] = new
+        for old, new in zip(self.source.ids, self.targets, strict=True):
+            if old < num_values:
+                table[old] = new
         return table
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain JSON values, for fingerprints and manifests."""
+        """The remapping as plain JSON values, for fingerprints and manifests; `from_json` is its inverse."""
         source = self.source
         return {
             'ids': list(source.ids),
@@ -69,25 +70,29 @@ class Remapping:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> 'Remapping':
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the value does not have that form.
+        """
         colors = tuple((red, green, blue) for red, green, blue in value['colors'])
         source = SourceTable(tuple(value['ids']), tuple(value['names']), colors, value['ignore_id'])
         return cls(source, tuple(value['targets']))
 
 
 def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
-    """Reads a remapping (`.csv` or `.json`, see above).
+    """Reads a remapping.
 
     Args:
-        path: the file.
-        source: the classes of the masks on disk.
+        path: the file, `.csv` or `.json`, see above.
+        source: the classes of the source masks.
 
     Returns:
-        The groups as the classes of the data set, and what leads to them.
+        The groups as the classes of the data set, and the remapping to them.
 
     Raises:
-        UserError: if the file is in neither form, names a class that `source` does not have or twice, or has no group
-            for one of its classes.
+        UserError: if the file is in neither form, names a class twice or one that `source` does not have, or has no
+            group for a class of `source`.
     """
     text = label_map.read_text(path, 'remapping')
     try:
@@ -118,6 +123,7 @@ def read_classes(labels: str, ignore_id: int, remap: str | None) -> tuple[LabelM
 
 
 def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
+    # Comments are removed here: the csv module does not know them, and would take the first for the header.
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith('#')]
     reader = csv.DictReader(lines, skipinitialspace=True)
     columns = [name.strip() for name in reader.fieldnames or ()]
@@ -137,7 +143,7 @@ def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
 
 
 def _parse_json(text: str) -> tuple[dict[str, str], dict[str, Color]]:
-    # As pairs: a dict would silently keep the last of two groups of one name.
+    # A list of pairs, because a dict would silently keep only the last of two groups of the same name.
     groups = json.loads(text, object_pairs_hook=list)
     if not isinstance(groups, list) or not all(isinstance(item, tuple) for item in groups):
         raise ValueError('wanted {"group": ["name", ...], ...}')
@@ -145,7 +151,7 @@ def _parse_json(text: str) -> tuple[dict[str, str], dict[str, Color]]:
     seen = set()
     for group, names in groups:
         if group in seen or not isinstance(names, list):
-            raise ValueError(f'group {group!r} ' + ('stands twice' if group in seen else 'has no list of names'))
+            raise ValueError(f'group {group!r} ' + ('appears twice' if group in seen else 'has no list of names'))
         seen.add(group)
         for name in names:
             _add(group_of, str(name).strip(), group.strip())
@@ -156,7 +162,7 @@ def _add(group_of: dict[str, str], name: str, group: str) -> None:
     if not name or not group:
         raise ValueError(f'a row with an empty name or group: {name!r}, {group!r}')
     if name in group_of:
-        raise ValueError(f'{name!r} stands twice: in {group_of[name]!r} and in {group!r}')
+        raise ValueError(f'{name!r} appears twice: in {group_of[name]!r} and in {group!r}')
     group_of[name] = group
 
 
@@ -170,8 +176,10 @@ def _check_complete(group_of: Mapping[str, str], source: SourceTable) -> None:
 
 
 def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable) -> tuple[LabelMap, Remapping]:
+    # `fromkeys` removes repetitions and keeps the order of the file, which gives the groups their ids.
     groups = tuple(dict.fromkeys(group for group in group_of.values() if group != IGNORE_GROUP))
     derived = LabelMap.default(groups, source.ignore_id).colors
+    # Only colours that the file gives are checked: one that is equal to a derived colour is not an error of the user.
     label_map.check_unique_colors({i: colors[group] for i, group in enumerate(groups) if group in colors})
     labels = LabelMap(groups, tuple(colors.get(g, d) for g, d in zip(groups, derived, strict=True)), source.ignore_id)
     id_of = {group: i for i, group in enumerate(groups)} | {IGNORE_GROUP: source.ignore_id}

@@ -24,7 +24,7 @@ def parse(text: str, flag: str) -> dict[str, str]:
         flag: the flag's name, for messages.
 
     Raises:
-        UserError: if a part has no colon, or a name is no identifier or is named twice.
+        UserError: if a part has no colon, or a name is no identifier or appears twice.
     """
     result: dict[str, str] = {}
     for part in text.split(','):
@@ -32,7 +32,7 @@ def parse(text: str, flag: str) -> dict[str, str]:
         if not colon or not name.isidentifier() or not value:
             raise errors.UserError(f'--{flag}={text}: {part!r} is not of the form name:value, as in train:0.8')
         if name in result:
-            raise errors.UserError(f'--{flag}={text}: split {name!r} is named twice')
+            raise errors.UserError(f'--{flag}={text}: split {name!r} appears twice')
         result[name] = value
     return result
 

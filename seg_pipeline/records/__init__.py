@@ -1,9 +1,14 @@
 """The bytes of a shard: TFRecord and ArrayRecord files of tf.train.Examples, written and read without TensorFlow.
 
-from seg_pipeline import records
+Reading is what most callers need, and its names can be imported from here:
 
-for record in records.read('clothing_parsing-train.tfrecord-00000-of-00008'):
-    print(record.file_name, record.image.shape, record.mask.max())
+    from seg_pipeline import records
+
+    for record in records.read('clothing_parsing-train.tfrecord-00000-of-00008'):
+        print(record.file_name, record.image.shape, record.mask.max())
+
+Writing is done with the modules: `schemas` names the features of a record, `example_proto` encodes them, `tfrecord` and
+`array_record` write them to a file. `reader` and `payload` hold the names below.
 """
 
 from seg_pipeline.records.payload import DamagedRecordError, Payload, place

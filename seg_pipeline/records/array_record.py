@@ -1,7 +1,7 @@
 """ArrayRecord files: the random-access format that `tfds.data_source` and Grain read.
 
-The module of the format works on paths, and its files carry a hash for each chunk, which is one record here. Chunks are
-stored uncompressed: PNG and JPEG are compressed already, and so the bytes depend on no compression library.
+They are written and read by the package `array_record` (github.com/google/array_record), which opens files by path and
+raises RuntimeError for everything. A file is a sequence of chunks, each with a hash, and an index at its end.
 """
 
 import contextlib
@@ -14,13 +14,19 @@ from seg_pipeline import errors, storage
 from seg_pipeline.records.payload import DamagedRecordError, Payload
 from seg_pipeline.storage import checksums
 
+# One record in each chunk, so that a record can be read, and its hash checked, without any other. Not compressed,
+# because PNG and JPEG are already, and so that the bytes of a file do not depend on the version of a compressor.
 _WRITER_OPTIONS = 'group_size:1,uncompressed'
-# Without reading ahead: the reader then meets damage at the record that is asked for, not before it.
+# No reading ahead: otherwise the reader would meet damage before the record that is asked for, and name a wrong one.
 _READER_OPTIONS = 'readahead_buffer_size:0,max_parallelism:0'
 
 
 def check_installed() -> None:
-    """Raises `UserError` where the format's module is missing: it is made for Linux only."""
+    """Checks that the format's package is installed, which exists for Linux only.
+
+    Raises:
+        UserError: if it is not.
+    """
     if importlib.util.find_spec('array_record') is None:
         raise errors.UserError(
             '--file_format=array_record needs the package array_record, which is made for Linux; use tfrecord here'
@@ -28,9 +34,16 @@ def check_installed() -> None:
 
 
 class Writer:
-    """Writes one file; the attributes are those of `tfrecord.Writer`, final after `close`."""
+    """Writes one file.
+
+    Attributes:
+        num_records, payload_bytes: as of `tfrecord.Writer`.
+        num_bytes, sha256: as of `tfrecord.Writer`, but 0 and empty until `close`.
+    """
 
     def __init__(self, path: str) -> None:
+        """Creates a file on this disk."""
+        # Imported here, because the package is optional.
         from array_record.python import array_record_module
 
         self._path = path
@@ -48,26 +61,31 @@ class Writer:
         self.payload_bytes += len(payload)
 
     def close(self) -> None:
-        """Ends the file. Raises `OSError` if it could not be written whole."""
+        """Completes the file. Raises `OSError` if it could not be written completely."""
         with _os_errors(self._path):
             self._writer.close()
+        # Read again for its hash: the package writes to the path itself, and the bytes never pass through here.
         found = checksums.digest(self._path)
         self.num_bytes, self.sha256 = found.num_bytes, found.sha256
 
 
 @contextlib.contextmanager
 def _os_errors(path: str) -> Iterator[None]:
+    """Raises the package's RuntimeErrors as OSErrors, which is what callers expect of a file."""
     try:
         yield
-    except RuntimeError as error:  # the module's only exception
+    except RuntimeError as error:
         raise OSError(errno.EIO, str(error).partition(';')[0], path) from error
 
 
 def read_payloads(path: str) -> Iterator[Payload]:
-    """Reads a file record by record; the hash of each is checked.
+    """Reads a file record by record and checks the hash of each.
+
+    Args:
+        path: the file, on this disk or in a remote store.
 
     Raises:
-        DamagedRecordError: at the first record that is damaged, or at record 0 if the file as a whole is.
+        DamagedRecordError: at the first damaged record, or at record 0 if the file has no valid index.
         OSError: if the file cannot be read.
     """
     with storage.local_copy(path) as local:
@@ -77,7 +95,16 @@ def read_payloads(path: str) -> Iterator[Payload]:
 
 
 def read_payload(path: str, index: int) -> Payload:
-    """Reads one record. Raises as `read_payloads`, and `DamagedRecordError` if the file ends before it."""
+    """Reads one record.
+
+    Args:
+        path: the file, on this disk or in a remote store.
+        index: which record, from 0.
+
+    Raises:
+        DamagedRecordError: if the record is damaged, or the file ends before it.
+        OSError: if the file cannot be read.
+    """
     with storage.local_copy(path) as local:
         reader = _open(local, path)
         if index >= reader.num_records():
@@ -88,11 +115,12 @@ def read_payload(path: str, index: int) -> Payload:
 def _open(local: str, path: str) -> Any:
     from array_record.python import array_record_module
 
+    # Opened only to raise the OSError: the package treats a file that it cannot open as one without records.
     with open(local, 'rb'):
-        pass  # the module takes a file that it cannot open for one without records
+        pass
     try:
         reader = array_record_module.ArrayRecordReader(local, _READER_OPTIONS)
-        if not reader.ok():  # it says why only when something is read
+        if not reader.ok():  # the reason is in the error of a read
             reader.read_all()
     except RuntimeError as error:
         raise DamagedRecordError(path, 0, None, str(error)) from error

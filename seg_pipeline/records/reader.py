@@ -1,7 +1,7 @@
-"""Reads the shards of a data set: records as numpy arrays, without TensorFlow, one after the other or by their place.
+"""Reads the shards of a data set: records as numpy arrays, without TensorFlow, in order or by index.
 
-TFRecord and ArrayRecord files are told apart by their names; `tfrecord` and `array_record` know their bytes. The
-payload of each record is a tf.train.Example (`example_proto`) whose features have the names of `schemas`.
+TFRecord and ArrayRecord files are told apart by their names, and read by `tfrecord` and `array_record`. The payload of
+each record is a tf.train.Example (`example_proto`) whose features have the names of `schemas`.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline import storage
 from seg_pipeline.imaging import images, masks
@@ -22,27 +23,30 @@ class Record:
     """One image and its mask.
 
     Attributes:
-        index: place in the file, from 0.
+        index: the record's index in its file, from 0.
         offset: byte offset of the record in the file; None in an ArrayRecord file.
         file_name: the image's path in the source folder.
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) uint8 class ids.
-        original_size: (height, width) of the source in pixels.
+        original_size: (height, width) of the source image in pixels.
     """
 
     index: int
     offset: int | None
     file_name: str
-    image: np.ndarray
-    mask: np.ndarray
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
     original_size: tuple[int, int]
 
 
 def read_payloads(path: str) -> Iterator[Payload]:
-    """Reads a file record by record, checking the checksums of each.
+    """Reads a file record by record and checks the checksums of each.
+
+    Args:
+        path: the shard, on this disk or in a remote store.
 
     Raises:
-        DamagedRecordError: at the first record that is cut off or whose checksum does not hold.
+        DamagedRecordError: at the first record that is cut off or has a wrong checksum.
         OSError: if the file cannot be read.
     """
     if is_array_record(path):
@@ -57,9 +61,13 @@ def read_payloads(path: str) -> Iterator[Payload]:
 
 
 def inspect(path: str) -> Iterator[Payload | DamagedRecordError]:
-    """As `read_payloads`, but yields the error of a damaged record in its place and goes on behind it.
+    """As `read_payloads`, but yields the error of a damaged record in its place and continues behind it.
 
-    Where a length is damaged nobody knows what follows: its error is the last. So is the first in an ArrayRecord file.
+    After a damaged length, the places of the records that follow are unknown: its error is the last. In an ArrayRecord
+    file, the first error is the last.
+
+    Args:
+        path: the shard.
 
     Raises:
         OSError: if the file cannot be read.
@@ -77,7 +85,9 @@ def inspect(path: str) -> Iterator[Payload | DamagedRecordError]:
                 data = tfrecord.read_frame(file, path, index, offset)
             except DamagedRecordError as error:
                 yield error
-                if file.tell() <= offset + tfrecord.HEADER_BYTES:  # its contents were not read: no length to trust
+                # `read_frame` reads beyond the header only if the length is right and the file long enough. If it has
+                # not, the next record cannot be found.
+                if file.tell() <= offset + tfrecord.HEADER_BYTES:
                     return
             else:
                 if data is None:
@@ -94,8 +104,11 @@ def is_array_record(path: str) -> bool:
 def read(path: str) -> Iterator[Record]:
     """Reads a shard as numpy arrays, without TensorFlow.
 
+    Args:
+        path: the shard, on this disk or in a remote store.
+
     Raises:
-        DamagedRecordError: at the first record that is damaged or does not hold an image and a mask.
+        DamagedRecordError: at the first record that is damaged or does not have an image and a mask.
         OSError: if the file cannot be read.
     """
     for payload in read_payloads(path):
@@ -109,7 +122,7 @@ def decode(payload: Payload) -> Record:
     """Decodes one record.
 
     Raises:
-        ValueError, KeyError, IndexError: if the payload is not a record of this package.
+        ValueError, KeyError, IndexError: if the payload is not a record of this package, or an image cannot be decoded.
     """
     stored = schemas.from_features(example_proto.parse(payload.data))
     return Record(
@@ -123,12 +136,16 @@ def decode(payload: Payload) -> Record:
 
 
 def offsets(path: str) -> list[int | None]:
-    """The byte offset of every record, of which only the lengths are read.
+    """Finds the byte offset of every record; only lengths are read.
 
-    In an ArrayRecord file each is None, and `read_at` does without.
+    Args:
+        path: the shard.
+
+    Returns:
+        One offset for each record; all are None for an ArrayRecord file, where `read_at` needs none.
 
     Raises:
-        DamagedRecordError: if a length is damaged; contents are checked when they are read.
+        DamagedRecordError: if a length is damaged. Contents are not checked, except in an ArrayRecord file.
         OSError: if the file cannot be read.
     """
     if is_array_record(path):
@@ -144,13 +161,17 @@ def offsets(path: str) -> list[int | None]:
 
 
 class RecordSequence(Sequence[Record]):
-    """A shard as a sequence: `shard[k]` reads record k and nothing else; its length is known without reading any.
+    """A shard as a sequence: `shard[k]` reads record k and no other.
 
-    For example `RecordSequence(path)[-1].mask`, or `random.sample(RecordSequence(path), 5)`. The index is made once,
-    from the lengths; the file is opened for each record, so that a shard can be pickled and used by many threads.
+    For example `RecordSequence(path)[-1].mask`, or `random.sample(RecordSequence(path), 5)`. The offsets are read once;
+    the file is opened anew for each record, so that a sequence can be pickled and used by several threads.
+
+    Attributes:
+        path: the shard.
     """
 
     def __init__(self, path: str) -> None:
+        """Reads the offsets of all records. Raises as `offsets`."""
         self.path = path
         self._offsets = offsets(path)
 
@@ -164,8 +185,14 @@ class RecordSequence(Sequence[Record]):
     def __getitem__(self, place: slice) -> list[Record]: ...
 
     def __getitem__(self, place: int | slice) -> Record | list[Record]:
-        """Reads one record, or a list of them. Raises `DamagedRecordError` if one is damaged."""
-        found = range(len(self))[place]  # negative places, and IndexError beyond the end, as of every sequence
+        """Reads one record, or a list of them.
+
+        Raises:
+            DamagedRecordError: if one is damaged.
+            IndexError: if there is no such record.
+        """
+        # A range of all indices resolves negative ones and slices, and raises IndexError, as every sequence does.
+        found = range(len(self))[place]
         if isinstance(found, range):
             return [self[index] for index in found]
         return read_at(self.path, found, self._offsets[found])
@@ -176,11 +203,12 @@ def read_at(path: str, index: int, offset: int | None) -> Record:
 
     Args:
         path: the shard.
-        index: the record's place in it, for `Record.index` and messages.
+        index: the record's index in it; for a TFRecord file, only for `Record.index` and messages.
         offset: its byte offset, from `offsets`.
 
     Raises:
-        DamagedRecordError: if no whole record begins there.
+        DamagedRecordError: if there is no intact record there.
+        OSError: if the file cannot be read.
     """
     if offset is None:
         return decode(array_record.read_payload(path, index))
@@ -197,11 +225,14 @@ def _read_at(file: IO[bytes], path: str, index: int, offset: int) -> Record:
 
 
 def read_some(path: str, indices: Iterable[int]) -> Iterator[Record]:
-    """Reads some records of a shard, in their order; of those between them, only the lengths are read.
+    """Reads some records of a shard; of those between them, only the lengths are read.
 
     Args:
         path: the shard.
-        indices: places of records in it.
+        indices: which records, from 0, in any order; repetitions are ignored.
+
+    Yields:
+        The records in the order of the file.
 
     Raises:
         DamagedRecordError: if one of them, or the length of one before it, is damaged or missing.

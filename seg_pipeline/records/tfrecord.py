@@ -4,8 +4,12 @@ A TFRecord file is a sequence of records, each framed as (all integers little-en
 
     uint64 length | uint32 masked CRC-32C of the length | the payload | uint32 masked CRC-32C of the payload
 
-where masked(crc) = rotate_right(crc, 15) + 0xa282ead8 (tensorflow/core/lib/hash/crc32c.h). The mask is there because a
-CRC over data that holds CRCs is a weak check: the authors of the format wanted to be able to nest it.
+where masked(crc) = rotate_right(crc, 15) + 0xa282ead8 (tensorflow/core/lib/hash/crc32c.h). The mask comes from LevelDB,
+whose authors found it "problematic to compute the CRC of a string that contains embedded CRCs": without it, the CRC
+over data with its own CRC behind it would be the same constant for all data.
+
+The length has a checksum of its own, because a reader needs it before it can find the payload's: with a damaged length
+it would look for all later records in wrong places.
 """
 
 import hashlib
@@ -17,8 +21,8 @@ import google_crc32c
 
 from seg_pipeline.records.payload import DamagedRecordError
 
-FRAME_BYTES = 16  # length, its checksum and the payload's: what a record takes beside its payload
-HEADER_BYTES = 12  # length and its checksum
+FRAME_BYTES = 16  # of each record, besides its payload: the length and two checksums
+HEADER_BYTES = 12  # the length and its checksum
 _LENGTH = struct.Struct('<Q')
 _CRC = struct.Struct('<I')
 _MASK_DELTA = 0xA282EAD8
@@ -26,18 +30,19 @@ _MASK_DELTA = 0xA282EAD8
 
 def masked_crc(data: bytes) -> int:
     """The masked CRC-32C that TFRecord files store: 32 bits, unsigned."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
+    # The shift to the left and the sum go beyond 32 bits, which C drops and Python keeps: hence the last step.
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def frame(payload: bytes) -> bytes:
-    """One record of a TFRecord file."""
+    """The bytes of one record of a TFRecord file."""
     length = _LENGTH.pack(len(payload))
     return b''.join((length, _CRC.pack(masked_crc(length)), payload, _CRC.pack(masked_crc(payload))))
 
 
 class Writer:
-    """Appends records to a binary file and keeps account of them.
+    """Writes records to a binary file, and counts and hashes them; `array_record.Writer` has the same methods.
 
     Attributes:
         num_records: records written so far.
@@ -46,7 +51,9 @@ class Writer:
     """
 
     def __init__(self, file: IO[bytes]) -> None:
+        """Takes a file that is open for writing; the caller closes it."""
         self._file = file
+        # Hashed while it is written, so that the file does not have to be read again for the manifest.
         self._digest = hashlib.sha256()
         self.num_records = 0
         self.payload_bytes = 0
@@ -61,7 +68,7 @@ class Writer:
         return self._digest.hexdigest()
 
     def write(self, payload: bytes) -> None:
-        """Appends one record."""
+        """Appends one record. Raises `OSError` if it cannot be written."""
         framed = frame(payload)
         self._file.write(framed)
         self._digest.update(framed)
@@ -69,16 +76,32 @@ class Writer:
         self.payload_bytes += len(payload)
 
     def close(self) -> None:
-        """There is nothing to do; the file is the caller's."""
+        """Does nothing: the file is the caller's. `array_record.Writer` needs a call."""
 
 
 def read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | None:
-    """The payload of the record that begins where the file stands; None at the end of the file."""
+    """Reads the record at the current position of a file, and checks both checksums.
+
+    Args:
+        file: an open file.
+        path: its name, for messages.
+        index: the record's index in it, for messages.
+        offset: its byte offset, for messages.
+
+    Returns:
+        The payload, or None at the end of the file.
+
+    Raises:
+        DamagedRecordError: if the record is cut off or a checksum is wrong. If only the payload's is, the file's
+            position is then behind the record; otherwise at most behind its header.
+    """
     length = read_length(file, path, index, offset)
     if length is None:
         return None
+    # Compared with the size of the file before reading: a length with a right checksum may still be absurd, and
+    # `read` would allocate it.
     left = os.fstat(file.fileno()).st_size - file.tell()
-    if left < length + 4:  # asked before reading: the length may be larger than memory
+    if left < length + 4:
         raise DamagedRecordError(path, index, offset, f'the file ends after {left} of {length + 4} bytes')
     body = file.read(length + 4)
     _check_crc(body[:length], body[length:], 'data', path, index, offset)
@@ -86,7 +109,20 @@ def read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | N
 
 
 def read_length(file: IO[bytes], path: str, index: int, offset: int) -> int | None:
-    """The length of the payload that follows; None at the end of the file."""
+    """Reads the header of the record at the current position of a file, and checks its checksum.
+
+    Args:
+        file: an open file.
+        path: its name, for messages.
+        index: the record's index in it, for messages.
+        offset: its byte offset, for messages.
+
+    Returns:
+        The length of the payload in bytes, or None at the end of the file.
+
+    Raises:
+        DamagedRecordError: if the header is cut off or its checksum is wrong.
+    """
     header = file.read(HEADER_BYTES)
     if not header:
         return None
@@ -94,7 +130,8 @@ def read_length(file: IO[bytes], path: str, index: int, offset: int) -> int | No
         problem = f'the file ends after {len(header)} of {HEADER_BYTES} header bytes'
         raise DamagedRecordError(path, index, offset, problem)
     _check_crc(header[:8], header[8:], 'length', path, index, offset)
-    return _LENGTH.unpack(header[:8])[0]
+    length: int = _LENGTH.unpack(header[:8])[0]
+    return length
 
 
 def _check_crc(data: bytes, stored: bytes, what: str, path: str, index: int, offset: int) -> None:

@@ -3,8 +3,8 @@
     python -m seg_pipeline.synthetic --output_dir=DIR --pairs=120 --seed=0
 
 writes DIR/png_images/IMAGES/img_0001.png, DIR/png_masks/MASKS/seg_0001.png and so on, DIR/labels.csv, and
-DIR/synthetic.json, which says what drew them. A pair is a function of the seed and its number alone, so a longer set
-begins with the pairs of a shorter one.
+DIR/synthetic.json, which records the seed and the number of pairs. A pair depends only on the seed and its number, so a
+longer set begins with the pairs of a shorter one.
 """
 
 from absl import flags
@@ -18,7 +18,7 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Another seed draws other figures.', low
 
 
 def main(argv: list[str]) -> None:
-    """Draws what the flags say."""
+    """Draws the set that the flags describe."""
     if len(argv) > 1:
         raise errors.UserError(f'unexpected argument {argv[1]!r}. See --help.')
     if not _OUTPUT_DIR.value:

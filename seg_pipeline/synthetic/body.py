@@ -1,15 +1,16 @@
-"""The body below the clothes: its pose, and the outlines that garments are cut from.
+"""The body: its pose, and the outlines of its parts, on which the outlines of garments are based.
 
-Places on the body are (x, y) in heights of the figure: y is 0 at the crown and 1 at the soles, x is 0 in the middle.
+Positions on the body are (x, y) in heights of the figure: y is 0 at the crown and 1 at the soles, x is 0 in the middle.
 """
 
 import dataclasses
 
 import numpy as np
 
-from seg_pipeline.synthetic.geometry import ellipse, smooth, tube
+from seg_pipeline.synthetic.geometry import Points, ellipse, smooth, tube
 
 LEFT, RIGHT = -1, 1
+# Half of the breadth of the trunk at some heights, and of limbs at equal distances from the first joint to the last.
 _TORSO_Y = (0.155, 0.164, 0.180, 0.250, 0.300, 0.370, 0.450, 0.490, 0.520, 1.0)
 _TORSO_HALF = (0.030, 0.060, 0.093, 0.083, 0.078, 0.063, 0.080, 0.086, 0.086, 0.086)
 _LEG_HALF = (0.047, 0.046, 0.040, 0.031, 0.032, 0.026, 0.018)
@@ -19,15 +20,32 @@ HIP, WAIST = 0.485, 0.385
 
 @dataclasses.dataclass(frozen=True)
 class Limb:
-    """An arm or a leg: three joints in pixels and the half widths between the first and the last."""
+    """An arm or a leg.
+
+    Attributes:
+        side: LEFT or RIGHT, as the viewer sees it.
+        joints: (3, 2) pixels: shoulder, elbow and wrist, or hip, knee and ankle.
+        half_widths: in pixels, at equal distances from the first joint to the last.
+        unit: pixels in one height of the figure.
+    """
 
     side: int
-    joints: np.ndarray
+    joints: Points
     half_widths: tuple[float, ...]
     unit: float
 
-    def part(self, start: float, end: float, ease: float = 0.0, flare: float = 0.0) -> np.ndarray:
-        """The outline from `start` to `end` (shares of its length), widened by ease and, towards the end, by flare."""
+    def part(self, start: float, end: float, ease: float = 0.0, flare: float = 0.0) -> Points:
+        """The outline of a part of the limb, or of a sleeve or leg of a garment around it.
+
+        Args:
+            start: where it begins, as a fraction of the length of the limb.
+            end: where it ends.
+            ease: how much wider than the limb it is, in heights.
+            flare: how much wider still at its end, in heights.
+
+        Returns:
+            (N, 2) float64 polygon in pixels.
+        """
         count = len(self.half_widths)
         # A garment fits more closely at the joint with the trunk than further down.
         loose = [ease * min(1.0, 0.35 + 1.5 * k / (count - 1)) + flare * k / (count - 1) for k in range(count)]
@@ -35,21 +53,22 @@ class Limb:
             self.joints, [w + self.unit * more for w, more in zip(self.half_widths, loose, strict=True)], start, end
         )
 
-    def cap(self, ease: float = 0.0) -> np.ndarray:
-        """The rounding of the first joint, a shoulder."""
+    def cap(self, ease: float = 0.0) -> Points:
+        """The outline of the round end at the first joint, a shoulder, (N, 2) pixels; `ease` as in `part`."""
         radius = self.half_widths[0] + self.unit * ease * 0.35
         return ellipse(self.joints[0], radius, radius)
 
     @property
-    def end(self) -> np.ndarray:
+    def end(self) -> Points:
         """The wrist or the ankle, (2,) pixels."""
-        return self.joints[-1]
+        joint: Points = self.joints[-1]
+        return joint
 
     @property
-    def direction(self) -> np.ndarray:
-        """The unit vector along the last bone."""
-        bone = self.joints[-1] - self.joints[-2]
-        return bone / np.linalg.norm(bone)
+    def direction(self) -> Points:
+        """The unit vector (2,) along the last bone."""
+        bone: Points = self.joints[-1] - self.joints[-2]
+        return bone / float(np.linalg.norm(bone))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,16 +78,16 @@ class Body:
     Attributes:
         origin: (2,) pixels of the crown.
         unit: pixels in one height of the figure.
-        lean: how far the soles lie to the right of the crown, in heights.
-        sway: how far the hips swing out, in heights.
-        width: breadth of the body relative to the usual.
+        lean: how far the soles are to the right of the crown, in heights.
+        sway: how far the hips are to the right of the straight line from crown to soles, in heights.
+        width: breadth of the body relative to the average.
         head_tilt: radians.
         front_leg: index of the leg that is painted last.
         arms: left and right as the viewer sees them.
         legs: left and right.
     """
 
-    origin: np.ndarray
+    origin: Points
     unit: float
     lean: float
     sway: float
@@ -78,33 +97,43 @@ class Body:
     arms: tuple[Limb, ...] = ()
     legs: tuple[Limb, ...] = ()
 
-    def at(self, x: float, y: float) -> np.ndarray:
-        """The pixel (2,) of a place on the body."""
+    def at(self, x: float, y: float) -> Points:
+        """The pixel (2,) of a position on the body."""
+        # The sway is largest at the hips and decreases above and below like a Gaussian.
         swing = self.sway * np.exp(-(((y - HIP) / 0.2) ** 2))
         return self.origin + self.unit * np.array([x * self.width + self.lean * y + swing, y])
 
-    def outline(self, places: list[tuple[float, float]], rounds: int = 2) -> np.ndarray:
-        """A rounded polygon through places on the body."""
+    def outline(self, places: list[tuple[float, float]], rounds: int = 2) -> Points:
+        """A rounded polygon.
+
+        Args:
+            places: corners, as positions on the body.
+            rounds: how often each is cut, see `geometry.smooth`.
+
+        Returns:
+            (N, 2) float64 polygon in pixels.
+        """
         return smooth([self.at(x, y) for x, y in places], rounds=rounds)
 
     def torso(
         self, top: float, bottom: float, ease: float = 0.0, flare: float = 0.0, across: tuple[float, float] = (-1, 1)
-    ) -> np.ndarray:
-        """The outline of a garment around the trunk, which may hang down below the hips.
+    ) -> Points:
+        """The outline of a garment around the trunk, which may reach below the hips.
 
         Args:
             top: y of its upper edge.
             bottom: y of its hem.
             ease: how much wider than the body it is, in heights.
             flare: how much wider it gets for each height below the waist.
-            across: the part of the breadth it covers, -1 the left outline and 1 the right: (-1, -0.3) is a left front.
+            across: the part of the breadth that it covers, from -1, the left outline, to 1, the right: (-1, -0.3) is
+                the left front of an open coat.
 
         Returns:
             (N, 2) float64 polygon in pixels.
         """
         levels = np.linspace(top, bottom, 30)
         half = np.interp(levels, _TORSO_Y, _TORSO_HALF)
-        # Ease starts at nothing on the neck, or collars would stand off like plates.
+        # The ease is small at the neck and full below the shoulders; otherwise collars would be as wide as shoulders.
         half = half + ease * np.clip((levels - 0.155) / 0.03, 0.15, 1) + flare * np.clip(levels - WAIST, 0, None)
         left = [self.at(across[0] * h, y) for h, y in zip(half, levels, strict=True)]
         right = [self.at(across[1] * h, y) for h, y in zip(half, levels, strict=True)]
@@ -116,11 +145,11 @@ def sample(rng: np.random.Generator, size: tuple[int, int]) -> Body:
     """Draws a pose.
 
     Args:
-        rng: the source of the draw.
+        rng: the source of randomness.
         size: (height, width) of the canvas in pixels.
 
     Returns:
-        A Body that stands on the lower part of the canvas.
+        A Body whose soles are near the lower edge of the canvas.
     """
     height, width = size
     unit = height * rng.uniform(0.85, 0.935)
@@ -160,8 +189,8 @@ def _leg(body: Body, side: int, rng: np.random.Generator) -> Limb:
     return Limb(side, np.array([hip, knee, ankle]), _scaled(_LEG_HALF, body.unit), body.unit)
 
 
-def _heading(degrees: float, side: int) -> np.ndarray:
-    """The unit vector that points down, turned outwards by `degrees`."""
+def _heading(degrees: float, side: int) -> Points:
+    """The unit vector (2,) that points down, turned outwards by `degrees`."""
     return np.array([side * np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))])
 
 

@@ -1,14 +1,16 @@
-"""The table of surfaces: what each class of clothing can be made of.
+"""The table of surfaces: the materials of each class of clothing.
 
-Every class has its own family of colours and textures, and the families overlap (a crimson dress and a plum skirt, a
-dark jacket and dark leggings), so that a model has to learn shapes too.
+Each class has its own colours and textures, but they overlap between classes (a crimson dress and a plum skirt, a dark
+jacket and dark leggings), so that a model must learn shapes too.
 """
 
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
-from seg_pipeline.synthetic.materials import Color, Material
+from seg_pipeline.labels.label_map import Color
+from seg_pipeline.synthetic.materials import Material
 
 
 def _leather(color: Color) -> Material:
@@ -118,7 +120,12 @@ FABRICS: dict[str, tuple[Material, ...]] = {
 
 
 def pick(label: str, rng: np.random.Generator) -> Material:
-    """Draws one of a class's surfaces, its colours shifted a little."""
+    """Draws one of the materials of a class, with slightly different colours.
+
+    Args:
+        label: the class name, a key of FABRICS.
+        rng: the source of randomness.
+    """
     choices = FABRICS[label]
     chosen = choices[int(rng.integers(len(choices)))]
     gain = rng.uniform(0.88, 1.1) * (1 + rng.uniform(-0.04, 0.04, 3))
@@ -126,6 +133,6 @@ def pick(label: str, rng: np.random.Generator) -> Material:
     return dataclasses.replace(chosen, color=_scaled(chosen.color, gain), accent=accent)
 
 
-def _scaled(color: Color, gain: np.ndarray) -> Color:
+def _scaled(color: Color, gain: NDArray[np.float64]) -> Color:
     red, green, blue = np.clip(np.rint(np.asarray(color) * gain), 0, 255).astype(int)
     return int(red), int(green), int(blue)

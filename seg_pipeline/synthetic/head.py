@@ -1,20 +1,31 @@
-"""Head and face, hair, hats, glasses: all that sits above the shoulders."""
+"""Everything above the shoulders: head and face, hair, hats, sunglasses.
+
+Positions on the head are (x, y) in heights of the figure from the middle of the face, before the head is tilted.
+"""
 
 import numpy as np
 
 from seg_pipeline.synthetic.body import Body
 from seg_pipeline.synthetic.canvas import Canvas
-from seg_pipeline.synthetic.geometry import ellipse, smooth, tube
-from seg_pipeline.synthetic.materials import Color, Material
+from seg_pipeline.synthetic.geometry import Points, ellipse, smooth, tube
+from seg_pipeline.synthetic.materials import Material, darkened, mixed
 
 _CENTRE_Y, _FACE_X, _FACE_Y = 0.076, 0.0335, 0.046
 
 
 class Head:
-    """Paints one head in layers, so that collars and scarves can come between them."""
+    """Paints one head in layers, in separate calls, so that a collar or a scarf can be painted between two of them."""
 
     def __init__(self, canvas: Canvas, body: Body, skin: Material, hair: Material, length: float) -> None:
-        """Chooses the head; `length` is the y of the tips of the hair: 0.10 is short, 0.29 falls on the chest."""
+        """Prepares a head; nothing is painted yet.
+
+        Args:
+            canvas: what to paint on.
+            body: where the head is, and how it is tilted.
+            skin: the material of the face.
+            hair: the material of the hair.
+            length: y of the tips of the hair on the body: 0.10 is short, 0.29 is at the chest.
+        """
         self._canvas = canvas
         self._body = body
         self._skin = skin
@@ -22,13 +33,13 @@ class Head:
         self._length = length
         self._centre = body.at(0, _CENTRE_Y)
 
-    def at(self, x: float, y: float) -> np.ndarray:
-        """The pixel of a place on the tilted head, measured from the middle of the face in heights of the figure."""
+    def at(self, x: float, y: float) -> Points:
+        """The pixel (2,) of a position on the tilted head."""
         tilt = self._body.head_tilt
         turned = np.array([x * np.cos(tilt) - y * np.sin(tilt), x * np.sin(tilt) + y * np.cos(tilt)])
         return self._centre + self._body.unit * turned
 
-    def _oval(self, x: float, y: float, radius_x: float, radius_y: float) -> np.ndarray:
+    def _oval(self, x: float, y: float, radius_x: float, radius_y: float) -> Points:
         unit = self._body.unit
         return ellipse(self.at(x, y), radius_x * unit, radius_y * unit, self._body.head_tilt)
 
@@ -52,7 +63,7 @@ class Head:
         self._canvas.paint([fall], 'hair', self._hair, shade=0.4)
 
     def paint_neck(self) -> None:
-        """Neck and collarbones, which the neckline of the top then frames."""
+        """Neck and collarbones, which the top later covers in part."""
         unit = self._body.unit
         neck = tube([self._body.at(0, 0.10), self._body.at(0, 0.175)], [0.022 * unit, 0.021 * unit, 0.027 * unit])
         self._canvas.paint([neck], 'skin', self._skin, shade=0.25)
@@ -92,14 +103,14 @@ class Head:
             )
             canvas.line([self.at(side * 0.007, -0.0115), self.at(side * 0.021, -0.0115)], dark, pen, 0.75)
             canvas.line([self.at(side * 0.0075, -0.0045), self.at(side * 0.0195, -0.0045)], dark, pen * 0.6, 0.7)
-        shadow = _darker(self._skin.color, 0.74)
+        shadow = darkened(self._skin.color, 0.74)
         canvas.line([self.at(0.002, 0.002), self.at(0.0045, 0.0125), self.at(-0.0035, 0.014)], shadow, pen * 0.8, 0.7)
-        lips = _mixed(self._skin.color, (176, 56, 62), float(canvas.rng.uniform(0.35, 0.8)))
+        lips = mixed(self._skin.color, (176, 56, 62), float(canvas.rng.uniform(0.35, 0.8)))
         mouth = self._oval(0, 0.0255, 0.0105, 0.0036)
         canvas.paint([mouth], 'skin', Material(lips, folds=0.0, grain=1.0), shade=0.3)
 
     def _front_hair(self) -> None:
-        """The parting and, for long hair, a lock on each side of the face."""
+        """The hair beside the parting and, if it is long, on each side of the face."""
         parting = float(self._canvas.rng.uniform(-0.014, 0.014))
         for side in (-1, 1):
             sweep = smooth(
@@ -137,7 +148,7 @@ class Head:
         )
         self._canvas.paint([crown], 'hat', felt, shade=0.35)
         band = [self.at(-0.043, -0.032), self.at(0, -0.038), self.at(0.043, -0.032)]
-        self._canvas.line(band, _darker(felt.color, 0.5), 0.010 * self._body.unit, 0.8)
+        self._canvas.line(band, darkened(felt.color, 0.5), 0.010 * self._body.unit, 0.8)
         if brim:
             self._canvas.paint([self._oval(0, -0.027, 0.070, 0.011)], 'hat', felt, shade=0.3)
 
@@ -149,12 +160,3 @@ class Head:
         for side in (-1, 1):
             shine = [self.at(side * 0.015 - 0.005, -0.004), self.at(side * 0.015 + 0.001, -0.006)]
             self._canvas.line(shine, (230, 236, 244), 0.003 * self._body.unit, 0.6)
-
-
-def _darker(color: Color, share: float) -> Color:
-    return _mixed((0, 0, 0), color, share)
-
-
-def _mixed(first: Color, second: Color, share: float) -> Color:
-    red, green, blue = (round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
-    return red, green, blue

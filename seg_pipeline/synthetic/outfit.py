@@ -1,4 +1,7 @@
-"""What a figure wears, and the order in which it is painted."""
+"""What a figure wears, and the order in which it is painted.
+
+The order alone decides what hides what, in the photo and in the mask: there is no depth.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,21 +20,21 @@ _BARE_LEGGED = ('dress', 'skirt', 'shorts')
 
 @dataclasses.dataclass(frozen=True)
 class Outfit:
-    """The classes that a figure wears; None and False mean that it goes without.
+    """The classes that a figure wears; None means that it wears nothing of that kind.
 
     Attributes:
         top: a key of wardrobe.TOPS, or 'dress'.
         bottom: trousers or a skirt; None under a dress.
         outer: a key of wardrobe.OUTERWEAR.
-        closed: whether the outer garment is buttoned up.
+        closed: whether the outer garment is closed in front.
         tucked: whether the top is worn inside the trousers.
-        hem: y of the hem of a skirt or dress.
-        flare: how wide a skirt or dress swings.
+        hem: y of the hem of a skirt or dress, in heights of the figure.
+        flare: how much wider a skirt or dress gets for each height below the waist.
         legwear: 'tights' or 'socks'.
         footwear: 'shoes', 'sneakers', 'heels' or 'boots'.
         bag: how a bag is carried: in the 'hand' or on the 'shoulder'.
         extras: further classes: 'belt', 'scarf', 'necklace', 'hat', 'sunglasses'.
-        hair_length: y of the tips of the hair.
+        hair_length: y of the tips of the hair, in heights of the figure.
     """
 
     top: str
@@ -49,12 +52,14 @@ class Outfit:
 
 
 def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
-    shares = np.array(list(weights.values()))
-    return list(weights)[int(rng.choice(len(shares), p=shares / shares.sum()))]
+    """Draws a key with a probability proportional to its weight."""
+    values = np.array(list(weights.values()))
+    return list(weights)[int(rng.choice(len(values), p=values / values.sum()))]
 
 
 def sample(rng: np.random.Generator) -> Outfit:
     """Draws an outfit."""
+    # A change of the order or the number of the draws changes all pictures of all seeds.
     top = _choose(rng, {'dress': 24, 't-shirt': 17, 'shirt': 16, 'blouse': 15, 'sweater': 18})
     bottoms = {'jeans': 30, 'pants': 26, 'skirt': 20, 'leggings': 10, 'shorts': 12}
     bottom = None if top == 'dress' else _choose(rng, bottoms)
@@ -84,17 +89,19 @@ class Dresser:
     """Paints one figure from back to front."""
 
     def __init__(self, canvas: Canvas, body: Body, outfit: Outfit) -> None:
+        """Draws the materials of a figure; nothing is painted yet."""
         self._canvas = canvas
         self._body = body
         self._outfit = outfit
         self._skin = fabrics.pick('skin', canvas.rng)
         worn = [outfit.top, outfit.bottom, outfit.outer, outfit.legwear, outfit.footwear, *sorted(outfit.extras)]
-        # One piece of cloth for each garment, so that a sleeve matches its coat.
+        # One material for each garment, drawn once, so that a sleeve matches its coat. The extras are sorted, because a
+        # set of strings has another order in each process, which would change the draws.
         self._cloth = {label: fabrics.pick(label, canvas.rng) for label in worn if label}
         self._head = Head(canvas, body, self._skin, fabrics.pick('hair', canvas.rng), outfit.hair_length)
 
     def paint(self) -> None:
-        """Paints the whole figure with its shadow on the ground."""
+        """Paints the complete figure with its shadow on the ground."""
         self._shadow()
         if self._outfit.outer and not self._outfit.closed:
             wardrobe.coat_back(self._canvas, self._body, self._outfit.outer, self._cloth[self._outfit.outer])
@@ -173,7 +180,7 @@ class Dresser:
             angle = float(np.arctan2(arm.direction[1], arm.direction[0]))
             palm = ellipse(hand, 0.026 * arm.unit, 0.015 * arm.unit, angle)
             self._canvas.paint([arm.part(0.0, 1.0), arm.cap(), palm], 'skin', self._skin, shade=0.22)
-            label = outfit.outer or outfit.top  # what is worn over it hides a sleeve altogether
+            label = outfit.outer or outfit.top  # the sleeve of an outer garment hides that of the top completely
             wardrobe.sleeve(self._canvas, arm, label, self._cloth[label])
 
     def _above_the_shoulders(self) -> None:

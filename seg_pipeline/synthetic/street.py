@@ -1,22 +1,29 @@
-"""Backgrounds: a street, a wall or a park, out of focus behind the figure."""
+"""Backgrounds: a street, a wall or a park, out of focus behind the figure.
+
+Each function paints on `photo`, whose part above the row `horizon` is upright and whose part below it is the ground.
+"""
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline.synthetic.materials import noise
 
+_Photo = NDArray[np.float32]  # (H, W, 3) RGB, 0..255
+_Rgb = NDArray[np.float32]  # (3,) RGB, 0..255; not clipped
 
-def draw(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+
+def draw(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
     """Draws a background.
 
     Args:
-        rng: the source of the draw.
+        rng: the source of randomness.
         size: (height, width) in pixels.
 
     Returns:
         (height, width, 3) float32 RGB 0..255.
     """
-    photo: np.ndarray = np.zeros((*size, 3), np.float32)
+    photo: _Photo = np.zeros((*size, 3), np.float32)
     horizon = round(size[0] * rng.uniform(0.50, 0.74))
     scene = str(rng.choice(['avenue', 'wall', 'park'], p=[0.42, 0.38, 0.2]))
     {'avenue': _avenue, 'wall': _wall, 'park': _park}[scene](photo, horizon, rng)
@@ -25,37 +32,45 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
         _passer_by(photo, horizon, rng)
     if scene == 'avenue' and rng.random() < 0.6:
         _car(photo, horizon, rng)
+    # Blurred as by a wide aperture. The figure, painted later, stays sharp.
     focus = rng.uniform(0.003, 0.008) * size[1]
     photo = cv2.GaussianBlur(photo, (0, 0), focus)
     return photo + 2.5 * noise(rng, size, (60, 40))[..., None]
 
 
-def _gradient(photo: np.ndarray, top: int, bottom: int, first: np.ndarray, last: np.ndarray) -> None:
-    share = np.linspace(0, 1, max(1, bottom - top), dtype=np.float32)[:, None, None]
-    photo[top:bottom] = first + share * (last - first)
+def _gradient(photo: _Photo, top: int, bottom: int, first: _Rgb, last: _Rgb) -> None:
+    """Fills the rows from top to bottom with colours from first to last."""
+    fraction = np.linspace(0, 1, max(1, bottom - top), dtype=np.float32)[:, None, None]
+    photo[top:bottom] = first + fraction * (last - first)
 
 
-def _grey(rng: np.random.Generator, low: float, high: float, tint: float = 12) -> np.ndarray:
-    """A stony colour: a grey between low and high, a little warm or cold."""
+def _grey(rng: np.random.Generator, low: float, high: float, tint: float = 12) -> _Rgb:
+    """A grey between low and high, shifted to red or to blue by up to `tint` levels."""
     warm = rng.uniform(-tint, tint)
     return (rng.uniform(low, high) + np.array([warm, 0.2 * warm, -warm])).astype(np.float32)
 
 
-def _rectangle(photo: np.ndarray, box: tuple[float, float, float, float], color: np.ndarray) -> None:
+def _scalar(color: _Rgb) -> tuple[float, ...]:
+    """A colour in the form that OpenCV takes: Python floats."""
+    return tuple(float(channel) for channel in color)
+
+
+def _rectangle(photo: _Photo, box: tuple[float, float, float, float], color: _Rgb) -> None:
     """Fills (left, top, right, bottom)."""
     corners = [(round(box[0]), round(box[1])), (round(box[2]), round(box[3]))]
-    cv2.rectangle(photo, corners[0], corners[1], tuple(float(c) for c in color), -1)
+    cv2.rectangle(photo, corners[0], corners[1], _scalar(color), -1)
 
 
-def _polygon(photo: np.ndarray, points: list[tuple[float, float]], color: np.ndarray) -> None:
-    cv2.fillPoly(photo, [np.rint(points).astype(np.int32)], tuple(float(c) for c in color), cv2.LINE_AA)
+def _polygon(photo: _Photo, points: list[tuple[float, float]], color: _Rgb) -> None:
+    cv2.fillPoly(photo, [np.rint(points).astype(np.int32)], _scalar(color), cv2.LINE_AA)
 
 
-def _avenue(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
+def _avenue(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
     """A sky between two rows of houses that run towards a vanishing point."""
     width = photo.shape[1]
     zenith = np.array([150, 186, 226], np.float32) + rng.uniform(-25, 25)
     _gradient(photo, 0, horizon, zenith, np.array([228, 232, 234], np.float32))
+    # The houses of each side get smaller towards the vanishing point, at these fractions of its distance from the edge.
     vanishing = width * rng.uniform(0.35, 0.65)
     for side in (-1, 1):
         edge = 0 if side < 0 else width
@@ -67,10 +82,11 @@ def _avenue(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
         _tree(photo, float(rng.uniform(0, width)), horizon, rng)
 
 
-def _house(photo: np.ndarray, horizon: int, x: tuple[float, float], near: float, rng: np.random.Generator) -> None:
+def _house(photo: _Photo, horizon: int, x: tuple[float, float], near: float, rng: np.random.Generator) -> None:
     near_top, far_top = horizon * (1 - 1.2 * near * rng.uniform(0.8, 1.1)), horizon * (1 - 0.95 * near)
     wall = _grey(rng, 110, 205, 26)
     _polygon(photo, [(x[0], near_top), (x[1], far_top), (x[1], horizon), (x[0], horizon)], wall)
+    # A window's corners are interpolated between the wall's edges, so that rows of windows run to the vanishing point.
     glass = _grey(rng, 55, 100, 10) + np.array([-8, 0, 12], np.float32)
     rows, columns = int(rng.integers(4, 7)), int(rng.integers(2, 5))
     for row in range(rows):
@@ -83,7 +99,7 @@ def _house(photo: np.ndarray, horizon: int, x: tuple[float, float], near: float,
             _polygon(photo, [(xs[0], ys[0][0]), (xs[1], ys[1][0]), (xs[1], ys[1][1]), (xs[0], ys[0][1])], pane)
 
 
-def _wall(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
+def _wall(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
     """A wall close behind the figure: bricks, panels or a shutter, sometimes with a door or a poster."""
     height = photo.shape[0]
     style = str(rng.choice(['bricks', 'panels', 'shutter']))
@@ -104,7 +120,13 @@ def _wall(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
 
 
 def _courses(
-    photo: np.ndarray, horizon: int, rng: np.random.Generator, *, course: float, length: float, joint: np.ndarray
+    photo: _Photo,
+    horizon: int,
+    rng: np.random.Generator,
+    *,
+    course: float,
+    length: float,
+    joint: _Rgb,
 ) -> None:
     width = photo.shape[1]
     pen = max(1, round(course / 14))
@@ -118,7 +140,7 @@ def _courses(
         photo[top : top + pen] = joint
 
 
-def _opening(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
+def _opening(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
     """A door down to the ground, or a poster or window in the wall."""
     width = photo.shape[1]
     breadth = width * rng.uniform(0.22, 0.42)
@@ -137,7 +159,7 @@ def _opening(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
         _rectangle(photo, panel, color * rng.uniform(0.7, 1.3))
 
 
-def _park(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
+def _park(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
     """Bushes and trees under a bright sky."""
     width = photo.shape[1]
     _gradient(photo, 0, horizon, np.array([176, 202, 228], np.float32), np.array([226, 230, 222], np.float32))
@@ -147,7 +169,7 @@ def _park(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
         _tree(photo, float((x + rng.uniform(-0.05, 0.05)) * width), horizon, rng)
 
 
-def _tree(photo: np.ndarray, x: float, horizon: int, rng: np.random.Generator) -> None:
+def _tree(photo: _Photo, x: float, horizon: int, rng: np.random.Generator) -> None:
     width = photo.shape[1]
     top, spread = horizon * rng.uniform(0.15, 0.55), width * rng.uniform(0.10, 0.2)
     trunk = np.array([84, 66, 52], np.float32) * rng.uniform(0.7, 1.2)
@@ -158,11 +180,11 @@ def _tree(photo: np.ndarray, x: float, horizon: int, rng: np.random.Generator) -
             round(x + np.clip(rng.normal() * 0.6, -0.9, 0.9) * spread),
             round(top + np.clip(rng.normal() * 0.6, -0.9, 0.9) * spread),
         )
-        leaf = tuple(float(c) for c in green * rng.uniform(0.7, 1.35))
+        leaf = _scalar(green * rng.uniform(0.7, 1.35))
         cv2.circle(photo, centre, round(spread * rng.uniform(0.15, 0.32)), leaf, -1)
 
 
-def _pavement(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
+def _pavement(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
     """The ground: asphalt or slabs whose joints run towards the horizon."""
     height, width = photo.shape[:2]
     ground = _grey(rng, 105, 190, 14)
@@ -174,14 +196,15 @@ def _pavement(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None
         pen = max(1, width // 200)
         for k in np.linspace(-2, 3, int(rng.integers(9, 15))):
             ends = ((round(vanishing + (k * width - vanishing) * 0.35), horizon), (round(k * width), height))
-            cv2.line(photo, ends[0], ends[1], tuple(float(c) for c in joint), pen, cv2.LINE_AA)
+            cv2.line(photo, ends[0], ends[1], _scalar(joint), pen, cv2.LINE_AA)
+        # Squares, because in perspective equal distances on the ground get shorter towards the horizon.
         for k in np.linspace(0.25, 1, 5) ** 2:
             y = round(horizon + (height - horizon) * k)
-            cv2.line(photo, (0, y), (width, y), tuple(float(c) for c in joint), pen)
+            cv2.line(photo, (0, y), (width, y), _scalar(joint), pen)
 
 
-def _passer_by(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
-    """Somebody far away, who belongs to the background."""
+def _passer_by(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
+    """A person far away, who is part of the background: the mask has class 0 there."""
     height, width = photo.shape[:2]
     tall = height * rng.uniform(0.12, 0.26)
     feet = horizon + 0.25 * tall
@@ -200,13 +223,13 @@ def _passer_by(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> Non
         0,
         0,
         360,
-        tuple(float(c) for c in coat),
+        _scalar(coat),
         -1,
     )
     cv2.circle(photo, (round(x), round(feet - tall * 0.92)), round(tall * 0.07), (176.0, 140.0, 116.0), -1)
 
 
-def _car(photo: np.ndarray, horizon: int, rng: np.random.Generator) -> None:
+def _car(photo: _Photo, horizon: int, rng: np.random.Generator) -> None:
     height, width = photo.shape[:2]
     length, tall = width * rng.uniform(0.45, 0.7), height * rng.uniform(0.10, 0.15)
     left = float(rng.choice([-0.3 * length, width - 0.7 * length]))

@@ -1,13 +1,18 @@
-"""Garments: each function paints one kind of clothing on a body."""
+"""Garments: each function paints one kind of clothing on a body.
+
+The arguments mean the same in all functions: `canvas` is painted on; `body`, `arm` and `leg` say where; `label` is the
+class name; `cloth`, `leather`, `metal` and `skin` are materials. In heights of the figure, `hem` is the y of the lower
+edge, `ease` how much wider than the body a garment is, and `flare` how much wider still it gets further down.
+"""
 
 import numpy as np
 
 from seg_pipeline.synthetic.body import HIP, WAIST, Body, Limb
 from seg_pipeline.synthetic.canvas import Canvas
-from seg_pipeline.synthetic.geometry import ellipse, smooth, tube
-from seg_pipeline.synthetic.materials import Color, Material
+from seg_pipeline.synthetic.geometry import Points, ellipse, smooth, tube
+from seg_pipeline.synthetic.materials import Material, darkened
 
-# How far down the arm a sleeve reaches, and how wide it is (ease, flare), in heights of the figure.
+# How far down the arm a sleeve reaches, as a fraction, and how wide it is (ease, flare), in heights of the figure.
 SLEEVES = {
     't-shirt': (0.34, 0.010, 0.010),
     'dress': (0.22, 0.006, 0.010),
@@ -18,14 +23,14 @@ SLEEVES = {
     'blazer': (0.97, 0.011, 0.002),
     'coat': (0.98, 0.016, 0.004),
 }
-# The hem of a top that hangs over the trousers (y), and how loosely it falls (ease, flare).
+# The y of the hem of a top that is worn over the trousers, and how wide it is (ease, flare).
 TOPS = {
     't-shirt': (0.475, 0.006, 0.05),
     'shirt': (0.500, 0.008, 0.06),
     'blouse': (0.480, 0.010, 0.10),
     'sweater': (0.480, 0.014, 0.02),
 }
-# Hem, ease, flare, and the share of the breadth that stays open in front.
+# Hem, ease, flare, and the fraction of the breadth that is open in front.
 OUTERWEAR = {
     'jacket': (0.470, 0.018, 0.03, 0.30),
     'blazer': (0.520, 0.016, 0.05, 0.22),
@@ -43,12 +48,12 @@ def top(canvas: Canvas, body: Body, label: str, cloth: Material, skin: Material,
         _buttons(canvas, body, 0.20, 0.40)
     if label == 'sweater' and not tucked:
         canvas.line(
-            [body.at(-0.09, hem - 0.016), body.at(0.09, hem - 0.016)], shaded(cloth.color), 0.004 * body.unit, 0.6
+            [body.at(-0.09, hem - 0.016), body.at(0.09, hem - 0.016)], darkened(cloth.color), 0.004 * body.unit, 0.6
         )
 
 
 def neckline(canvas: Canvas, body: Body, skin: Material, depth: float, pointed: bool) -> None:
-    """The skin that a collar leaves bare, round or V-shaped."""
+    """The skin above the collar: `depth` heights deep, round, or V-shaped if `pointed`."""
     places = [
         (-0.030, 0.150),
         (0.030, 0.150),
@@ -73,7 +78,7 @@ def dress(canvas: Canvas, body: Body, cloth: Material, skin: Material, *, hem: f
     neckline(canvas, body, skin, 0.048, pointed=False)
     canvas.line(
         [body.at(-0.066, WAIST), body.at(0, WAIST + 0.006), body.at(0.066, WAIST)],
-        shaded(cloth.color),
+        darkened(cloth.color),
         0.006 * body.unit,
         0.5,
     )
@@ -83,21 +88,21 @@ def skirt(canvas: Canvas, body: Body, cloth: Material, hem: float, flare: float)
     """A skirt from the waist down to `hem`."""
     canvas.paint([body.torso(WAIST, hem, 0.004, flare)], 'skirt', cloth)
     canvas.line(
-        [body.at(-0.068, WAIST + 0.015), body.at(0.068, WAIST + 0.015)], shaded(cloth.color), 0.003 * body.unit, 0.7
+        [body.at(-0.068, WAIST + 0.015), body.at(0.068, WAIST + 0.015)], darkened(cloth.color), 0.003 * body.unit, 0.7
     )
 
 
 def trousers(canvas: Canvas, body: Body, label: str, cloth: Material, cut: tuple[float, float, float]) -> None:
     """Jeans, pants, leggings or shorts: both legs, then the seat.
 
-    The cut is how far down the leg they reach (a share of it), their ease and their flare.
+    The cut is how far down the leg they reach (as a fraction), their ease and their flare.
     """
     reach, ease, flare = cut
     back, front = _back_to_front(body)
     canvas.paint([back.part(0.0, reach, ease, flare)], label, cloth)
     seat = body.torso(WAIST + 0.01, HIP + 0.035, 0.003)
     canvas.paint([front.part(0.0, reach, ease, flare), seat], label, cloth)
-    dark, pen = shaded(cloth.color), 0.003 * body.unit
+    dark, pen = darkened(cloth.color), 0.003 * body.unit
     canvas.line([body.at(0, WAIST + 0.03), body.at(0.003, HIP), body.at(0, HIP + 0.03)], dark, pen, 0.8)
     canvas.line([body.at(-0.07, WAIST + 0.028), body.at(0.07, WAIST + 0.028)], dark, pen, 0.6)
     if label == 'leggings':
@@ -118,7 +123,7 @@ def tights(canvas: Canvas, body: Body, cloth: Material) -> None:
 
 
 def socks(canvas: Canvas, leg: Limb, cloth: Material, start: float) -> None:
-    """A sock up to `start`, a share of the leg."""
+    """A sock from `start`, a fraction of the length of the leg, to the ankle."""
     canvas.paint([leg.part(start, 1.0, 0.003)], 'socks', cloth)
 
 
@@ -137,7 +142,7 @@ def shoe(canvas: Canvas, leg: Limb, label: str, leather: Material) -> None:
         parts.append(tube([ankle + _down(0.01, unit), heel], [0.010 * unit, 0.004 * unit]))
     canvas.paint(parts, label, leather, shade=0.4)
     if not raised:
-        light = (244, 244, 240) if label == 'sneakers' else shaded(leather.color, 0.45)
+        light = (244, 244, 240) if label == 'sneakers' else darkened(leather.color, 0.45)
         sole = [toe + unit * np.array([x, 0.0105 - 12 * x * x]) for x in np.linspace(-0.018, 0.018, 9)]
         canvas.line(np.array(sole), light, 0.007 * unit, 0.9)
     if label in ('sneakers', 'shoes'):
@@ -149,14 +154,14 @@ def shoe(canvas: Canvas, leg: Limb, label: str, leather: Material) -> None:
 def coat_back(canvas: Canvas, body: Body, label: str, cloth: Material) -> None:
     """The inside of an open coat, seen between and beside the legs."""
     hem, ease, flare, _ = OUTERWEAR[label]
-    lining = Material(shaded(cloth.color, 0.6))
+    lining = Material(darkened(cloth.color, 0.6))
     canvas.paint([body.torso(0.22, hem - 0.012, ease, flare)], label, lining, shade=0.1)
 
 
 def outerwear(canvas: Canvas, body: Body, label: str, cloth: Material, closed: bool) -> None:
-    """A jacket, blazer or coat, without its sleeves, open over what is below or closed."""
+    """A jacket, blazer or coat, without its sleeves; an open one covers the left and right front only."""
     hem, ease, flare, gap = OUTERWEAR[label]
-    dark = shaded(cloth.color)
+    dark = darkened(cloth.color)
     if closed:
         canvas.paint([body.torso(0.160, hem, ease, flare)], label, cloth)
         canvas.line([body.at(0.004, 0.25), body.at(0.004, hem)], dark, 0.004 * body.unit, 0.8)
@@ -210,11 +215,11 @@ def shoulder_bag(canvas: Canvas, body: Body, side: int, leather: Material) -> No
     _bag_body(canvas, middle, body.unit * 1.05, leather)
 
 
-def _bag_body(canvas: Canvas, middle: np.ndarray, unit: float, leather: Material) -> None:
+def _bag_body(canvas: Canvas, middle: Points, unit: float, leather: Material) -> None:
     corners = np.array([(-0.042, -0.036), (0.042, -0.036), (0.052, 0.040), (0, 0.046), (-0.052, 0.040)])
     canvas.paint([smooth(middle + unit * corners, rounds=2)], 'bag', leather, shade=0.4)
     flap = smooth(middle + unit * np.array([(-0.044, -0.01), (0, 0.008), (0.044, -0.01)]), closed=False)
-    canvas.line(flap, shaded(leather.color, 0.55), 0.004 * unit, 0.8)
+    canvas.line(flap, darkened(leather.color, 0.55), 0.004 * unit, 0.8)
     clasp = middle + unit * np.array([(-0.004, 0.006), (0.004, 0.006)])
     canvas.line(clasp, (226, 200, 130), 0.009 * unit, 0.9)
 
@@ -235,7 +240,7 @@ def _buttons(canvas: Canvas, body: Body, start: float, end: float, dark: bool = 
 
 
 def _lapels(canvas: Canvas, body: Body, label: str, cloth: Material, gap: float) -> None:
-    lighter = Material(shaded(cloth.color, 0.86), gloss=cloth.gloss)
+    lighter = Material(darkened(cloth.color, 0.86), gloss=cloth.gloss)
     for side in (-1, 1):
         inner = side * gap * 0.085
         places = [
@@ -252,11 +257,5 @@ def _back_to_front(body: Body) -> tuple[Limb, Limb]:
     return body.legs[1 - body.front_leg], body.legs[body.front_leg]
 
 
-def _down(distance: float, unit: float) -> np.ndarray:
+def _down(distance: float, unit: float) -> Points:
     return np.array([0.0, distance * unit])
-
-
-def shaded(color: Color, share: float = 0.62) -> Color:
-    """The colour, darkened to `share` of its brightness."""
-    red, green, blue = (round(channel * share) for channel in color)
-    return red, green, blue

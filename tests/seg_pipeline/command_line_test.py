@@ -1,4 +1,4 @@
-"""How a command that was called wrongly ends."""
+"""How commands end: output and exit code after a wrong flag, an error and an interrupt."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ command_line.run(main)
         (['--here=x', 'interrupt'], 130, 'interrupted\n'),
     ],
 )
-def test_every_end_is_a_line_and_a_code(arguments, code, said):
+def test_each_end_has_one_line_and_its_exit_code(arguments, code, said):
     command = [sys.executable, '-c', _COMMAND, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, '', said)

@@ -19,7 +19,7 @@ def _noise(*shape):
 
 
 def _smooth(height=20, width=30):
-    """A photo that lossy compression hardly changes."""
+    """An image that lossy compression hardly changes."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows * 8, columns * 6, (rows + columns) * 4], axis=-1).astype(np.uint8)
 
@@ -36,7 +36,7 @@ def _reject(function, *arguments):
     return caught.value
 
 
-# Photos.
+# Images.
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def _reject(function, *arguments):
         ('JPEG', {'quality': 100, 'subsampling': 0}, 6),
     ],
 )
-def test_rgb_photos(kind, options, tolerance):
-    photo = _smooth()
-    found = images.decode_image(_encode(photo, kind, **options), 'x')
+def test_rgb_images(kind, options, tolerance):
+    image = _smooth()
+    found = images.decode_image(_encode(image, kind, **options), 'x')
     assert found.dtype == np.uint8
-    assert np.abs(found.astype(int) - photo).max() <= tolerance
+    assert np.abs(found.astype(int) - image).max() <= tolerance
 
 
 def test_grey_becomes_three_equal_channels():
@@ -62,8 +62,8 @@ def test_grey_becomes_three_equal_channels():
 
 
 def test_transparency_is_dropped():
-    photo = _noise(9, 7, 4)
-    np.testing.assert_array_equal(images.decode_image(_encode(photo, 'PNG'), 'x'), photo[..., :3])
+    image = _noise(9, 7, 4)
+    np.testing.assert_array_equal(images.decode_image(_encode(image, 'PNG'), 'x'), image[..., :3])
 
 
 @pytest.mark.parametrize('kind', ['.png', '.tiff'])
@@ -84,13 +84,13 @@ def test_cmyk_jpeg():
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'TIFF', 'PNG', 'WEBP'])
-def test_a_photo_taken_sideways_is_turned_upright(kind):
+def test_an_exif_orientation_is_applied(kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: turn by 90 degrees clockwise to see it upright
-    photo = _smooth(20, 30)
-    found = images.decode_image(_encode(photo, kind, exif=exif), 'x')
+    image = _smooth(20, 30)
+    found = images.decode_image(_encode(image, kind, exif=exif), 'x')
     assert found.shape == (30, 20, 3)
-    assert np.abs(found.astype(int) - np.rot90(photo, -1)).max() <= 12
+    assert np.abs(found.astype(int) - np.rot90(image, -1)).max() <= 12
 
 
 # Damage.
@@ -162,9 +162,9 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 @settings(max_examples=30, deadline=None)
 @given(st_numpy.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
-def test_png_keeps_every_value(photo):
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(photo)))), photo)
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(photo[..., 0])))), photo[..., 0])
+def test_png_keeps_every_value(image):
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(image)))), image)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(images.encode_png(image[..., 0])))), image[..., 0])
 
 
 def test_jpeg_is_jpeg_in_the_right_order_of_channels():

@@ -15,7 +15,7 @@ _LABELS = LabelMap(('background', 'skin', 'hair'), ((0, 0, 0), (255, 0, 0), (0, 
 
 
 def _smooth(height=20, width=30):
-    """A photo that lossy compression hardly changes."""
+    """An image that lossy compression hardly changes."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows * 8, columns * 6, (rows + columns) * 4], axis=-1).astype(np.uint8)
 
@@ -50,7 +50,7 @@ def test_sixteen_bit_ids():
 
 @pytest.mark.parametrize('bits', [2, 4])
 def test_grey_of_few_bits(bits):
-    # Written bit by bit: no library at hand writes such files.
+    # Written bit by bit: Pillow and OpenCV cannot write such files.
     rows = [[0, 1, 2, 0], [2, 2, 1, 1]]
     packed = b''.join(b'\0' + int(''.join(f'{v:0{bits}b}' for v in row), 2).to_bytes(bits // 2, 'big') for row in rows)
     np.testing.assert_array_equal(_read(_png(4, 2, bits, 0, packed)), rows)
@@ -66,7 +66,7 @@ def _png(width, height, bits, color_type, scanlines):
     return magic + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(scanlines)) + chunk(b'IEND', b'')
 
 
-def test_a_palette_gives_its_indices_not_its_colours():
+def test_a_palette_mask_is_read_as_indices():
     picture = Image.fromarray(_IDS, 'P')
     picture.putpalette(np.random.default_rng(1).integers(0, 256, 768).tolist())
     file = io.BytesIO()

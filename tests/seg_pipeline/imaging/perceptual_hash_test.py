@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from seg_pipeline.imaging import perceptual_hash
 
 
-def _photo(seed, size=(240, 160)):
-    """Soft blobs, as photos have: noise would share nothing with its own thumbnail."""
+def _image(seed, size=(240, 160)):
+    """Smooth shapes, as photos have: a thumbnail of noise has none of its frequencies."""
     noise = np.random.default_rng(seed).integers(0, 256, (12, 8, 3), dtype=np.uint8)
     return cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC)
 
@@ -33,32 +33,32 @@ def _jpeg(image):
         lambda image: image[2:-2, 1:-1],
     ],
 )
-def test_a_changed_photo_keeps_most_bits(change):
+def test_a_changed_image_keeps_most_bits(change):
     for seed in range(5):
         assert (
-            _distance(_photo(seed), np.ascontiguousarray(change(_photo(seed)))) <= perceptual_hash.DEFAULT_MAX_DISTANCE
+            _distance(_image(seed), np.ascontiguousarray(change(_image(seed)))) <= perceptual_hash.DEFAULT_MAX_DISTANCE
         )
 
 
-def test_other_photos_are_far():
-    found = [_distance(_photo(a), _photo(b)) for a, b in itertools.combinations(range(20), 2)]
+def test_other_images_are_far():
+    found = [_distance(_image(a), _image(b)) for a, b in itertools.combinations(range(20), 2)]
     assert min(found) > perceptual_hash.DEFAULT_MAX_DISTANCE
     assert 25 < np.mean(found) < 37  # half of the 63 bits
 
 
 def test_agrees_with_the_transform_in_floating_point():
     for seed in range(5):
-        grey = cv2.cvtColor(_photo(seed), cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(_image(seed), cv2.COLOR_RGB2GRAY)
         spectrum = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:8, :8]
         # OpenCV's transform is orthonormal: its first row and column are smaller by a factor of sqrt 2.
         spectrum[0] *= np.sqrt(2)
         spectrum[:, 0] *= np.sqrt(2)
         expected = (spectrum > np.median(spectrum.ravel()[1:])).ravel()
-        found = perceptual_hash.perceptual_hash(_photo(seed))
+        found = perceptual_hash.perceptual_hash(_image(seed))
         assert sum((found >> (63 - i) & 1) != expected[i] for i in range(1, 64)) <= 2  # ties at the median
 
 
-def test_flat_photos_share_one_hash():
+def test_images_of_one_colour_have_the_same_hash():
     for value in (0, 7, 255):
         assert perceptual_hash.perceptual_hash(np.full((30, 50, 3), value, np.uint8)) == 0
 
@@ -81,6 +81,6 @@ def test_finds_what_comparing_all_with_all_finds(base, changed, max_distance):
     assert found == expected
 
 
-def test_ten_thousand_copies_are_a_chain_and_not_a_square():
+def test_ten_thousand_copies_give_a_linear_number_of_pairs():
     found = list(perceptual_hash.near_pairs(np.full(10_000, 5, np.uint64)))
     assert found == [(0, n, 0) for n in range(1, 10_000)]

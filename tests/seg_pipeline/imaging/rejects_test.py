@@ -1,4 +1,4 @@
-"""Every kind of bad input gets its reason and a message, and the rest of the data set is made."""
+"""Each kind of bad input gets its reason and a message, and a data set is made of the rest."""
 
 import json
 import pathlib
@@ -20,8 +20,8 @@ from tests import bad_inputs
 
 _BAD, _GOOD = bad_inputs.bad(), bad_inputs.good()
 _DATASET = 'out/clothing_parsing/32x32'
-# Reasons that a bad file alone does not give; the tests of their names are below and in pairing_test and masks_test.
-_ELSEWHERE = {rejects.NO_KEY, rejects.OUT_OF_MEMORY, rejects.DECODER_FAILED, rejects.AMBIGUOUS_BINARY}
+# Reasons that a bad file alone does not give: their tests are below, in pairing_test and in masks_test.
+_TESTED_ELSEWHERE = {rejects.NO_KEY, rejects.OUT_OF_MEMORY, rejects.DECODER_FAILED, rejects.AMBIGUOUS_BINARY}
 
 
 def _id(kind):
@@ -46,7 +46,7 @@ def test_bad_input_has_its_reason(kind, tmp_path):
 
 
 @pytest.mark.parametrize('kind', _GOOD, ids=_id)
-def test_strange_but_good_input_keeps_its_pixels(kind, tmp_path):
+def test_unusual_input_that_is_accepted_keeps_its_pixels(kind, tmp_path):
     bad_inputs.write([kind], tmp_path)
     passed, rejected = bad_inputs.check(tmp_path)
     assert rejected == []
@@ -54,13 +54,13 @@ def test_strange_but_good_input_keeps_its_pixels(kind, tmp_path):
     mask = masks.read(str(tmp_path / 'masks' / pair.mask), masks.MaskReader(bad_inputs.LABELS))
     np.testing.assert_array_equal(mask, bad_inputs.ids())
     image = images.read_image(str(tmp_path / 'images' / pair.image))
-    assert np.abs(image.astype(int) - bad_inputs.photo()).max() <= 30  # JPEG; the wrong channel order is 150 off
+    assert np.abs(image.astype(int) - bad_inputs.gradient()).max() <= 30  # JPEG; the wrong channel order is 150 off
 
 
-def test_there_are_many_kinds_and_every_reason_has_one():
+def test_each_reason_has_a_kind_of_input():
     assert len(_BAD) >= 40
     assert len({kind.name for kind in (*_BAD, *_GOOD)}) == len(_BAD) + len(_GOOD)
-    assert {reason for kind in _BAD for reason in kind.reasons} | _ELSEWHERE == set(rejects.EXPLANATIONS)
+    assert {reason for kind in _BAD for reason in kind.reasons} | _TESTED_ELSEWHERE == set(rejects.EXPLANATIONS)
 
 
 def test_the_bomb_is_a_valid_png_of_a_megabyte():
@@ -69,7 +69,7 @@ def test_the_bomb_is_a_valid_png_of_a_megabyte():
         images.decode_image(bad_inputs.bomb(), 'bomb.png')
 
 
-# A decoder that fails in a way that nobody foresaw.
+# A decoder that raises an unexpected error.
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_the_bomb_is_a_valid_png_of_a_megabyte():
     [
         (MemoryError(), rejects.OUT_OF_MEMORY),
         (cv2.error('OpenCV: some check (-215)'), rejects.DECODER_FAILED),
-        (ZeroDivisionError('of all things'), rejects.DECODER_FAILED),
+        (ZeroDivisionError('division by zero'), rejects.DECODER_FAILED),
         (RecursionError('too deep'), rejects.DECODER_FAILED),
     ],
 )
-def test_whatever_a_decoder_raises_is_a_reject(error, reason, tmp_path, monkeypatch):
+def test_every_error_of_a_decoder_is_a_reject(error, reason, tmp_path, monkeypatch):
     bad_inputs.write(_GOOD[:1], tmp_path)
 
     def fail(*_):
@@ -94,7 +94,7 @@ def test_whatever_a_decoder_raises_is_a_reject(error, reason, tmp_path, monkeypa
     assert 'plain.png' in reject.message
 
 
-def test_what_ends_a_process_is_no_reject():
+def test_an_interrupt_is_not_a_reject():
     with pytest.raises(KeyboardInterrupt), rejects.decoding('x'):
         raise KeyboardInterrupt
 
@@ -120,7 +120,7 @@ def test_one_line(text, expected):
 
 
 def test_unknown_reasons_are_refused():
-    with pytest.raises(ValueError, match="'odd' is no reason code"):
+    with pytest.raises(ValueError, match="'odd' is not a reason code"):
         rejects.Reject('key', 'odd', '')
 
 
@@ -173,7 +173,7 @@ def test_fail_lists_all_of_them_and_publishes_nothing(everything, capfd):
     assert not (everything / _DATASET / '1.0.0').exists()
 
 
-def test_a_dry_run_reports_the_same_and_makes_nothing_that_a_reader_takes_for_data(everything, capfd):
+def test_a_dry_run_reports_the_same_and_writes_no_data_set(everything, capfd):
     with pytest.raises(errors.UserError, match=f'^{len(_expected())} rejected, listed above and in .*rejected.jsonl'):
         _main(everything, '--dry_run', '--output_dir=' + str(everything / 'dry'))
     captured = capfd.readouterr()
@@ -191,7 +191,7 @@ def test_a_dry_run_reports_the_same_and_makes_nothing_that_a_reader_takes_for_da
         manifest.read(str(directory))
 
 
-def test_reject_publishes_the_rest_and_no_worker_falls(everything):
+def test_reject_publishes_the_rest_and_no_worker_fails(everything):
     arguments = _arguments(everything, '--on_error=reject', '--direct_num_workers=2')
     command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -219,7 +219,7 @@ def test_a_dry_run_of_good_pairs(tmp_path, capsys):
     bad_inputs.write(_GOOD[:6], tmp_path)
     _main(tmp_path, '--dry_run')
     output = capsys.readouterr().out.splitlines()
-    assert output[-2] == 'dry run: 6 in train, 0 rejected; no data set was made'  # one photo six times
+    assert output[-2] == 'dry run: 6 in train, 0 rejected; no data set was made'  # copies of one image
     assert output[-1] == str(tmp_path / _DATASET / 'dry_run')
     assert not (tmp_path / _DATASET / '.dry_run').exists()
 

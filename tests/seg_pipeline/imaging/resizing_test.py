@@ -17,7 +17,7 @@ def _noise(height, width, highest=6):
     return np.random.default_rng(0).integers(0, highest, (height, width), dtype=np.uint8)
 
 
-# Where things go.
+# Geometry.
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def _noise(height, width, highest=6):
         ((1, 1000), (8, 8), 'letterbox', (0, 0, 1, 1000), (3, 0, 1, 8)),
     ],
 )
-def test_placement(original, size, mode, source, target):
+def test_geometry(original, size, mode, source, target):
     found = resizing.geometry(original, size, mode)
     assert found == resizing.Geometry(original, size, resizing.Box(*source), resizing.Box(*target))
 
@@ -44,11 +44,11 @@ def test_letterbox_and_crop_keep_the_aspect_ratio_within_a_pixel(original, size)
         vertical = found.target.height / found.source.height
         horizontal = found.target.width / found.source.width
         box = found.target if mode == 'letterbox' else found.source
-        whole = size if mode == 'letterbox' else original
-        assert box.height == whole[0] or box.width == whole[1]
-        assert 0 <= box.top <= whole[0] - box.height
-        assert abs(whole[0] - box.height - 2 * box.top) <= 1
-        assert abs(whole[1] - box.width - 2 * box.left) <= 1
+        outer = size if mode == 'letterbox' else original
+        assert box.height == outer[0] or box.width == outer[1]
+        assert 0 <= box.top <= outer[0] - box.height
+        assert abs(outer[0] - box.height - 2 * box.top) <= 1
+        assert abs(outer[1] - box.width - 2 * box.left) <= 1
         # Half a pixel of rounding, or the one pixel below which no side shrinks.
         if min(box.size) > 1:
             assert max(vertical / horizontal, horizontal / vertical) <= 1 + 0.5 / (min(box.size) - 0.5)
@@ -66,7 +66,7 @@ def test_unknown_modes():
 
 @settings(max_examples=300, deadline=None)
 @given(mask=_MASKS, size=_SIZES, mode=_MODES, mask_mode=_MASK_MODES)
-def test_no_id_appears_that_was_not_there(mask, size, mode, mask_mode):
+def test_a_resized_mask_has_no_new_ids(mask, size, mode, mask_mode):
     found = resizing.resize_mask(mask, size, mode, mask_mode, _BORDER)
     assert found.dtype == np.uint8
     assert found.shape == size
@@ -88,7 +88,7 @@ def test_nearest_takes_the_pixel_under_each_centre(mask, size):
 
 
 def _vote_by_hand(mask, size):
-    """Every pixel votes in the cell that its centre lies in."""
+    """Each pixel votes in the cell that contains its centre."""
     votes = {(row, column): [] for row in range(size[0]) for column in range(size[1])}
     scale = [wanted / present for wanted, present in zip(size, mask.shape, strict=True)]
     for row, column in np.ndindex(mask.shape):
@@ -130,12 +130,12 @@ def test_majority_and_nearest_are_the_same_where_a_mask_grows():
         )
 
 
-# Back to the photo.
+# Back to the original.
 
 
 @settings(deadline=None)
 @given(mask=_MASKS, original=_SIZES, mode=_MODES)
-def test_restoring_invents_nothing(mask, original, mode):
+def test_restoring_adds_no_ids(mask, original, mode):
     found = resizing.restore_mask(mask, original, mode, _BORDER)
     assert found.shape == original
     geometry = resizing.geometry(original, mask.shape, mode)
@@ -154,8 +154,8 @@ def test_restoring_invents_nothing(mask, original, mode):
     mask_mode=_MASK_MODES,
     extra=st.integers(0, 3).map(lambda n: 2 * n),
 )
-def test_what_was_made_small_comes_back_in_its_place(blocks, factor, mode, mask_mode, extra):
-    """A mask of blocks survives the way to one pixel a block and back: nothing is shifted."""
+def test_a_reduced_mask_is_restored_in_its_place(blocks, factor, mode, mask_mode, extra):
+    """A mask of blocks is the same after a reduction to one pixel for each block and back: nothing is shifted."""
     mask = np.kron(blocks, np.ones((factor, factor), np.uint8))
     height, width = blocks.shape
     size = {'squash': (height, width), 'letterbox': (height + extra, width), 'crop': (height, width)}[mode]
@@ -167,27 +167,27 @@ def test_what_was_made_small_comes_back_in_its_place(blocks, factor, mode, mask_
     np.testing.assert_array_equal(restored[inside.slices], mask[inside.slices])
 
 
-# Photos.
+# Images.
 
 
 @settings(deadline=None)
 @given(factor=st.integers(1, 6), height=st.integers(1, 8), width=st.integers(1, 8), seed=st.integers(0, 99))
-def test_a_smaller_photo_is_the_mean_of_the_area(factor, height, width, seed):
-    photo = np.random.default_rng(seed).integers(0, 256, (height * factor, width * factor, 3), dtype=np.uint8)
-    mean = photo.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
-    assert np.abs(resizing.resize_image(photo, (height, width)) - mean).max() <= 0.5 + 1e-6
+def test_a_smaller_image_is_the_mean_of_the_area(factor, height, width, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height * factor, width * factor, 3), dtype=np.uint8)
+    mean = image.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+    assert np.abs(resizing.resize_image(image, (height, width)) - mean).max() <= 0.5 + 1e-6
 
 
 @pytest.mark.parametrize('mode', resizing.MODES)
 @pytest.mark.parametrize('size', [(128, 128), (64, 200), (900, 700)])
-def test_photo_and_mask_stay_in_register(mode, size):
+def test_image_and_mask_stay_aligned(mode, size):
     mask = np.zeros((832, 550), np.uint8)
     mask[200:600, 100:400] = 1
-    photo = np.dstack([mask * 200] * 3)
-    small_photo = resizing.resize_image(photo, size, mode)
+    image = np.dstack([mask * 200] * 3)
+    small_image = resizing.resize_image(image, size, mode)
     small_mask = resizing.resize_mask(mask, size, mode, border=0)
-    assert small_photo.shape == (*size, 3)
-    assert ((small_photo[..., 0] > 100) != (small_mask == 1)).mean() < 0.004
+    assert small_image.shape == (*size, 3)
+    assert ((small_image[..., 0] > 100) != (small_mask == 1)).mean() < 0.004
 
 
 def test_the_border_of_a_letterbox_is_black():

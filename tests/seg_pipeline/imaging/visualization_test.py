@@ -1,4 +1,4 @@
-"""Pictures, recomputed pixel by pixel where that is possible, and looked for where it is not."""
+"""Pictures are recomputed pixel by pixel if that is possible; otherwise, colours are looked for in them."""
 
 import numpy as np
 import pytest
@@ -40,32 +40,34 @@ def test_an_overlay_tints_the_inside_and_draws_the_outline():
     assert (found[unmarked] == 100).all()
 
 
-def test_an_overlay_wants_one_size():
+def test_an_overlay_needs_image_and_mask_of_one_size():
     with pytest.raises(ValueError, match=r'\(60, 40\).*\(61, 40\)'):
         visualization.overlay(image_and_mask()[0], np.zeros((61, 40), np.uint8), LABELS)
 
 
 def test_panels_show_prediction_ground_truth_and_image_from_left_to_right():
     image, mask = image_and_mask()
-    page = visualization.panels([visualization.Row('x', image, np.zeros_like(mask), np.full_like(mask, 2))], LABELS)
+    page = visualization.panels(
+        [visualization.PanelRow('x', image, np.zeros_like(mask), np.full_like(mask, 2))], LABELS
+    )
 
     row = page[page.shape[0] // 2]
-    is_black, is_blue, is_photo = ((row == color).all(axis=-1) for color in ((0, 0, 0), (0, 0, 250), (100, 100, 100)))
-    assert is_black.sum() == is_blue.sum() == is_photo.sum() == 240  # 360 high, 2:3
-    assert is_black.argmax() < is_blue.argmax() < is_photo.argmax()
+    is_black, is_blue, is_image = ((row == color).all(axis=-1) for color in ((0, 0, 0), (0, 0, 250), (100, 100, 100)))
+    assert is_black.sum() == is_blue.sum() == is_image.sum() == 240  # 360 high, 2:3
+    assert is_black.argmax() < is_blue.argmax() < is_image.argmax()
 
 
 def test_without_any_ground_truth_there_is_no_column_for_it():
     image, mask = image_and_mask()
-    with_truth = visualization.panels([visualization.Row('x', image, mask, mask)], LABELS)
-    without = visualization.panels([visualization.Row('x', image, mask)], LABELS)
+    with_truth = visualization.panels([visualization.PanelRow('x', image, mask, mask)], LABELS)
+    without = visualization.panels([visualization.PanelRow('x', image, mask)], LABELS)
 
     assert with_truth.shape[1] - without.shape[1] == 240 + 16
 
 
 def test_a_row_without_ground_truth_among_others_says_so():
     image, mask = image_and_mask()
-    rows = [visualization.Row('x', image, mask), visualization.Row('y', image, mask, mask)]
+    rows = [visualization.PanelRow('x', image, mask), visualization.PanelRow('y', image, mask, mask)]
     page = visualization.panels(rows, LABELS)
     column = slice(16 + 240 + 16, 16 + 240 + 16 + 240)
 
@@ -73,10 +75,10 @@ def test_a_row_without_ground_truth_among_others_says_so():
     assert has_color(page[410:, column], (250, 0, 0))
 
 
-def test_the_legend_names_the_classes_that_are_there():
+def test_the_legend_names_the_classes_that_are_present():
     image, mask = image_and_mask()
-    legend = visualization.panels([visualization.Row('x', image, mask)], LABELS)[30:, -180:]
-    only_red = visualization.panels([visualization.Row('x', image, np.minimum(mask, 1))], LABELS)[30:, -180:]
+    legend = visualization.panels([visualization.PanelRow('x', image, mask)], LABELS)[30:, -180:]
+    only_red = visualization.panels([visualization.PanelRow('x', image, np.minimum(mask, 1))], LABELS)[30:, -180:]
 
     assert all(has_color(legend, color) for color in LABELS.palette()[[0, 1, 2, 9]])
     assert has_color(only_red, (250, 0, 0))
@@ -86,13 +88,13 @@ def test_the_legend_names_the_classes_that_are_there():
 def test_a_legend_without_room_says_how_many_classes_it_leaves_out():
     labels = LabelMap.default(tuple(f'class {i}' for i in range(60)))
     mask = np.arange(60, dtype=np.uint8).repeat(60).reshape(60, 60)
-    page = visualization.panels([visualization.Row('x', np.zeros((60, 60, 3), np.uint8), mask)], labels)
+    page = visualization.panels([visualization.PanelRow('x', np.zeros((60, 60, 3), np.uint8), mask)], labels)
 
     assert page.shape[0] < 450  # the row is no higher for it
 
 
-def test_rows_of_any_proportion_fit_on_a_page():
-    tall, wide, tiny = (visualization.Row('a name', *image_and_mask(*size)) for size in ((90, 9), (8, 80), (5, 5)))
+def test_rows_of_any_aspect_ratio_fit_on_a_page():
+    tall, wide, tiny = (visualization.PanelRow('a name', *image_and_mask(*size)) for size in ((90, 9), (8, 80), (5, 5)))
     page = visualization.panels([tall, wide, tiny], LABELS)
 
     assert page.shape[1] == 16 + 2 * (360 + 16) + 190

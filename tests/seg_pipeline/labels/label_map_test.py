@@ -13,7 +13,7 @@ def _read(tmp_path, name, text, **options):
     return label_map.read(str(tmp_path / name), **options)
 
 
-def test_the_layout_that_users_have(tmp_path):
+def test_the_table_of_clothing_co_parsing(tmp_path):
     found = _read(tmp_path, 'labels.csv', 'i,label_list\n0,null\n1,skin\n2,hair\n')
     assert found.names == ('null', 'skin', 'hair')
     assert found.ignore_id == 255
@@ -33,8 +33,8 @@ def test_a_byte_order_mark_of_a_spreadsheet(tmp_path):
 def test_other_forms(tmp_path):
     assert _read(tmp_path, 'labels.txt', 'a\nb\n\n').names == ('a', 'b')
     assert _read(tmp_path, 'labels.json', '["a", "b"]', ignore_id=9).ignore_id == 9
-    whole = LabelMap(('a', 'b'), ((0, 0, 0), (9, 9, 9)), ignore_id=7)
-    assert _read(tmp_path, 'labels.json', json.dumps(whole.to_json())) == whole
+    table = LabelMap(('a', 'b'), ((0, 0, 0), (9, 9, 9)), ignore_id=7)
+    assert _read(tmp_path, 'labels.json', json.dumps(table.to_json())) == table
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_other_forms(tmp_path):
     [
         ('l.csv', 'a,b\n0,x\n', "header is \\['a', 'b'\\]"),
         ('l.csv', 'i,label_list\n0,a\n2,b\n', 'id 1 is missing'),
-        ('l.csv', 'i,label_list\n0,a\n0,b\n', "id 0 stands twice: 'a' and 'b'"),
+        ('l.csv', 'i,label_list\n0,a\n0,b\n', "id 0 appears twice: 'a' and 'b'"),
         ('l.csv', 'i,label_list\nx,a\n', 'invalid literal'),
         ('l.csv', 'id,name,color\n0,a,#12\n', 'colour'),
         ('l.csv', 'i,label_list\n', '0 classes'),
@@ -80,7 +80,7 @@ def test_the_ignored_id_is_no_class():
         LabelMap.default(('a', 'b'), ignore_id=256)
 
 
-def test_derived_colours_are_distinct_and_kept():
+def test_derived_colours_are_distinct_and_survive_json():
     labels = LabelMap.default(tuple(f'class {n}' for n in range(59)))
     assert len(set(labels.colors)) == 59
     assert labels.colors[0] == (0, 0, 0)
@@ -111,3 +111,14 @@ def test_derived_colours_can_be_told_apart():
     distances = np.linalg.norm(colors[:, None] - colors[None], axis=-1)
     assert distances[~np.eye(60, dtype=bool)].min() > 50
     assert label_map.derived_color(256) == label_map.derived_color(1)
+
+
+def test_check_names_names_the_classes_by_id():
+    label_map.check_names(('a', 'b'))
+    with pytest.raises(ValueError, match="classes 0 and 2 have one name, 'a'"):
+        label_map.check_names(('a', 'b', 'a'))
+    with pytest.raises(ValueError, match="classes 7 and 900 have one name, 'a'"):
+        label_map.check_names(('a', 'b', 'a'), (7, 8, 900))
+    for name in ('', ' a', 'a\nb', 'a\u2028b'):
+        with pytest.raises(ValueError, match=r'the name of class 3, .* is not one line of text'):
+            label_map.check_names((name,), (3,))

@@ -45,7 +45,7 @@ def test_lookup(tmp_path):
     np.testing.assert_array_equal(found.lookup(256), table[:256])
 
 
-def test_there_and_back(tmp_path):
+def test_from_json_is_the_inverse_of_to_json(tmp_path):
     _, found = _read(tmp_path, 'groups.csv', _CSV)
     assert remapping.Remapping.from_json(json.loads(json.dumps(found.to_json()))) == found
 
@@ -55,19 +55,19 @@ def test_there_and_back(tmp_path):
     [
         ('g.csv', 'name,group\nnull,a\nskin,b\n', 'no group for 2 of 4 classes: face, blur'),
         ('g.csv', _CSV + 'nose,body\nears,body\n', '2 names that the label table does not have: ears, nose'),
-        ('g.csv', _CSV + 'skin,other\n', "'skin' stands twice: in 'body' and in 'other'"),
+        ('g.csv', _CSV + 'skin,other\n', "'skin' appears twice: in 'body' and in 'other'"),
         ('g.csv', 'class,group\n', r"header is \['class', 'group'\]"),
         ('g.csv', 'name,group\nnull,\n', "empty name or group: 'null', ''"),
         ('g.csv', _CSV.replace('face,body,', 'face,body,#ffffff'), "'body' has two colours"),
         ('g.csv', _CSV.replace('null,background,', 'null,background,#0a0b0c'), 'one colour, #0a0b0c'),
         ('g.csv', 'name,group\nnull,ignore\nskin,ignore\nface,ignore\nblur,ignore\n', '0 classes'),
-        ('g.json', '{"a": ["null"], "a": ["skin"]}', "group 'a' stands twice"),
+        ('g.json', '{"a": ["null"], "a": ["skin"]}', "group 'a' appears twice"),
         ('g.json', '{"a": "null"}', "group 'a' has no list of names"),
         ('g.json', '["null"]', 'wanted'),
         ('g.json', '{', 'Expecting'),
     ],
 )
-def test_mistakes_name_the_file_and_the_values(tmp_path, name, text, message):
+def test_errors_name_the_file_and_the_values(tmp_path, name, text, message):
     with pytest.raises(errors.UserError, match=message) as caught:
         _read(tmp_path, name, text)
     assert str(tmp_path / name) in str(caught.value)
@@ -75,8 +75,8 @@ def test_mistakes_name_the_file_and_the_values(tmp_path, name, text, message):
 
 
 def test_a_missing_file():
-    with pytest.raises(errors.UserError, match='remapping /nowhere: cannot be read'):
-        remapping.read('/nowhere', _SOURCE)
+    with pytest.raises(errors.UserError, match='remapping /missing: cannot be read'):
+        remapping.read('/missing', _SOURCE)
 
 
 def test_the_nine_groups_cover_the_59_classes():

@@ -31,7 +31,7 @@ def test_the_formats_own_reader_reads_them(path):
     assert reader.read([41]) == [_PAYLOADS[41]]
 
 
-def test_the_account_and_equal_bytes_for_equal_records(path, tmp_path):
+def test_counts_and_equal_bytes_for_equal_records(path, tmp_path):
     writer = _write(tmp_path / 'again')
     data = path.read_bytes()
     assert (tmp_path / 'again').read_bytes() == data
@@ -56,9 +56,9 @@ def test_damage_is_named_at_its_record_and_the_others_can_be_read(path):
     data = bytearray(path.read_bytes())
     data[data.index(_PAYLOADS[50]) + 100] ^= 4
     path.write_bytes(data)
-    whole = []
+    intact = []
     with pytest.raises(records.DamagedRecordError, match='record 50: Corrupted') as caught:
-        whole.extend(payload.data for payload in records.read_payloads(str(path)))
+        intact.extend(payload.data for payload in records.read_payloads(str(path)))
     assert caught.value.index == 50
     assert array_record.read_payload(str(path), 51).data == _PAYLOADS[51]
 

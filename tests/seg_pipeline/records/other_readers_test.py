@@ -106,8 +106,8 @@ def test_array_record_twice_is_the_same_bytes_and_verified(tmp_path):
     data = bytearray(path.read_bytes())
     data[data.index(b'IDAT') + 40] ^= 1
     path.write_bytes(data)
-    whole, record = integrity.problems(made[0])
-    assert 'its SHA-256 is' in whole
+    file, record = integrity.problems(made[0])
+    assert 'its SHA-256 is' in file
     assert re.search(r"record 0: Corrupted .* \(key '000\d'\)", record)
 
 

@@ -32,7 +32,7 @@ def test_tensorflow_reads_the_file(payloads):
         assert [record.numpy() for record in tf.data.TFRecordDataset(target.name)] == payloads
 
 
-def test_we_read_what_tensorflow_wrote(tmp_path):
+def test_a_file_of_tensorflow_is_read(tmp_path):
     path = str(tmp_path / 'x.tfrecord')
     payloads = [b'', b'a' * 1000, bytes(range(256))]
     with tf.io.TFRecordWriter(path) as writer:
@@ -46,9 +46,9 @@ def test_we_read_what_tensorflow_wrote(tmp_path):
 
 def test_every_flipped_byte_is_found(tmp_path):
     path = tmp_path / 'x.tfrecord'
-    whole = tfrecord.frame(b'first') + tfrecord.frame(b'second')
-    for position in range(len(whole)):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+    intact = tfrecord.frame(b'first') + tfrecord.frame(b'second')
+    for position in range(len(intact)):
+        path.write_bytes(intact[:position] + bytes([intact[position] ^ 0x10]) + intact[position + 1 :])
         with pytest.raises(records.DamagedRecordError) as caught:
             list(records.read_payloads(str(path)))
         first_is_damaged = position < len(tfrecord.frame(b'first'))
@@ -58,9 +58,9 @@ def test_every_flipped_byte_is_found(tmp_path):
 
 def test_every_cut_but_those_between_records_is_found(tmp_path):
     path = tmp_path / 'x.tfrecord'
-    whole = tfrecord.frame(b'first') + tfrecord.frame(b'second')
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
+    intact = tfrecord.frame(b'first') + tfrecord.frame(b'second')
+    for length in range(len(intact)):
+        path.write_bytes(intact[:length])
         if length in (0, 21):
             assert len(list(records.read_payloads(str(path)))) == length // 21
         else:
@@ -138,6 +138,6 @@ def test_a_shard_is_a_sequence(tmp_path):
     data[shard[2].offset + 40] ^= 1
     pathlib.Path(path).write_bytes(data)
     damaged = records.RecordSequence(path)
-    assert damaged[3].file_name == expected[3]  # the damage of one record is not in the way of others
+    assert damaged[3].file_name == expected[3]  # a damaged record does not affect others
     with pytest.raises(records.DamagedRecordError, match='record 2 at byte'):
         damaged[2]

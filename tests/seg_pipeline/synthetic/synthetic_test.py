@@ -1,4 +1,4 @@
-"""The drawn set: the same bytes for the same seed everywhere, the real layout, and masks that belong to the photos."""
+"""The drawn set: equal bytes for equal seeds, the layout of Clothing Co-Parsing, and masks that match the photos."""
 
 import csv
 import hashlib
@@ -89,7 +89,7 @@ def test_drawing_again_replaces_an_earlier_set(tmp_path: pathlib.Path) -> None:
     assert len(list((tmp_path / 'png_masks/MASKS').iterdir())) == 1
 
 
-def test_a_directory_of_somebody_else_is_left_alone(tmp_path: pathlib.Path) -> None:
+def test_a_directory_with_other_contents_is_not_changed(tmp_path: pathlib.Path) -> None:
     photo = tmp_path / 'png_images/IMAGES/img_0001.png'
     photo.parent.mkdir(parents=True)
     photo.write_bytes(b'mine')
