@@ -20,7 +20,9 @@ setup(
     package_data={
         'seg_pipeline.clothing_parsing': ['*.csv', '*.md', '*.txt', '*.tsv', '*.bib', '*.json', '*.sha256'],
         'seg_pipeline.card': ['page.html', 'page.css', 'page.js'],
-        'trainer': ['recipes/*.flags'],
+        'seg_pipeline': ['py.typed'],
+        'beam_jobs': ['py.typed'],
+        'trainer': ['py.typed', 'recipes/*.flags'],
     },
     install_requires=[
         'absl-py>=2.1',

@@ -67,6 +67,7 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
         LostWorkerError: if a worker process of this machine was killed; finished shards are kept.
         RuntimeError: if the job failed otherwise.
     """
+    # Everything that can be wrong with the flags and the folders is found here, before a worker starts.
     found = find_pairs(config)
     pairs = config.splits.members(found.pairs)
     if manifest.is_taken(config.build.dataset_dir) and not config.dry_run:
@@ -88,10 +89,12 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
         assignments.duplicates,
         Provenance.here(config.command),
     )
+    # Until the outcome was read: a command that finds itself alone removes what no command needs.
     with work_dir.locked(config.work_dir):
         with progress.Progress(plans, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
             outcome = _run_pipeline(config, plans, request, options)
-        content_scan.remove(config.work_dir, batches if outcome.result in (Result.PUBLISHED, Result.CHECKED) else [])
+        if outcome.result in (Result.PUBLISHED, Result.CHECKED):  # else the same command needs them again
+            content_scan.remove(config.work_dir, batches)
     return outcome
 
 

@@ -113,6 +113,7 @@ def remove(work_dir: str, batches: Iterable[ShardPlan]) -> None:
 
 def _read(work_dir: str, batch: ShardPlan) -> _Found | None:
     try:
-        return json.loads(storage.read_bytes(result_path(work_dir, batch.fingerprint)))
+        found: _Found = json.loads(storage.read_bytes(result_path(work_dir, batch.fingerprint)))
     except (OSError, ValueError):
         return None
+    return found

@@ -62,6 +62,7 @@ def write(
     config = what.config
     shards = tuple(summary.shard for summary in summaries)
     splits = split_summaries(config, summaries)
+    # The index first: duplicates and gallery are chosen by streaming it, and its digest is part of the fingerprint.
     records_sha256 = _write_index(what, work_dir, summaries, staging)
     index = RecordIndex(os.path.join(staging, manifest.RECORDS_FILE))
     duplicates = _find_duplicates(what.duplicates, index)
@@ -86,6 +87,8 @@ def write(
         duplicate_pictures=gallery.of_duplicates(shards_dir, index, duplicates, proportions=proportions),
     )
     _write(staging, manifest.CARD_FILE, page.render(card))
+    # The card shows the fingerprint, and the manifest holds the digest of the card: so the card is made from a manifest
+    # without files, and the fingerprint does not cover them.
     files = dict(_file_digests(staging, {shard.name for shard in shards}))
     result = dataclasses.replace(without_files, files=files)
     _write(staging, manifest.FILE_NAME, result.to_bytes())
@@ -122,6 +125,7 @@ def _assigned(entry: RecordEntry, assignment: Assignment | None) -> RecordEntry:
 
 def _find_duplicates(duplicates: Iterable[Sequence[str]], index: Iterable[RecordEntry]) -> _DuplicateGroups:
     """The entries of each set of duplicates, as far as they are in the data set: one alone is no duplicate there."""
+    # Only the entries of duplicates are held, of an index that may have millions.
     wanted = {key for keys in duplicates for key in keys}
     by_key = {entry.key: entry for entry in index if entry.key in wanted}
     found = (tuple(by_key[key] for key in keys if key in by_key) for keys in duplicates)
@@ -218,6 +222,7 @@ def _file_digests(root: str, but: Collection[str]) -> Iterator[tuple[str, checks
     names = sorted(
         os.path.relpath(os.path.join(directory, name), root) for directory, _, names in os.walk(root) for name in names
     )
+    # The digests of the shards are known from when they were written, and need not be read again.
     for name in names:
         if name not in but:
             yield name, checksums.digest(os.path.join(root, name))

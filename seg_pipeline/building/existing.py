@@ -30,6 +30,7 @@ def difference(config: BuildConfig, pairs: Iterable[SourcePair]) -> str | None:
         UserError: if what is there is no data set or is damaged.
     """
     present = manifest.read(config.dataset_dir)
+    # From the cheap to the expensive: options take no time, sources must be read.
     for name, there, here in (
         ('options', present.options, config.options()),
         ('label table', present.label_map.to_json(), config.records.label_map.to_json()),
@@ -38,6 +39,7 @@ def difference(config: BuildConfig, pairs: Iterable[SourcePair]) -> str | None:
         for key in sorted(there.keys() | here.keys()):
             if there.get(key) != here.get(key):
                 return f'{name}: {key} is {there.get(key)!r} there and {here.get(key)!r} here'
+    # "Nothing to do" must not be said of a data set with a damaged shard.
     manifest.check_shards(config.dataset_dir, present, present.split_names)
     return _source_difference(config, {source.key: source for source in pairs})
 
@@ -50,11 +52,12 @@ def _source_difference(config: BuildConfig, here: Mapping[str, SourcePair]) -> s
         return f'pair {key!r} is in it and has no files here'
     for key in sorted(here.keys() - there - rejected):
         return f'pair {key!r} is here and not in it'
+    # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
     for key in sorted(rejected & here.keys()):
         with contextlib.suppress(rejects.RejectError):
             pair.read(config.sources, config.records, here[key])
             return f'pair {key!r} was rejected then and is good now'
-    with futures.ThreadPoolExecutor() as pool:
+    with futures.ThreadPoolExecutor() as pool:  # reading and hashing release the interpreter's lock
         changes = pool.map(lambda entry: _entry_difference(config, entry, here[entry.key]), index)
         return next((change for change in changes if change), None)
 

@@ -35,6 +35,7 @@ def library_versions(file_format: str) -> dict[str, str]:
 
 def with_fingerprints(sources: SourceFolders, options: RecordOptions, plans: Iterable[ShardPlan]) -> list[ShardPlan]:
     """The same plans, each with its fingerprint."""
+    # Two listings where a store has no other way, instead of two requests for each pair.
     image_of, mask_of = storage.statuses(sources.images), storage.statuses(sources.masks)
     shared = {
         'format': RECORD_FORMAT,
@@ -43,6 +44,7 @@ def with_fingerprints(sources: SourceFolders, options: RecordOptions, plans: Ite
         'options': options.to_json(),
     }
 
+    # Neither the name of the shard nor its split: another plan may take over the same pairs in the same order.
     def fingerprint(plan: ShardPlan) -> str:
         pairs = [
             [pair.key, pair.image, pair.mask, _stamp(image_of(pair.image)), _stamp(mask_of(pair.mask))]

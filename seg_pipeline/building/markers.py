@@ -79,6 +79,7 @@ def read(work_dir: str, plan: ShardPlan) -> ShardSummary | None:
     value = _read_json(marker_path(work_dir, plan.fingerprint))
     if value is None:
         return None
+    # The shard may have been made for another plan, with another number of shards or other splits.
     shard = dataclasses.replace(manifest.Shard(**value['shard']), name=plan.name, split=plan.split)
     rejects = tuple(Reject(**reject) for reject in value['rejects'])
     return ShardSummary(shard, plan.fingerprint, SplitStatistics.from_json(value['statistics']), rejects)
@@ -159,6 +160,7 @@ class Outcome:
 
 def new_outcome_path(work_dir: str) -> str:
     """A path for the outcome of one run of one command."""
+    # Of its own: two commands may end at the same time, and one may have been refused what the other was allowed.
     return os.path.join(work_dir, f'outcome-{uuid.uuid4().hex}.json')
 
 
@@ -182,6 +184,7 @@ def take_outcome(path: str) -> Outcome:
 
 
 def _read_json(path: str) -> Any:
+    # A damaged marker is as good as none: what it stands for is made again.
     try:
         return json.loads(storage.read_bytes(path))
     except (OSError, ValueError):

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.imaging import images, masks, rejects, resizing
@@ -26,8 +27,8 @@ class PreparedPair:
         mask_sha256: of the mask file, in hex.
     """
 
-    image: np.ndarray
-    mask: np.ndarray
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
     original_size: tuple[int, int]
     image_sha256: str
     mask_sha256: str
@@ -39,6 +40,7 @@ def read(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> Pr
     Raises:
         RejectError: with the reason why it cannot be part of the data set.
     """
+    # Around all of it: resizing can run out of memory too, and a bad pair must never end a worker.
     with rejects.decoding(sources.image_path(pair.image)):
         return resize(options, decode(sources, options, pair))
 
@@ -53,6 +55,7 @@ def decode(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> 
     image_data = images.read_bytes(image_path, options.max_pixels)
     mask_data = images.read_bytes(mask_path, options.max_pixels)
     image = images.decode_image(image_data, image_path, options.max_pixels)
+    # Before the mask is decoded: who gives one folder twice should read that, and not that a colour is unknown.
     if image_data == mask_data:
         raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
     mask = masks.decode(mask_data, mask_path, options.mask_reader, options.max_pixels)
@@ -61,10 +64,12 @@ def decode(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> 
             f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'
         )
         raise rejects.RejectError(rejects.SIZE_MISMATCH, f'{sizes} (height x width)')
+    # After remapping, which may ignore the only classes of a mask. Such a record would count for nothing.
     if (mask == options.label_map.ignore_id).all():
         message = f'{mask_path}: all {mask.size} pixels have the ignored id {options.label_map.ignore_id}'
         raise rejects.RejectError(rejects.ALL_IGNORED, message)
     height, width = mask.shape
+    # Of the files, not of the pixels: `existing` compares them without decoding anything.
     return PreparedPair(image, mask, (height, width), _sha256(image_data), _sha256(mask_data))
 
 
@@ -83,10 +88,11 @@ def resize(options: RecordOptions, decoded: PreparedPair) -> PreparedPair:
     )
 
 
-def resize_mask(options: RecordOptions, mask: np.ndarray) -> np.ndarray:
+def resize_mask(options: RecordOptions, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mask of a pair, (H, W) uint8 ids, in the size of the records."""
     if options.image_size is None:
         return mask
+    # The borders of a letterbox are no class: they get the ignored id, so that no loss and no metric counts them.
     return resizing.resize_mask(
         mask, options.image_size, options.resize, options.mask_resize, border=options.label_map.ignore_id
     )

@@ -118,6 +118,7 @@ def count_records(summaries: Iterable[ShardSummary]) -> dict[str, int]:
 
 def _publish_by_rename(what: Description, summaries: Sequence[ShardSummary]) -> manifest.Manifest:
     config = what.config
+    # In the work directory, which is on the same file system: a rename across two is a copy, and not atomic.
     staging = os.path.join(config.work_dir, f'{work_dir.STAGING_PREFIX}{uuid.uuid4().hex}')
     try:
         os.makedirs(staging)
@@ -170,6 +171,7 @@ def _move_into_place(staging: str, dataset_dir: str, built: manifest.Manifest) -
     except OSError:
         if not os.path.isdir(dataset_dir):
             raise
+        # Another command was faster. If its data set is the same one, that is as good.
         present = manifest.read(dataset_dir)
         if present.fingerprint != built.fingerprint:
             raise errors.UserError(
@@ -211,6 +213,7 @@ def _published(dataset_dir: str, summaries: Sequence[ShardSummary]) -> manifest.
 def _remove_work(config: BuildConfig, summaries: Sequence[ShardSummary]) -> None:
     """Removes from the work directory what the data set now holds; the work of other commands stays."""
     for summary in summaries:
+        # The data set is published: what cannot be removed costs space, and the next command may remove it.
         with contextlib.suppress(OSError):
             markers.remove(config.work_dir, summary, config.records.file_format)
     work_dir.remove_stale(config.work_dir)

@@ -72,10 +72,13 @@ def repair(dataset_dir: str, images: str, masks: str) -> Iterator[RepairedFile]:
     lost = [name for name in files if name in _SOURCES_OF_TRUTH]
     for name in lost:
         yield RepairedFile(name, 'no other file holds what it says; prepare the data set again')
+    # Without the index nothing says which source belongs to which record: no shard can be made again.
     if lost:
         others = [*(found.name for found in shards), *(name for name in files if name not in lost)]
         yield from (RepairedFile(name, f'needs {" and ".join(lost)}') for name in others)
         return
+    # The same code as of the job, in a work directory of its own: a shard is taken only if its bytes are those that the
+    # manifest names, so a repair can do no harm.
     with _scratch(dataset_dir) as scratch:
         config = BuildConfig.of_dataset(present, SourceFolders(images, masks), scratch)
         yield from _repair_shards(config, present, dataset_dir, shards)
@@ -127,6 +130,7 @@ def _make_again(config: BuildConfig, present: Manifest, wanted: Shard, entries: 
     summary = shard.write(config.sources, config.records, config.work_dir, plans[0])
     if summary.rejects:
         raise _RefusedError(f'a source is not what it was: {summary.rejects[0].message}')
+    # Named before the shard is compared: a changed source is the user's to explain, a changed library is not.
     for then, now in zip(entries, markers.read_entries(config.work_dir, summary), strict=True):
         _check_digest(config.sources.image_path(then.image), then.image_sha256, now.image_sha256)
         _check_digest(config.sources.mask_path(then.mask), then.mask_sha256, now.mask_sha256)
@@ -163,6 +167,7 @@ def _repair_files(
         return
     staging = os.path.join(config.output_dir, 'staging')
     os.makedirs(staging)
+    # Statistics and TFDS metadata follow from the shards alone; only the card shows the command.
     try:
         made_by = provenance.read(dataset_dir)
     except errors.UserError:

@@ -47,6 +47,8 @@ def _make(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
     entries: list[RecordEntry] = []
+    # One pair at a time from file to record, so that a worker needs the memory of one pair, however many there are. The
+    # writer is closed before the file takes its name: ArrayRecord writes its last chunk when it is closed.
     with (
         storage.replacing(markers.shard_path(work_dir, plan.fingerprint, options.file_format)) as file,
         contextlib.closing(writer.open_writer(options.file_format, file)) as records,
@@ -59,6 +61,7 @@ def _make(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
         plan.name, plan.split, records.num_records, records.num_bytes, records.payload_bytes, records.sha256
     )
     summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    # Last: a marker promises its shard. A worker that is killed before it leaves a shard that is made again.
     markers.write(work_dir, summary, entries)
     return summary
 
@@ -88,6 +91,7 @@ def _good_pairs(
         try:
             prepared = pair.read(sources, options, source)
         except rejects.RejectError as error:
+            # Plain data: an exception would have to survive pickling on every engine.
             rejected.append(rejects.Reject(source.key, error.reason, str(error), source.image, source.mask))
         else:
             yield source, prepared

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline import records
 from seg_pipeline.dataset.record_index import RecordEntry
@@ -37,14 +38,14 @@ class Picture:
     key: str
     split: str
     image: bytes
-    mask: np.ndarray
+    mask: NDArray[np.uint8]
     proportions: tuple[int, int]
     chosen_for: int | None = None
 
     @property
     def ids(self) -> list[int]:
         """The ids in the mask, in order."""
-        return np.unique(self.mask).tolist()
+        return [int(number) for number in np.unique(self.mask)]
 
 
 def choose(
@@ -124,6 +125,7 @@ def _find(entries: Iterable[RecordEntry], keys: Collection[str | None]) -> dict[
 
 def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
     count = min(count, len(keys))
+    # The middles of `count` equal parts.
     return (keys[(2 * i + 1) * len(keys) // (2 * count)] for i in range(count))
 
 
@@ -162,14 +164,14 @@ def read(
     )
 
 
-def _jpeg(image: np.ndarray) -> bytes:
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
     done, data = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
         raise ValueError(f'an image of shape {image.shape} cannot be encoded')
     return data.tobytes()
 
 
-def encode_runs(mask: np.ndarray) -> str:
+def encode_runs(mask: NDArray[np.uint8]) -> str:
     """A mask as text for the page's script: base64 of runs in row order.
 
     Not a PNG, because browsers that guard against fingerprinting falsify the pixels that a script reads from images.
@@ -181,6 +183,7 @@ def encode_runs(mask: np.ndarray) -> str:
         Base64 of, for each run of one id, the id as one byte and the run's length as an LEB128 integer.
     """
     ids = mask.ravel()
+    # A run starts where an id differs from the one before; the value before the first differs from every id.
     starts = np.flatnonzero(np.diff(ids, prepend=-1 - ids[:1].astype(int)))
     lengths = np.diff(starts, append=ids.size)
     data = bytearray()

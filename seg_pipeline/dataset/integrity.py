@@ -31,6 +31,7 @@ def problems(dataset_dir: str) -> Iterator[str]:
     for name, expected in present.files.items():
         if problem := checksums.problem(os.path.join(dataset_dir, name), expected):
             yield problem
+    # Each shard both by its digest, which finds every change, and record by record, which says where the change is.
     entries = _EntriesByShard(dataset_dir)
     for shard in present.shards:
         if problem := manifest.shard_problem(dataset_dir, shard):

@@ -129,6 +129,7 @@ class Manifest:
                 'files': {name: FileDigest(**digest) for name, digest in value['files'].items()},
             }
         )
+        # Stronger than comparing the digest alone: a manifest has one text, so any other byte is damage.
         if result.to_bytes() != data:
             raise ValueError('the text contradicts its own checksum manifest_sha256')
         return result

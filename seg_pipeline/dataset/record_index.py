@@ -76,6 +76,7 @@ _FIELD_TYPES = {
 }
 
 
+# A class, and no generator: the card iterates it several times.
 class RecordIndex(Iterable[RecordEntry]):
     """The entries of a `records.jsonl`, read again in each iteration.
 
@@ -119,6 +120,7 @@ def of(dataset_dir: str) -> RecordIndex:
 
 def by_shard(entries: Iterable[RecordEntry]) -> Iterator[tuple[str, list[RecordEntry]]]:
     """Groups the entries by shard, as they follow one another in the file; holds those of one shard at a time."""
+    # The index is written shard after shard, so neighbours are enough; sorting would need all of it in memory.
     for shard, members in itertools.groupby(entries, key=lambda entry: entry.shard):
         yield shard, list(members)
 

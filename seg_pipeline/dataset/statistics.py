@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline.labels.label_map import LabelMap
 
@@ -133,7 +134,9 @@ class SplitStatistics:
     brightness: list[int] = dataclasses.field(default_factory=lambda: [0] * 256)
     examples: dict[int, tuple[int, str]] = dataclasses.field(default_factory=dict)
 
-    def add(self, image: np.ndarray, mask: np.ndarray, source_size: tuple[int, int], key: str = '') -> None:
+    def add(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], source_size: tuple[int, int], key: str = ''
+    ) -> None:
         """Adds one record.
 
         Args:
@@ -147,7 +150,7 @@ class SplitStatistics:
         self._add_mask(mask, key)
         self._add_image(image)
 
-    def _add_mask(self, mask: np.ndarray, key: str) -> None:
+    def _add_mask(self, mask: NDArray[np.uint8], key: str) -> None:
         counts = np.bincount(mask.ravel(), minlength=256)
         present = np.flatnonzero(counts).tolist()
         for number in present:
@@ -157,9 +160,10 @@ class SplitStatistics:
             self.class_areas[number] += mask.size
             if key:
                 self._offer_example(number, pixels, key)
-        self.class_pairs.update(itertools.combinations(present, 2))
+        self.class_pairs.update(itertools.combinations(present, 2))  # `present` ascends: the smaller id comes first
 
-    def _add_image(self, image: np.ndarray) -> None:
+    # By histograms, since OpenCV counts a channel faster than numpy sums it and its squares; counts stay integers.
+    def _add_image(self, image: NDArray[np.uint8]) -> None:
         levels = np.arange(256)
         sums = []
         for channel in range(3):

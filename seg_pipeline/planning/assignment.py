@@ -71,11 +71,13 @@ def by_fractions(
         class_names: the names of the classes.
     """
     keys = list(keys)
+    # First without any class: so it is known which groups the rare classes move, and most of them need not move.
     plain = splits.assign(keys, fractions, seed, grouping.group_of)
     if classes is None:
         return Assignments(_explain(plain, grouping, {}), grouping.duplicates)
     found = _cover(plain, fractions, seed, grouping, classes)
     forced = {group: split for group, (split, _) in found.forced.items()}
+    # Dealt out again around the forced groups, so that the sizes are right with them.
     final = splits.assign(keys, fractions, seed, grouping.group_of, forced)
     moved = {}
     for key in keys:

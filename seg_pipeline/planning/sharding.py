@@ -81,9 +81,11 @@ def plan(
             members[split_of[pair.key]][pair.key] = pair
     plans = []
     for split, by_key in members.items():
+        # By another hash than the splits (the purpose is part of it), so that neighbours in a shard are random too.
         keys = splits.order(by_key, seed, 'order')
         count = min(counts.get(split, default_count(len(keys))), len(keys))
         for index in range(count):
+            # Integer arithmetic: the parts differ by one pair at most, and the last one ends with the last pair.
             part = keys[index * len(keys) // count : (index + 1) * len(keys) // count]
             name = shard_name(dataset_name, split, index, count, file_format)
             plans.append(ShardPlan(name, split, tuple(by_key[key] for key in part)))

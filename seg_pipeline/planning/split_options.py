@@ -106,12 +106,13 @@ class SplitOptions:
             UserError: if an expression or a list does not fit the pairs.
         """
         names = grouping.by_expression(pairs, self.group_regex) if self.group_regex else {}
-        links = grouping.identical_files(images, pairs)
+        links = grouping.identical_files(images, pairs)  # always: a copy in two splits is a leak whatever was asked for
         if self.needs_hashes:
             links += grouping.near_duplicates(contents.hashes, self.max_distance)
         formed = grouping.form(names, links)
         if self.lists is not None:
             return assignment.by_lists(pairs, self.lists, formed)
+        # None, and not an empty mapping: without the option no class is missing anywhere.
         classes = contents.classes if self.needs_classes else None
         keys = [pair.key for pair in pairs]
         return assignment.by_fractions(

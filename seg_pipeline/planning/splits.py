@@ -66,6 +66,7 @@ def sizes(total: int, fractions: Mapping[str, Fraction]) -> dict[str, int]:
     by_remainder = sorted(fractions, key=lambda name: total * fractions[name] - result[name], reverse=True)
     for name in by_remainder[: total - sum(result.values())]:
         result[name] += 1
+    # A split that was asked for should not be empty because a data set is small.
     for name in fractions:
         if result[name] == 0 and total >= len(fractions):
             largest = max(result, key=lambda other: result[other])
@@ -106,6 +107,7 @@ def assign(
     members: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         members[(groups or {}).get(key, key)].append(key)
+    # By pairs, not by groups: a split has its size in pairs, and a group counts with all its members.
     wanted = sizes(sum(map(len, members.values())), fractions)
     free = [group for group in order(members, seed, 'split') if group not in (forced or {})]
     split_of = {group: split for group, split in (forced or {}).items() if group in members}
@@ -113,6 +115,7 @@ def assign(
     for group, split in split_of.items():
         filled[split] += len(members[group])
     counts = {group: len(members[group]) for group in free}
+    # Dealing alone leaves the sizes wrong where a large group comes last; the rest is levelled afterwards.
     dealt = _deal(counts, wanted, filled)
     split_of |= _level(dealt, counts, wanted, filled)
     return {key: split_of[group] for group, found in members.items() for key in found}
@@ -221,6 +224,7 @@ def from_lists(pairs: Iterable[SourcePair], lists: Mapping[str, Iterable[str]]) 
     keys_by_name = defaultdict(set)
     for pair in pairs:
         file_name = os.path.basename(pair.image)
+        # Official lists come with paths, file names or bare stems; a set, as these may be equal.
         for name in (pair.key, pair.image, file_name, os.path.splitext(file_name)[0]):
             keys_by_name[name].add(pair.key)
     result: dict[str, str] = {}
