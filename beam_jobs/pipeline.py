@@ -215,6 +215,7 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair]) -> Outcome
             f'{build.dataset_dir}: there is a data set made from something else: {found}; '
             'remove it, or give another --dataset_version or --output_dir'
         )
+    work_dir.remove_stale(config.work_dir)  # of a command that was killed after it had published
     _report_unowned(config, [])
     rejects = record_index.read_rejects(build.dataset_dir)
     if rejects and not config.allow_rejects:

@@ -22,6 +22,7 @@ from seg_pipeline.dataset.statistics import SplitStatistics
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.sharding import ShardPlan
 
+OUTCOME_SUFFIX = '.outcome'
 # Of an entry, what is known when its shard is made: the shard's name and the assignment belong to a plan, and other
 # plans may take over the shard.
 _OF_PLAN = ('shard', 'split', 'split_reason', 'group', 'duplicate_of', 'distance')
@@ -161,7 +162,7 @@ class Outcome:
 def new_outcome_path(work_dir: str) -> str:
     """A path for the outcome of one run of one command."""
     # Of its own: two commands may end at the same time, and one may have been refused what the other was allowed.
-    return os.path.join(work_dir, f'outcome-{uuid.uuid4().hex}.json')
+    return os.path.join(work_dir, f'{uuid.uuid4().hex}{OUTCOME_SUFFIX}')
 
 
 def write_outcome(path: str, outcome: Outcome) -> None:

@@ -181,7 +181,9 @@ def _repair_files(
             _put(made, os.path.join(dataset_dir, name))
             yield RepairedFile(name)
         elif made_by is None and name in (manifest.PROVENANCE_FILE, manifest.CARD_FILE):
-            yield RepairedFile(name, f'no other file holds the command that {manifest.PROVENANCE_FILE} had')
+            yield RepairedFile(
+                name, f'{manifest.PROVENANCE_FILE} is missing or damaged, and no other file holds the command'
+            )
         else:
             found = problem.removeprefix(f'{made}: ')
             yield RepairedFile(name, _unequal(config, present, f'other contents ({found})'))

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Collection, Iterator
 
 from seg_pipeline import errors, storage
+from seg_pipeline.building import markers
 from seg_pipeline.storage import atomic
 
 STAGING_PREFIX = 'publish-'
@@ -126,6 +127,8 @@ def remove_stale(directory: str) -> None:
         for entry in list(os.scandir(directory)):
             if entry.name.startswith(STAGING_PREFIX):
                 shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name.endswith(markers.OUTCOME_SUFFIX):  # of a command that was killed before it read it
+                storage.remove(entry.path)
         os.rmdir(directory)  # fails, rightly, while there is work in it
 
 

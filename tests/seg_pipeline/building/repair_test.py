@@ -124,7 +124,7 @@ def test_a_card_is_made_again_with_the_command_of_the_provenance(dataset_dir, so
 def test_a_lost_command_is_not_invented_and_stops_nothing_else(dataset_dir, source):
     for name in (manifest.PROVENANCE_FILE, manifest.CARD_FILE, manifest.STATISTICS_FILE):
         (dataset_dir / name).unlink()
-    refusal = 'no other file holds the command that provenance.json had'
+    refusal = 'provenance.json is missing or damaged, and no other file holds the command'
     assert _repair(dataset_dir, source) == {
         manifest.CARD_FILE: refusal,
         manifest.PROVENANCE_FILE: refusal,

@@ -37,13 +37,14 @@ def test_an_empty_directory_goes_and_work_stays(directory):
 def test_what_killed_commands_left_is_removed_when_nobody_is_there(directory):
     def litter():
         (directory / 'a.tfrecord.0123.tmp').write_bytes(b'x')
+        (directory / '0123.outcome').write_bytes(b'x')
         (directory / f'{work_dir.STAGING_PREFIX}0123').mkdir()
         (directory / f'{work_dir.STAGING_PREFIX}0123' / 'x').write_bytes(b'x')
 
     other = _hold_elsewhere(directory)
     litter()
     with work_dir.locked(str(directory)):
-        assert len(os.listdir(directory)) == 2  # it may be the other one's
+        assert len(os.listdir(directory)) == 3  # it may be the other one's
     other.kill()
     other.wait()
     with work_dir.locked(str(directory)):
