@@ -1,9 +1,13 @@
-"""The Beam job that turns a folder of image/mask pairs into a data set."""
+"""The Beam job that turns a folder of image/mask pairs into a data set.
+
+`prepare_dataset` is the command, `pipeline` the job without flags, `transforms` its steps, `runners` the engine of this
+machine, `worker` its processes; `inputs` finds the sources, `progress` and `process_memory` belong to every job.
+"""
 
 import logging
 
-# Without the gcp extra, importing Beam warns through the root logger, which tells nothing to anyone who runs this job
-# and installs a log handler that then repeats every message. A handler that is there already prevents both.
+# Without the gcp extra, importing Beam warns through the root logger, which does not concern the user of this job and
+# installs a log handler that then repeats every message. A handler that is there already prevents both.
 _silence = logging.NullHandler()
 logging.getLogger().addHandler(_silence)
 import apache_beam  # noqa: E402, F401

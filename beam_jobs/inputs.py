@@ -44,7 +44,7 @@ def resolve(images: str | None, masks: str | None, labels: str | None, source: s
 
 
 def download_dir(output_dir: str) -> str:
-    """Where a download is kept: with the output, or on this disk if that is elsewhere."""
+    """Where a download is kept: with the output, or in the user's cache if the output is not on this disk."""
     if not storage.has_directories(output_dir):
         return os.path.expanduser('~/.cache/seg_pipeline')
     return os.path.join(output_dir, 'downloads')
@@ -59,7 +59,7 @@ def _download(directory: str) -> Inputs:
 
 
 class _Report:
-    """Tells on stderr, every few seconds, how far a download is."""
+    """Prints on stderr, every few seconds, how much of a file is downloaded."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

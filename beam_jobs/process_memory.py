@@ -1,4 +1,4 @@
-"""How a process of the job keeps its memory: flat over a job of any length, with few searches for garbage."""
+"""Memory settings of the processes of a job: memory that does not grow with the job, few searches for garbage."""
 
 import contextlib
 import ctypes

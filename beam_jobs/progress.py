@@ -1,4 +1,4 @@
-"""Shows how far the job is, on every engine that shares a file system: finished shards leave a marker; count them."""
+"""The progress of a job, on every engine: finished shards leave a marker in the work directory, and those are counted."""
 
 import sys
 import threading

@@ -38,7 +38,7 @@ class LostWorkerError(Exception):
 def parse_options(arguments: Sequence[str]) -> PipelineOptions:
     """Parses Beam's options; on this machine's own runner, an unknown flag is a mistake.
 
-    Without a word from the user, the local runner uses every core, in processes.
+    If the user says nothing about it, the local runner uses every core, in processes.
 
     Raises:
         UserError: if a flag is unknown.
@@ -50,7 +50,7 @@ def parse_options(arguments: Sequence[str]) -> PipelineOptions:
         raise errors.UserError(f'Beam does not accept {" ".join(arguments)}') from error
     if is_local(options):
         _refuse_unknown(arguments)
-        # Not by comparison with the defaults: one worker, in memory, is what Beam does unasked, and may be wished for.
+        # Not by comparison with the defaults: one worker in memory is Beam's default, and may be what the user wants.
         given = {argument.lstrip('-').partition('=')[0] for argument in arguments}
         direct = options.view_as(DirectOptions)
         if 'direct_num_workers' not in given:
@@ -104,10 +104,10 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
 
 
 class _Workers:
-    """Watches over the worker processes of the local runner while the `with` block runs.
+    """Watches the worker processes of the local runner while the `with` block runs.
 
-    Beam's runner learns of the end of a process in a thread, which dies of it with a traceback, while the job waits for
-    what the other workers still have to do, which may be hours. Here the first loss ends all of them.
+    Beam's runner learns of the end of a process in a thread, which ends with a traceback, while the job waits for what
+    the other workers still have to do, which may be hours. Here the first lost worker ends all of them.
 
     Attributes:
         directory: workers live as long as it does.
@@ -139,18 +139,21 @@ class _Workers:
 
 
 @worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
-class _AnsweringWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
-    """Beam's handler of a worker process, which here never leaves the job waiting for the answer of a dead one."""
+class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
+    """Beam's handler of a worker process; if that ends, every request that waits for its answer fails.
+
+    Beam's own handler leaves them waiting, and the job with them, for ever.
+    """
 
     def start_worker(self) -> None:
         super().start_worker()
-        threading.Thread(target=self._answer_for_the_dead, daemon=True).start()
+        threading.Thread(target=self._fail_requests_at_the_end, daemon=True).start()
 
-    def _answer_for_the_dead(self) -> None:
+    def _fail_requests_at_the_end(self) -> None:
         self.worker_thread.join()
         connection = self.control_conn
         while connection._state != worker_handlers.BeamFnControlServicer.DONE_STATE:
-            with contextlib.suppress(RuntimeError):  # a question was put meanwhile: it is answered in the next round
+            with contextlib.suppress(RuntimeError):  # a request came in meanwhile: it fails in the next round
                 connection.abort(RuntimeError('the worker process has ended'))
             time.sleep(_POLL_SECONDS)
 
@@ -165,8 +168,8 @@ def _describe_exit(code: int) -> str:
 def _local_runner(options: PipelineOptions, directory: str) -> fn_runner.FnApiRunner:
     """Beam's runner for one machine, as its DirectRunner starts it.
 
-    Without the detour that DirectRunner takes over Prism, a binary that it would download first; with the provision
-    info, without which workers get no options (log level, credentials); and with worker processes of our own module.
+    Not by DirectRunner itself, which would try to download Prism, another engine, first. With the provision info,
+    without which workers get no options (log level, credentials), and with worker processes of our own module.
     """
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))

@@ -1,9 +1,10 @@
-"""A worker process of the local runner: Beam's own, without its chatter on stderr, and with an eye on the command.
+"""A worker process of the local runner: Beam's own, with two differences.
 
-What a worker logs, and the exception that ends it, travel to the command through Beam's services. A second copy that
-Python code writes to stderr is dropped; what the process itself says there when it crashes is not.
+It drops what Python code writes to stderr: log lines and the exception that ends a worker reach the command through
+Beam's services anyway, and would be printed twice. What the process itself writes when it crashes is kept.
 
-The last argument is a directory that the command keeps for as long as it wants its workers: they end with it.
+It ends when the command ends, even if that was killed: the last argument is a directory that the command keeps for as
+long as it wants its workers, and that the process watches.
 """
 
 import os
@@ -27,6 +28,6 @@ def _end_with(directory: str) -> None:
 if __name__ == '__main__':
     process_memory.share_heaps()
     threading.Thread(target=_end_with, args=(sys.argv.pop(),), daemon=True).start()
-    sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (to the end of the process, and not a line less)
+    sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (open until the process ends)
     sdk_worker_main.main(sys.argv)
-    os._exit(0)  # all is done and sent: taking the interpreter down would keep the command waiting for half a second
+    os._exit(0)  # all is done and sent; an orderly end would keep the command waiting for half a second
