@@ -20,7 +20,7 @@ extensions = [
 ]
 exclude_patterns = ['_build']
 
-smartquotes = False  # they make a dash of the two hyphens of a flag
+smartquotes_action = 'D'  # a dash behind the name of a parameter; quotation marks stay as they are written
 
 # Pages are Markdown. Headings get GitHub's anchors, so that a link works there and here.
 myst_enable_extensions = ['colon_fence']

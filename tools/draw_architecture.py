@@ -157,15 +157,17 @@ def overview() -> str:
     picture.labelled_box(right, 24, width, 'room', ('run', 'checkpoints, best model,', 'history, evaluation'))
     picture.arrow((left + width, 60), (middle - 2, 60))
     picture.arrow((middle + width, 60), (right - 2, 60))
-    picture.labelled_box(left + 100, 130, 230, 'driver', ('beam_jobs', 'prepare_dataset'))
-    picture.labelled_box(middle + 130, 130, 230, 'tensorflow', ('trainer', 'train, evaluate, predict, export'))
-    picture.arrow((left + width + 22, 130), (left + width + 22, 63))
-    picture.arrow((middle + width + 22, 130), (middle + width + 22, 63))
     picture.box(_MARGIN, 214, _WIDTH - 2 * _MARGIN, 56, 'frame')
     picture.text(_WIDTH / 2, 237, 'seg_pipeline', 'name', 'middle')
-    picture.text(_WIDTH / 2, 257, 'the library that both import; verify, synthetic and tfds.load', 'note', 'middle')
-    picture.arrow((left + width + 22, 184), (left + width + 22, 212))
-    picture.arrow((middle + width + 22, 184), (middle + width + 22, 212))
+    picture.text(_WIDTH / 2, 257, 'the library; verify, synthetic, and the builder for tfds.load', 'note', 'middle')
+    for center, kind, name, commands in (
+        ((left + width + middle) / 2, 'driver', 'beam_jobs', 'prepare_dataset'),
+        ((middle + width + right) / 2, 'tensorflow', 'trainer', 'train, evaluate, predict, export'),
+    ):
+        height = picture.labelled_box(center - 115, 130, 230, kind, (name, commands))
+        picture.arrow((center, 130), (center, 63))
+        picture.arrow((center, 130 + height), (center, 212))
+        picture.text(center + 10, 203, 'imports', 'note')
     return picture.to_svg(288)
 
 

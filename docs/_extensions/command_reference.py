@@ -12,6 +12,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,7 +48,8 @@ def _docstring(text: str) -> Iterator[str]:
     for block in re.split(r'\n\s*\n', text.strip()):
         lines = block.splitlines()
         if lines[0].strip().startswith('python -m'):
-            yield from ('.. code-block:: sh', '', *(f'   {line.strip()}' for line in lines), '')
+            usage = textwrap.wrap(' '.join(block.split()), 84, subsequent_indent='    ', break_on_hyphens=False)
+            yield from ('.. code-block:: none', '', *(f'   {line}' for line in usage), '')
             continue
         # An indented line continues the one above it; what comes after it begins a paragraph of its own.
         for above, line in zip(['', *lines], lines, strict=False):

@@ -10,20 +10,21 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _BEFORE_NAPOLEON = 400  # which has Sphinx's default priority, 500
-_CODE = re.compile(r'(?<!`)`([^`]+)`(?!`)')
+# `code`, or a flag with its value, which has no punctuation at its end.
+_CODE = re.compile(r'(?<!`)`([^`]+)`(?!`)|(?<![\w`-])(--[a-z]\w*(?:=[^\s`;)\]]*[^\s`,;:.)\]])?)')
 _SPECIAL = re.compile(r'([\\*|]|(?<=\w)_(?!\w))')
 _STATEMENT = re.compile(r'(?:import|from|python -m) ')
 
 
 def translate(text: str) -> str:
-    """Plain text with `code` in single backticks, as reStructuredText."""
-    parts = _CODE.split(text)
-    for i in range(0, len(parts), 2):
-        parts[i] = _SPECIAL.sub(r'\\\1', parts[i])
-    for i in range(1, len(parts), 2):
-        joint = r'\ ' if parts[i + 1][:1].isalnum() else ''  # without it, `code`s would not end the literal
-        parts[i] = f'``{parts[i].strip()}``{joint}'
-    return ''.join(parts)
+    """Plain text with `code` in single backticks, as reStructuredText; flags are code too."""
+    result = []
+    end = 0
+    for found in _CODE.finditer(text):
+        joint = r'\ ' if text[found.end() :][:1].isalnum() else ''  # without it, `code`s would not end the literal
+        result += [_SPECIAL.sub(r'\\\1', text[end : found.start()]), f'``{(found[1] or found[2]).strip()}``{joint}']
+        end = found.end()
+    return ''.join(result) + _SPECIAL.sub(r'\\\1', text[end:])
 
 
 def _is_listing(block: list[str]) -> bool:
