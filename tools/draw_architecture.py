@@ -90,7 +90,7 @@ class Step(NamedTuple):
 
 
 PREPARATION = (
-    Step('beam_jobs.prepare_dataset', 'driver', 'flags become a BuildConfig', 'BuildConfig'),
+    Step('beam_jobs.prepare_dataset', 'driver', 'flags become a JobConfig', 'JobConfig, with its BuildConfig'),
     Step('beam_jobs.pipeline', 'driver', 'run(config) -> Outcome', 'paths'),
     Step('planning', 'driver', 'pairing, splits, sharding: a plan', 'SourcePair: two paths and a key'),
     Step('beam_jobs.transforms', 'worker', 'WriteShards: one shard plan to each worker', 'a shard plan'),

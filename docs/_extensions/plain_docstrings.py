@@ -51,7 +51,7 @@ def translate_module(lines: list[str]) -> list[str]:
 
 
 def translate_sections(lines: list[str]) -> list[str]:
-    """The docstring of a class or function; what stands under `Example:` is code."""
+    """The docstring of a class or function; what is under `Example:` is code."""
     result: list[str] = []
     prose: list[str] = []
     example_indent: int | None = None
