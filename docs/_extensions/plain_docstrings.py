@@ -13,6 +13,7 @@ _BEFORE_NAPOLEON = 400  # which has Sphinx's default priority, 500
 # `code`, or a flag with its value, which has no punctuation at its end.
 _CODE = re.compile(r'(?<!`)`([^`]+)`(?!`)|(?<![\w`-])(--[a-z]\w*(?:=[^\s`;)\]]*[^\s`,;:.)\]])?)')
 _SPECIAL = re.compile(r'([\\*|]|(?<=\w)_(?!\w))')
+_SEVERAL_NAMES = re.compile(r'( +)(\w+(?:, \w+)+): (.*)')
 _STATEMENT = re.compile(r'(?:import|from|python -m) ')
 
 
@@ -50,12 +51,29 @@ def translate_module(lines: list[str]) -> list[str]:
     return result
 
 
+def split_names(lines: list[str]) -> list[str]:
+    """Describes `low, high: the range.` twice, where Sphinx would take `low` for the type of `high`."""
+    result: list[str] = []
+    while lines:
+        entry = _SEVERAL_NAMES.match(lines[0])
+        indent = len(entry[1]) if entry else 0
+        end = next((i for i, line in enumerate(lines) if i and len(line) - len(line.lstrip()) <= indent), len(lines))
+        if entry is None:
+            result.append(lines[0])
+            lines = lines[1:]
+            continue
+        for name in entry[2].split(', '):
+            result += [f'{entry[1]}{name}: {entry[3]}', *lines[1:end]]
+        lines = lines[end:]
+    return result
+
+
 def translate_sections(lines: list[str]) -> list[str]:
     """The docstring of a class or function; what is under `Example:` is code."""
     result: list[str] = []
     prose: list[str] = []
     example_indent: int | None = None
-    for line in lines:
+    for line in split_names(lines):
         indent = len(line) - len(line.lstrip())
         if example_indent is not None and (not line.strip() or indent > example_indent):
             result.append(f'    {line}')
