@@ -5,7 +5,7 @@ BIN := .venv/bin
 OUT ?= demo_output
 DATA ?=
 
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format bench docs lock clean
 
 help:  ## Lists these targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -33,6 +33,10 @@ format: .venv/.installed  ## Formats the code.
 
 bench: .venv/.installed  ## All benchmarks; DATA=DIR as for the demo.
 	BIN=$(BIN) DATA=$(DATA) sh tools/bench.sh
+
+docs: .venv/.installed  ## The site of the documentation, in docs/_build/html.
+	$(BIN)/python -m sphinx --builder html --doctree-dir docs/_build/doctrees --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 lock:  ## Resolves requirements.lock anew from setup.py.
 	$(PYTHON) -m venv .venv

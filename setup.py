@@ -1,18 +1,42 @@
 """The distribution. What stands in install_requires is what a Beam worker needs; it holds no TensorFlow."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
+VERSION = '0.1.0'
+# The project has no public address yet. The domain is reserved (RFC 2606), so that nobody else can own it; set the
+# address of the repository here before the first release.
+URL = 'https://seg-pipeline.example/seg-pipeline'
+_RELATIVE_LINK = re.compile(r'(?P<image>!?)\[(?P<text>[^]]*)\]\((?!https?:|mailto:|#)(?P<path>[^)\s]+)\)')
+
+
+def long_description() -> str:
+    """README with absolute links: a package index shows it without the files beside it.
+
+    Pictures and pages are those of the release's tag, so that they stay what they were when it was made.
+    """
+
+    def absolute(link: re.Match[str]) -> str:
+        view = 'raw' if link['image'] else 'blob'  # the file itself, or a page that shows it
+        return f'{link["image"]}[{link["text"]}]({URL}/{view}/v{VERSION}/{link["path"]})'
+
+    readme = pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8')
+    return _RELATIVE_LINK.sub(absolute, readme)
+
+
 TRAIN = ['tensorflow>=2.21,<2.22', 'keras>=3.15,<3.16', 'matplotlib>=3.9', 'tensorboard>=2.20', 'h5py>=3.11']
 MAT = ['scipy>=1.13']
+DOCS = ['furo>=2025.12', 'myst-parser>=5', 'sphinx>=9']
 EXPORT = ['onnx>=1.17', 'tf2onnx>=1.17']
 
 setup(
     name='seg-pipeline',
-    version='0.1.0',
+    version=VERSION,
+    url=URL,
     description='Image/mask pairs to a verified TFDS data set with Beam, and exact multi-GPU training on it.',
-    long_description=pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
+    long_description=long_description(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.11,<3.14',
@@ -39,6 +63,7 @@ setup(
         'gpu': [*TRAIN, 'tensorflow[and-cuda]>=2.21,<2.22'],
         'mat': MAT,
         'export': EXPORT,
+        'docs': [*TRAIN, *DOCS],  # pages of the Python API are made by importing it
         'gcp': ['apache-beam[gcp]'],
         'aws': ['apache-beam[aws]'],
         'hdfs': ['apache-beam[hadoop]'],
@@ -46,6 +71,7 @@ setup(
             *TRAIN,
             *MAT,
             *EXPORT,
+            *DOCS,
             'ai-edge-litert>=2',  # runs what export --format=litert writes
             'backports-strenum<1.3',  # ai-edge-litert imports it; later versions refuse Python 3.11
             'boto3>=1.34',

@@ -96,6 +96,7 @@ def test_make_help_lists_the_targets():
         'lint',
         'format',
         'bench',
+        'docs',
         'lock',
         'clean',
     ]
