@@ -20,6 +20,7 @@ from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.dataset import manifest, record_index
 from seg_pipeline.dataset.provenance import Provenance
+from seg_pipeline.imaging import formats
 from seg_pipeline.planning import pairing, sharding
 from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import Pairing, SourcePair
@@ -105,7 +106,7 @@ def find_pairs(config: JobConfig) -> Pairing:
         UserError: if a folder cannot be listed or no image has a mask.
     """
     sources = config.build.sources
-    found = pairing.list_files(sources.images), pairing.list_files(sources.masks, pairing.MASK_SUFFIXES)
+    found = pairing.list_files(sources.images), pairing.list_files(sources.masks, formats.MASK_SUFFIXES)
     result = pairing.match_pairs(*found, config.image_key_regex, config.mask_key_regex)
     if not result.pairs:
         examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in found]

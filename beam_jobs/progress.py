@@ -1,4 +1,4 @@
-"""The progress of a job, on every engine: finished shards leave a marker in the work directory, and those are counted."""
+"""The progress of a job, on every engine: finished shards leave a marker in the work directory, which is counted."""
 
 import sys
 import threading

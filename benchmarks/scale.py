@@ -22,6 +22,7 @@ from benchmarks import processes
 from seg_pipeline import command_line, errors
 from seg_pipeline.building import fingerprints
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
+from seg_pipeline.imaging import formats
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing, sharding
 from seg_pipeline.planning.split_options import Contents, SplitOptions
@@ -104,7 +105,7 @@ def plan(data: str) -> None:
     options = RecordOptions(label_map.LabelMap.default(('background', 'something')))
     splitting = SplitOptions()
     pairs = pairing.match_pairs(
-        pairing.list_files(sources.images), pairing.list_files(sources.masks, pairing.MASK_SUFFIXES)
+        pairing.list_files(sources.images), pairing.list_files(sources.masks, formats.MASK_SUFFIXES)
     ).pairs
     assignments = splitting.assign(sources.images, pairs, Contents(), options.label_map.names)
     plans = sharding.plan(pairs, assignments.split_of, {}, splitting.seed, BuildConfig.dataset_name)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from seg_pipeline.building import pair as pair_lib
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
-from seg_pipeline.imaging import rejects
+from seg_pipeline.imaging import formats, rejects
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.planning import pairing
 
@@ -499,7 +499,7 @@ def check(root: str | os.PathLike[str]) -> tuple[list[pairing.SourcePair], list[
     what = config(root)
     for tree in (what.sources.images, what.sources.masks):
         os.makedirs(tree, exist_ok=True)
-    files = pairing.list_files(what.sources.images), pairing.list_files(what.sources.masks, pairing.MASK_SUFFIXES)
+    files = pairing.list_files(what.sources.images), pairing.list_files(what.sources.masks, formats.MASK_SUFFIXES)
     found = pairing.match_pairs(*files, r'(?s)^(.*)\.', r'(?s)^(.*)\.')
     passed, rejected = [], list(found.rejects)
     for pair in found.pairs:

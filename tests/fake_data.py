@@ -12,6 +12,7 @@ from seg_pipeline import records
 from seg_pipeline.building import fingerprints, markers, publish, shard
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.dataset import manifest
+from seg_pipeline.imaging import formats
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing, sharding
 from seg_pipeline.planning import splits as splits_lib
@@ -89,7 +90,7 @@ def prepare(config: BuildConfig, splitting: SplitOptions | None = None, **option
     splitting = splitting or SplitOptions()
     sources, records_options = config.sources, config.records
     pairs = pairing.match_pairs(
-        pairing.list_files(sources.images), pairing.list_files(sources.masks, pairing.MASK_SUFFIXES)
+        pairing.list_files(sources.images), pairing.list_files(sources.masks, formats.MASK_SUFFIXES)
     ).pairs
     split_of = splits_lib.assign((pair.key for pair in pairs), splitting.fractions, splitting.seed)
     counts = sharding.parse_counts(splitting.num_shards, splitting.names)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole path, from pairs to pictures; `make demo` runs it. Set DATA to a folder with png_images, png_masks and
+# All steps, from pairs to pictures; `make demo` runs it. Set DATA to a folder with png_images, png_masks and
 # labels.csv to take your own pairs, OUT to choose where everything goes. Everything that is there is kept: the same
 # command again goes on where it was stopped.
 set -eu

@@ -19,7 +19,7 @@ from seg_pipeline.building import pair as pair_lib
 from seg_pipeline.building.config import DEFAULT_IMAGE_SIZE, RecordOptions, SourceFolders
 from seg_pipeline.clothing_parsing import source
 from seg_pipeline.dataset import tfds_metadata
-from seg_pipeline.imaging import images, rejects
+from seg_pipeline.imaging import formats, images, rejects
 from seg_pipeline.labels import label_map, remapping
 from seg_pipeline.planning import pairing, splits
 from seg_pipeline.planning.split_options import SplitOptions
@@ -177,7 +177,7 @@ def _check_labels(path: str) -> None:
 
 def _find_pairs(found: source.Source) -> list[pairing.SourcePair]:
     result = pairing.match_pairs(
-        pairing.list_files(found.images), pairing.list_files(found.masks, pairing.MASK_SUFFIXES)
+        pairing.list_files(found.images), pairing.list_files(found.masks, formats.MASK_SUFFIXES)
     )
     if result.rejects or not result.pairs:
         first = result.rejects[0].message if result.rejects else f'{found.images} and {found.masks}: no pairs'

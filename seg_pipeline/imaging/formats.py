@@ -16,6 +16,10 @@ from seg_pipeline.imaging.rejects import RejectError
 DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb declares far more
 MAX_SIDE = 1_000_000  # libpng refuses longer rows (PNG_USER_WIDTH_MAX)
 
+# The suffixes by which `planning.pairing` finds files; what a file is, its first bytes tell.
+IMAGE_SUFFIXES = frozenset(('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'))
+MASK_SUFFIXES = IMAGE_SUFFIXES | {'.mat'}
+
 GREY, PALETTE = 0, 3  # colour types of PNG
 _PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
 _MAGICS = {

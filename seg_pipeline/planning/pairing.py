@@ -8,10 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from seg_pipeline import errors, storage
-from seg_pipeline.imaging import rejects
-
-IMAGE_SUFFIXES = frozenset(('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'))
-MASK_SUFFIXES = IMAGE_SUFFIXES | {'.mat'}
+from seg_pipeline.imaging import formats, rejects
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -37,7 +34,7 @@ class Pairing:
     rejects: tuple[rejects.Reject, ...]
 
 
-def list_files(root: str, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[str]:
+def list_files(root: str, suffixes: Iterable[str] = formats.IMAGE_SUFFIXES) -> list[str]:
     """Lists the files below a directory, sorted, relative to it, with `/` between the parts.
 
     Hidden files and directories are left out. Links to directories are followed, see `storage.names`.

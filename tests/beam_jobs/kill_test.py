@@ -1,8 +1,8 @@
 """Kills the command, its workers and its disk at seeded moments, and looks at what is left.
 
-Every row: the command is disturbed at some moment; whatever a reader could take for a data set must be whole; the same
+Every row: the command is disturbed at some moment; whatever a reader could take for a data set must be intact; the same
 command again must end well, take over the finished shards and give the bytes of an undisturbed run. KILL_MOMENTS says
-how many moments (20 for the table in BUILD_NOTES.md, which KILL_TABLE names).
+how many moments (20 for the table in docs/reliability.md, which KILL_TABLE names).
 """
 
 import hashlib
@@ -176,17 +176,17 @@ def test_nothing_half_made_is_ever_visible_and_the_same_command_continues(number
     shards, delay = draw.randint(0, _NUM_SHARDS), draw.random() * 0.3
     try:
         code, _, said = disturb(stage, shards, delay)
-        whole = stage.dataset_dir.exists()
-        if whole:
+        published = stage.dataset_dir.exists()
+        if published:
             assert list(integrity.problems(str(stage.dataset_dir))) == []
         visible = [p for p in stage.out.rglob('dataset_info.json') if '.work' not in p.parts]
-        assert visible == ([stage.dataset_dir / 'dataset_info.json'] if whole else [])
+        assert visible == ([stage.dataset_dir / 'dataset_info.json'] if published else [])
         made = stage.made()
         again, output, error = finish(stage.start(num_workers=1))
         assert again == 0, error
         assert output.splitlines()[-1] == str(stage.dataset_dir)
-        taken = 'nothing to do' if whole else f'{made} of {_NUM_SHARDS} shards'
-        assert any(taken in line for line in [*error, *output.splitlines()]) or (made == 0 and not whole)
+        taken = 'nothing to do' if published else f'{made} of {_NUM_SHARDS} shards'
+        assert any(taken in line for line in [*error, *output.splitlines()]) or (made == 0 and not published)
         assert stage.digests() == stage.expected
         assert os.listdir(stage.dataset_dir.parent) == ['1.0.0']
     finally:
@@ -194,4 +194,4 @@ def test_nothing_half_made_is_ever_visible_and_the_same_command_continues(number
     line = said[-1].replace(str(stage.out), 'OUT') if said else ''
     says = f'exit {code}' + (f': {line}' if line else '')
     name = disturb.__name__.replace('_', ' ')
-    table.append((number, name, shards, says, 'all, whole' if whole else 'nothing', made, 'yes'))
+    table.append((number, name, shards, says, 'all, intact' if published else 'nothing', made, 'yes'))

@@ -9,7 +9,7 @@ import numpy as np
 
 from seg_pipeline import errors
 from seg_pipeline.dataset import manifest, record_index
-from seg_pipeline.imaging import images, rejects
+from seg_pipeline.imaging import formats, images, rejects
 from seg_pipeline.imaging import masks as masks_lib
 from seg_pipeline.planning import pairing
 
@@ -126,18 +126,18 @@ def _list(pattern: str) -> tuple[str, list[str]]:
         root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in found]) if found else ''
         paths = sorted(os.path.relpath(path, root) for path in found)
     if not paths:
-        raise errors.UserError(f'--images={pattern} matches no image ({", ".join(sorted(pairing.IMAGE_SUFFIXES))})')
+        raise errors.UserError(f'--images={pattern} matches no image ({", ".join(sorted(formats.IMAGE_SUFFIXES))})')
     return root, paths
 
 
 def _is_photo(path: str) -> bool:
-    return os.path.isfile(path) and os.path.splitext(path)[1].lower() in pairing.IMAGE_SUFFIXES
+    return os.path.isfile(path) and os.path.splitext(path)[1].lower() in formats.IMAGE_SUFFIXES
 
 
 def _ground_truths(pattern: str, paths: list[str], masks: str) -> dict[str, str]:
     """Returns the path of the mask of each photo that has one, by the photo's path."""
     root, _ = _list(pattern)
-    pairs = pairing.match_pairs(paths, pairing.list_files(masks, pairing.MASK_SUFFIXES)).pairs
+    pairs = pairing.match_pairs(paths, pairing.list_files(masks, formats.MASK_SUFFIXES)).pairs
     if not pairs:
         raise errors.UserError(f'no mask in --masks={masks} belongs to a photo of --images={pattern}')
     return {os.path.join(root, pair.image): os.path.join(masks, pair.mask) for pair in pairs}

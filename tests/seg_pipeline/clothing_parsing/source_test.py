@@ -14,7 +14,7 @@ import pytest
 
 from seg_pipeline import errors
 from seg_pipeline.clothing_parsing import source
-from seg_pipeline.imaging import masks
+from seg_pipeline.imaging import formats, masks
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing
 
@@ -197,7 +197,7 @@ def test_the_published_archive_goes_through_file_by_file(server: _Server, tmp_pa
     server.body = (tmp_path / 'archive.zip').read_bytes()
     found = source.fetch(tmp_path / 'data', _url(server))
     pairs = pairing.match_pairs(
-        pairing.list_files(found.images), pairing.list_files(found.masks, pairing.MASK_SUFFIXES)
+        pairing.list_files(found.images), pairing.list_files(found.masks, formats.MASK_SUFFIXES)
     )
     assert len(pairs.pairs) == 1000
     assert not pairs.rejects

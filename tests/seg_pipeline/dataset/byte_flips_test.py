@@ -1,6 +1,6 @@
 """Flips bytes of every file of a data set: each is found, by its file and in a shard by record, byte offset and key.
 
-FLIP_STEP says how many bytes lie between two flips (1 for the table in BUILD_NOTES.md, which FLIP_TABLE names).
+FLIP_STEP says how many bytes lie between two flips (1 for the table in docs/reliability.md, which FLIP_TABLE names).
 """
 
 import bisect
