@@ -1,5 +1,6 @@
 """Google Cloud Storage, by Beam's file system for it."""
 
+import contextlib
 import glob
 import shutil
 from collections.abc import Iterator
@@ -28,12 +29,8 @@ class GcsStore(RemoteStore):
         self._files.match([f'{bucket}/**'], limits=[1])
 
     def open(self, path: str) -> IO[bytes]:
-        try:
+        with _missing_files(path):
             file: IO[bytes] = self._files.open(path, **self._raw)
-        except Exception as error:
-            if getattr(error, 'code', None) == 404:  # google.api_core.exceptions.NotFound
-                raise FileNotFoundError(path) from error
-            raise
         return file
 
     def put(self, source: IO[bytes], path: str) -> None:
@@ -44,7 +41,8 @@ class GcsStore(RemoteStore):
         return bool(self._files.exists(path))
 
     def num_bytes(self, path: str) -> int:
-        return int(self._files.get_filesystem(path).size(path))
+        with _missing_files(path):
+            return int(self._files.get_filesystem(path).size(path))
 
     def delete(self, path: str) -> None:
         if self._files.exists(path):  # Beam's `delete` raises for a missing file
@@ -57,3 +55,15 @@ class GcsStore(RemoteStore):
         (found,) = self._files.match([f'{glob.escape(prefix)}**'])  # a name may hold [ or *
         for file in found.metadata_list:
             yield file.path, Entry(file.size_in_bytes, int(file.last_updated_in_seconds * 1e9), file.path)
+
+
+@contextlib.contextmanager
+def _missing_files(path: str) -> Iterator[None]:
+    """Turns a 404 into a `FileNotFoundError`; Beam raises it as it is, or as a detail of a `BeamIOError`."""
+    try:
+        yield
+    except Exception as error:
+        details = getattr(error, 'exception_details', None) or {}
+        if any(getattr(cause, 'code', None) == 404 for cause in (error, *details.values())):
+            raise FileNotFoundError(path) from error
+        raise

@@ -24,7 +24,7 @@ class HdfsStore(RemoteStore):
 
     Other clients see a file of HDFS while it is being written. So a file is written under a hidden name and renamed
     when it is complete. `list` leaves hidden names out, because a running command would find the uploads of another
-    one among its files. An upload whose writer was killed stays, and HDFS has no locks by which to tell; so a hidden
+    one among its files. An upload that was killed stays, and HDFS has no locks by which to tell; so a hidden
     file that has not changed for a day, longer than any upload takes, is listed, and whatever removes unknown files
     removes it.
     """
@@ -76,7 +76,7 @@ class HdfsStore(RemoteStore):
             self._client.write(hidden, data=iter(functools.partial(source.read, BUFFER_BYTES), b''))
             self._rename(hidden, posixpath.join(directory, name))
         except BaseException:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # the first error is the one to report
                 self._client.delete(hidden)
             raise
 
