@@ -83,7 +83,8 @@ def test_an_error_of_the_operating_system_keeps_its_number(memory, monkeypatch):
     monkeypatch.setattr(storage.of(memory.url), 'put', full)
     with pytest.raises(OSError, match='No space left') as caught:
         storage.write(f'{memory.url}/x', b'1')
-    assert (caught.value.errno, caught.value.filename) == (28, f'{memory.url}/x')
+    error = caught.value
+    assert (error.errno, error.strerror, error.filename) == (28, 'No space left on device', f'{memory.url}/x')
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def url():
     server.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('STORAGE_EMULATOR_HOST', f'http://127.0.0.1:{port}')
-        storage.configure(PipelineOptions(['--no_auth', '--project=project']))
+        # Beam looks for credentials for half a minute before it goes on without.
+        patch.setattr('apache_beam.internal.gcp.auth.get_service_credentials', lambda _: None)
+        storage.configure(PipelineOptions(['--project=project']))
         yield 'gs://bucket'
     storage.configure(None)
     server.stop()
