@@ -112,11 +112,11 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(remote):
 
 
 def test_entries(remote):
-    for name in ('d/1.png', 'd/sub/2.png', 'd/.hidden', 'dd/3.png', 'd/.dir/4.png'):
+    for name in ('d/1.png', 'd/sub/2.png', 'd/.hidden', 'dd/3.png', 'd/.dir/4.png', 'd/sub/.5'):
         remote.put(name, name.encode())
     root = f'{remote.url}/d'
     found = _entries(root)
-    sizes = {'1.png': 7, 'sub/2.png': 11, '.hidden': 9, '.dir/4.png': 12}
+    sizes = {'1.png': 7, 'sub/2.png': 11, '.hidden': 9, '.dir/4.png': 12, 'sub/.5': 8}
     assert {name: entry.num_bytes for name, entry in found.items()} == sizes
     assert _entries(f'{root}/') == found
     assert _entries(f'{remote.url}/nothing') == {}
