@@ -1,7 +1,7 @@
-"""Files here and elsewhere: one protocol for this disk, S3, Google Cloud Storage and HDFS.
+"""Files by a local path or an address of S3, Google Cloud Storage or HDFS, behind one protocol.
 
-The functions below take a path or an address and find its store. A file is written as a whole or not at all (on this
-disk by `atomic`) and proven by its size and SHA-256 (`checksums`). To add a store, see CONTRIBUTING.md.
+The functions below find the store of a path. A file is written complete or not at all, on the local file system by
+`atomic`; `checksums` has what identifies its contents. A new store is a `RemoteStore` and a line in `files._KINDS`.
 """
 
 from seg_pipeline.storage.files import (

@@ -1,4 +1,11 @@
-"""Files of this disk that appear as a whole or not at all, even after a power cut: write beside, sync, rename."""
+"""Atomic writes on the local file system: a file appears complete or not at all, even after a power cut.
+
+Four steps, each of which is needed. The contents go to a temporary file in the same directory, because a rename is
+atomic within one file system only. `fsync` brings them to the disk before the rename, because a file system may write
+the new name first: after a power cut the name would stand for an empty file. The rename replaces the old file in one
+step. `fsync` of the directory, at last, makes the new name itself survive: a caller who goes on to delete what the file
+was made from may rely on it.
+"""
 
 import contextlib
 import fcntl
@@ -10,18 +17,20 @@ from typing import IO
 
 TEMPORARY_SUFFIX = '.tmp'
 _ATTEMPTS = 10
-_YOUNG_SECONDS = 60  # a file of this age may belong to a writer that has not locked it yet
+_YOUNG_SECONDS = 60  # a younger file may belong to a writer that has created it and not locked it yet
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
-    """Opens a temporary file that takes the place of `path` when the block ends without an exception.
+    """Opens a temporary file that replaces `path` when the block ends without an exception.
 
-    The temporary name is unique, so that two writers of one path never meet; the last to finish wins. The file is
-    locked while it is written, so that `remove_abandoned` can tell a dead writer's file from a living one's.
+    Its directory is made if it is missing. The temporary name is unique, so two writers of one path do not disturb each
+    other; the last to finish wins. The writer holds a lock on the temporary file, which the kernel releases when the
+    process ends in any way; so `remove_abandoned` can tell the files of killed writers from those in use.
 
     Raises:
-        OSError: if the file cannot be written; `path` is then as it was.
+        OSError: if the file cannot be written; `path` is then as it was. Only if the last step fails, the `fsync` of
+            the directory, `path` already has the new contents.
     """
     temporary = f'{path}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}'
     file = _create(temporary)
@@ -31,7 +40,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, path)  # still locked: `remove_abandoned` could delete it in between
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -40,15 +49,12 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
 
 
 def _create(path: str) -> IO[bytes]:
-    """Creates a file and its directory; another process may remove the empty directory in between."""
-    for attempt in range(_ATTEMPTS):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        try:
+    """Creates a file and its directory. Tries again if another process removes the still empty directory in between."""
+    for _ in range(_ATTEMPTS):
+        os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
             return open(path, 'xb')
-        except FileNotFoundError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError('unreachable')
+    return open(path, 'xb')
 
 
 def write(path: str, data: bytes) -> None:
@@ -58,7 +64,7 @@ def write(path: str, data: bytes) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Makes the names in a directory survive a power cut."""
+    """Makes the names in a directory, as they are now, survive a power cut."""
     descriptor = os.open(path or '.', os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,12 +73,19 @@ def sync_directory(path: str) -> None:
 
 
 def remove_abandoned(directory: str, young_seconds: float = _YOUNG_SECONDS) -> None:
-    """Removes temporary files whose writers are gone, and which are not younger than `young_seconds`."""
+    """Removes the temporary files in a directory whose writers ended without removing them.
+
+    Args:
+        directory: it is not searched below.
+        young_seconds: files that changed this recently are left, see `_YOUNG_SECONDS`.
+    """
     for entry in list(os.scandir(directory)):
         if not entry.name.endswith(TEMPORARY_SUFFIX):
             continue
         with contextlib.suppress(OSError), open(entry.path, 'rb') as file:
             if time.time() - os.fstat(file.fileno()).st_mtime < young_seconds:
                 continue
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is still writing it
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while its writer holds the lock
+            # If the writer finished just before, the file has its final name, and there is nothing of this name to
+            # remove: temporary names are never used again.
             os.unlink(entry.path)

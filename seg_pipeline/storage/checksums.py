@@ -1,4 +1,4 @@
-"""Proof of a file's contents: its size and SHA-256."""
+"""What identifies the contents of a file: its size and SHA-256."""
 
 import dataclasses
 import hashlib
@@ -10,14 +10,19 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class FileDigest:
-    """Size in bytes and SHA-256, in hex, of a file."""
+    """What identifies the contents of a file.
+
+    Attributes:
+        num_bytes: its size.
+        sha256: in lower-case hexadecimal.
+    """
 
     num_bytes: int
     sha256: str
 
 
 def digest(path: str) -> FileDigest:
-    """Size and SHA-256 of a file of any store, read in blocks of 1 MiB.
+    """Reads a file of any store, in blocks of 1 MiB, and returns its size and SHA-256.
 
     Raises:
         OSError: if it cannot be read.
@@ -32,11 +37,15 @@ def digest(path: str) -> FileDigest:
 
 
 def problem(path: str, expected: FileDigest) -> str | None:
-    """What is wrong with a file: one line with both values, None if nothing is."""
+    """Compares a file with what the manifest says of it.
+
+    Returns:
+        None if they agree; else one line that names the file and has both values, or why it cannot be read.
+    """
     try:
         found = digest(path)
     except OSError as error:
-        return f'{path}: {error.strerror}'
+        return f'{path}: {error.strerror or error}'
     if found.num_bytes != expected.num_bytes:
         return f'{path}: has {found.num_bytes} bytes, the manifest says {expected.num_bytes}'
     if found.sha256 != expected.sha256:

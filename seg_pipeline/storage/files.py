@@ -1,18 +1,19 @@
-"""Files of any store, by a path on this disk or an address: `s3://`, `gs://`, `hdfs://`.
+"""Functions on files by a local path or an address (`s3://`, `gs://`, `hdfs://`).
 
-An object store has whole objects and no directories: an object appears when its writing ends, there is no rename, and
-a name says nothing about other names. So nothing here takes a directory for granted, and what is written is written
-as a whole or not at all. Beam is imported where an address is met, never before.
+An object store has whole objects and no directories: an object appears when its upload ends, cannot be renamed, and its
+name implies nothing about other names. So no function here needs a directory to exist, and whatever is written appears
+complete or not at all. The library of a store is imported when an address of it is first used.
 
-Where credentials and endpoints are not in the environment, Beam's options bring them (`--s3_endpoint_url`,
-`--hdfs_host`, ...); they reach the workers by themselves, and this process by `configure`. Every function raises
-`OSError`, with the address as its `filename`, when the store refuses.
+Endpoints and credentials come from the environment, or from Beam's options (`--s3_endpoint_url`, `--hdfs_host`, ...).
+Beam hands its options to its workers; `configure` sets them in the process of a command. If a store refuses, every
+function raises `OSError` with the address as its `filename`; `FileNotFoundError` if there is no such file.
 """
 
 import contextlib
 import importlib
 import importlib.util
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -27,7 +28,14 @@ _LOCAL = LocalStore()
 
 
 class _Kind(NamedTuple):
-    """A remote store: what it needs, which extra brings that, and the class that is imported when it is met."""
+    """How to get a remote store.
+
+    Attributes:
+        needs: a module whose absence shows that the extra is not installed.
+        extra: the extra of this package that installs it.
+        module: where the class is; imported when an address of the store is first used.
+        class_name: a `RemoteStore` whose constructor takes Beam's options.
+    """
 
     needs: str
     extra: str
@@ -40,56 +48,82 @@ _KINDS = {
     'gs': _Kind('google.cloud.storage', 'gcp', 'seg_pipeline.storage.gcs', 'GcsStore'),
     'hdfs': _Kind('hdfs', 'hdfs', 'seg_pipeline.storage.hdfs', 'HdfsStore'),
 }
-_clients = threading.local()  # a client is good for one thread
+_made = threading.local()  # stores by their kind: the clients in them may not be shared by threads
 
 
 def has_directories(path: str) -> bool:
-    """Whether a path is on this disk, where directories can be locked and renamed; an address has none."""
+    """Whether a path is local, so that its directory can be locked and renamed; an address has no directories."""
     return _ADDRESS.match(path) is None
 
 
-def of(path: str) -> Store:
-    """The store that a path or an address leads to, by the options that Beam's file systems have in this process."""
+def _kind(path: str) -> _Kind | None:
+    """The kind of the store that a path belongs to; None for a local path.
+
+    Raises:
+        UserError: if its scheme is unknown.
+    """
     found = _ADDRESS.match(path)
     if found is None:
-        return _LOCAL
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
+        return None
+    if found[1] not in _KINDS:
+        raise errors.UserError(f'{path}: unknown scheme {found[1]}; known are {", ".join(_KINDS)}, and paths')
+    return _KINDS[found[1]]
 
-    options = FileSystems._pipeline_options or PipelineOptions([])
-    if getattr(_clients, 'options', None) is not options:
-        _clients.options, _clients.stores = options, {}
-    kind = _KINDS[found[1]]
-    if kind not in _clients.stores:
-        _clients.stores[kind] = getattr(importlib.import_module(kind.module), kind.class_name)(options)
-    return _clients.stores[kind]
+
+def of(path: str) -> Store:
+    """The store that a path or an address belongs to, with the options that Beam's file systems have in this process.
+
+    Raises:
+        OSError: if its client cannot be made.
+        UserError: if its scheme is unknown.
+    """
+    kind = _kind(path)
+    if kind is None:
+        return _LOCAL
+    with os_errors(path):
+        from apache_beam.io.filesystems import FileSystems
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        # Beam has no public way to ask for its options. In a worker they are those of the pipeline.
+        options = FileSystems._pipeline_options
+        # Making a client takes up to 0.3 s, so it is kept as long as the options stay the same object. After a fork it
+        # must not be: parent and child would read each other's answers from the connections that they share.
+        valid_for = (options, os.getpid())
+        if getattr(_made, 'valid_for', None) != valid_for:
+            _made.valid_for, _made.stores = valid_for, {}
+        if kind not in _made.stores:
+            _made.stores[kind] = getattr(importlib.import_module(kind.module), kind.class_name)(
+                options or PipelineOptions([])
+            )
+        store: Store = _made.stores[kind]
+        return store
 
 
 @contextlib.contextmanager
 def _store(path: str) -> Iterator[Store]:
-    """The store of a path; whatever the library of a remote one raises becomes an `OSError` that names the address."""
-    if has_directories(path):
-        yield _LOCAL
+    """The store of a path, for calls that end inside the block: what a remote one raises becomes an `OSError`."""
+    store = of(path)
+    if store is _LOCAL:  # the operating system's own errors name the file and say enough
+        yield store
         return
     with os_errors(path):
-        yield of(path)
+        yield store
 
 
 def check(path: str) -> None:
-    """Makes sure that an address can be used here, before Beam tries for minutes; a path of this disk always can.
+    """Makes sure that an address can be used, because Beam would try for minutes before it gives up.
+
+    A local path always passes.
 
     Raises:
-        UserError: if its scheme is unknown, a package is missing, or the store lets nobody in.
+        UserError: if its scheme is unknown, a package is missing, or the store refuses a first request.
     """
-    found = _ADDRESS.match(path)
-    if not found:
-        return
-    kind = _KINDS.get(found[1])
+    kind = _kind(path)
     if kind is None:
-        raise errors.UserError(f'{path}: unknown scheme {found[1]}; known are {", ".join(_KINDS)}, and paths')
+        return
     try:
         present = importlib.util.find_spec(kind.needs) is not None
-    except ModuleNotFoundError:
+    except ModuleNotFoundError:  # not even the package around it
         present = False
     if not present:
         raise errors.UserError(f"{path}: needs an extra: python -m pip install 'seg-pipeline[{kind.extra}]'")
@@ -101,7 +135,7 @@ def check(path: str) -> None:
 
 
 def configure(options: Any) -> None:
-    """Gives Beam's options to the file systems of this process, before a pipeline does."""
+    """Sets the options that stores and Beam's file systems use in this process, before a pipeline does."""
     from apache_beam.io.filesystems import FileSystems
 
     FileSystems.set_options(options)
@@ -110,15 +144,18 @@ def configure(options: Any) -> None:
 
 @contextlib.contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Tells the user, on one line, that something below `path` cannot be written.
+    """Turns an `OSError` of the block into one line for the user.
+
+    Args:
+        path: what is being written, for errors that name no file.
 
     Raises:
-        UserError: for an `OSError` in the block.
+        UserError: for an `OSError` in the block; it names the error's own file if it has one.
     """
     try:
         yield
     except OSError as error:
-        raise errors.UserError(f'{error.filename or path}: cannot be written: {error.strerror}') from error
+        raise errors.UserError(f'{error.filename or path}: cannot be written: {error.strerror or error}') from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -134,18 +171,25 @@ def read_head(path: str, num_bytes: int) -> bytes:
 
 
 def read_at_most(path: str, limit: int) -> bytes:
-    """Reads all of a regular file. Raises `FileTooLargeError` if it has more than `limit` bytes."""
+    """Reads all of a regular file, and never more than `limit` + 1 bytes of it.
+
+    Raises:
+        FileTooLargeError: if it has more than `limit` bytes.
+        OSError: if it is a pipe or a device, or cannot be read.
+    """
     with _store(path) as store:
         return store.read_at_most(path, limit)
 
 
-@contextlib.contextmanager
-def replacing(path: str) -> Iterator[IO[bytes]]:
-    """A file on this disk whose contents appear under `path`, all at once, when the block ends without an exception."""
-    with _store(path) as found:
-        store = found
-    with store.replacing(path) as file:  # what the block itself raises is no error of the store
-        yield file
+def replacing(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """A local file for the block to write; its contents appear under `path`, all at once, when the block ends.
+
+    If the block raises, `path` stays as it was. A missing directory is made.
+
+    Raises:
+        OSError: if the file cannot be written or uploaded.
+    """
+    return of(path).replacing(path)  # not inside `_store`: what the block raises is no error of the store
 
 
 def write(path: str, data: bytes) -> None:
@@ -154,36 +198,32 @@ def write(path: str, data: bytes) -> None:
         file.write(data)
 
 
-@contextlib.contextmanager
-def local_copy(path: str) -> Iterator[str]:
-    """A path on this disk with a file's contents: its own, or that of a copy that lives as long as the block."""
-    with contextlib.ExitStack() as stack:
-        with _store(path) as store:  # what the block itself raises is no error of the store
-            local = stack.enter_context(store.local_copy(path))
-        yield local
+def local_copy(path: str) -> contextlib.AbstractContextManager[str]:
+    """A local path with the contents of a file: its own, or that of a copy that is deleted when the block ends."""
+    return of(path).local_copy(path)  # not inside `_store`: what the block raises is no error of the store
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file of that name."""
+    """Whether there is a file of that name; or, for a local path, a directory."""
     with _store(path) as store:
         return store.exists(path)
 
 
 def existing(paths: Collection[str]) -> set[str]:
-    """Those of some files of one directory that are there."""
+    """Those of `paths`, which are all in one directory, that exist. A remote store is asked once for all of them."""
     directory = next(iter(paths), '').rpartition('/')[0]
     with _store(directory) as store:
         return store.existing(directory, paths)
 
 
 def remove(path: str) -> None:
-    """Removes a file if it is there."""
+    """Removes a file. It is no error if there is none."""
     with _store(path) as store:
         store.delete(path)
 
 
 def num_bytes(path: str) -> int:
-    """The size of a file."""
+    """The size of a file, in bytes."""
     with _store(path) as store:
         return store.num_bytes(path)
 
@@ -191,11 +231,11 @@ def num_bytes(path: str) -> int:
 def names(root: str, *, hidden: bool = True) -> list[str]:
     """All files below a root, relative to it, with `/` between the parts, sorted.
 
-    Links to directories are followed; a directory that is met again on its own path is not.
+    Links to directories are followed, except one that leads back to a directory that contains it.
 
     Args:
-        root: a directory, or the beginning of an address.
-        hidden: with files and directories whose names begin with a dot.
+        root: a directory, or an address.
+        hidden: whether to include files and directories whose names begin with a dot.
 
     Raises:
         FileNotFoundError: if there is no such directory, or nothing at the address.
@@ -206,17 +246,17 @@ def names(root: str, *, hidden: bool = True) -> list[str]:
 
 
 def statuses(root: str) -> Callable[[str], Entry | None]:
-    """Looks up files below a root: elsewhere than on this disk, by one listing for all.
+    """Looks up files below a root. A remote store is asked once, now, for all of them.
 
     Returns:
-        A function from a path relative to the root to what is known of the file; None if there is no such file, or it
-        is a pipe or device.
+        A function from a path relative to the root to the file's entry; to None if there is no such file, or it is a
+        pipe or a device.
     """
     with _store(root) as store:
         return store.statuses(root)
 
 
 def copy(source: str, target: str) -> None:
-    """Copies a file within one store, by the store itself where it can."""
+    """Copies a file within one store, without a download where the store can."""
     with _store(source) as store:
         store.copy(source, target)

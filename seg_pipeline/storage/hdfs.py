@@ -1,4 +1,4 @@
-"""HDFS, by the client beneath Beam's file system."""
+"""HDFS, by HdfsCLI, the client inside Beam's file system for it."""
 
 import contextlib
 import functools
@@ -11,26 +11,29 @@ from typing import IO, Any
 
 from seg_pipeline.storage.store import BUFFER_BYTES, Entry, RemoteStore
 
-_DEFAULT_PORT = 9870  # of the name node's web interface, Hadoop's own default
+_DEFAULT_PORT = 9870  # of a name node's web interface since Hadoop 3
 _HIDDEN_SUFFIX = '.uploading'
-_ABANDONED_SECONDS = 24 * 3600  # no upload to HDFS takes as long
+_ABANDONED_SECONDS = 24 * 3600
 _ATTEMPTS = 10
 
 
 class HdfsStore(RemoteStore):
-    """HDFS by the client beneath Beam's file system, which lists no missing directory and writes over no file.
+    """HDFS by HdfsCLI and Beam's options; without `--hdfs_host`, by HdfsCLI's configuration file.
 
-    A file of HDFS can be seen while it is written. So each is written under a hidden name, which `list` shows only when
-    it is so old that its writer must be gone, and then renamed.
+    Not by Beam's file system, which raises for a missing directory instead of listing nothing, and does not overwrite.
 
-    The name node is that of Beam's options; without `--hdfs_host`, that of HdfsCLI's configuration file.
+    Other clients see a file of HDFS while it is being written. So a file is written under a hidden name and renamed
+    when it is complete. `list` leaves hidden names out, because a running command would find the uploads of another
+    one among its files. An upload that was killed stays, and HDFS has no locks by which to tell; so a hidden
+    file that has not changed for a day, longer than any upload takes, is listed, and whatever removes unknown files
+    removes it.
     """
 
     def __init__(self, options: Any) -> None:
         import hdfs
         from apache_beam.options.pipeline_options import HadoopFileSystemOptions
 
-        logging.getLogger('hdfs').setLevel(logging.WARNING)  # else a line for each request
+        logging.getLogger('hdfs').setLevel(logging.WARNING)  # else it writes a line for each request
         given = options.view_as(HadoopFileSystemOptions)
         self._full_urls = bool(given.hdfs_full_urls)
         self._error = hdfs.HdfsError
@@ -57,13 +60,14 @@ class HdfsStore(RemoteStore):
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        try:
-            with self._client.read(self._path(path)) as file:
-                yield file
-        except self._error as error:
-            if error.exception == 'FileNotFoundException':
-                raise FileNotFoundError(path) from error
-            raise
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(self._client.read(self._path(path)))
+            except self._error as error:
+                if error.exception == 'FileNotFoundException':
+                    raise FileNotFoundError(path) from error
+                raise
+            yield file  # outside the `try`: the block may use this client for another file
 
     def put(self, source: IO[bytes], path: str) -> None:
         directory, name = posixpath.split(self._path(path))
@@ -72,19 +76,24 @@ class HdfsStore(RemoteStore):
             self._client.write(hidden, data=iter(functools.partial(source.read, BUFFER_BYTES), b''))
             self._rename(hidden, posixpath.join(directory, name))
         except BaseException:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # the first error is the one to report
                 self._client.delete(hidden)
             raise
 
     def _rename(self, source: str, target: str) -> None:
-        for attempt in range(_ATTEMPTS):
-            self._client.delete(target)
-            try:
-                self._client.rename(source, target)
+        """Renames a file and replaces what has the name, in one step of the name node.
+
+        HdfsCLI's own `rename` knows no option to replace. To delete the target first would leave a moment without a
+        file, and if this process ends in it, there is none from then on.
+        """
+        for _ in range(_ATTEMPTS):
+            answer = self._client._rename(source, destination=target, renameoptions='OVERWRITE')
+            if not answer.content or answer.json()['boolean']:
                 return
-            except self._error:  # another writer was faster: the last to finish wins
-                if attempt == _ATTEMPTS - 1:
-                    raise
+            # An HttpFS gateway ignores the option and answers "false" if the target exists. There, delete it after all;
+            # and try again, because another writer may have put its own file there since. The last to finish wins.
+            self._client.delete(target)
+        raise self._error(f'{target}: cannot be replaced: other commands write it at the same time')
 
     def exists(self, path: str) -> bool:
         status = self._client.status(self._path(path), strict=False)
@@ -94,7 +103,7 @@ class HdfsStore(RemoteStore):
         status = self._client.status(self._path(path), strict=False)
         if status is None:
             raise FileNotFoundError(path)
-        return status['length']
+        return int(status['length'])
 
     def delete(self, path: str) -> None:
         self._client.delete(self._path(path))
@@ -106,7 +115,7 @@ class HdfsStore(RemoteStore):
     def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
         root = self._path(prefix)
         if self._client.status(root, strict=False) is None:
-            return
+            return  # `walk` raises for a missing root
         for (directory, _), _, files in self._client.walk(root, status=True, ignore_missing=True):
             for name, status in files:
                 age = time.time() - status['modificationTime'] / 1e3

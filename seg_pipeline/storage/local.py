@@ -1,4 +1,4 @@
-"""This disk as a store: paths, directories, and files that appear by a rename."""
+"""The local file system as a store."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from seg_pipeline.storage.store import Entry, FileTooLargeError
 
 
 class LocalStore:
-    """Files by their path."""
+    """Files by their path. Errors are those of the operating system, which name the file."""
 
     has_directories = True
 
@@ -24,7 +24,8 @@ class LocalStore:
         return open(path, 'rb')
 
     def read_at_most(self, path: str, limit: int) -> bytes:
-        # Looked at before it is opened: opening a pipe would wait for ever, and a device has no end.
+        # The kind is asked for before the file is opened: opening a pipe waits for a writer, which may never come, and
+        # a device may have no end.
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, 'not a regular file', path)
@@ -32,7 +33,7 @@ class LocalStore:
             raise FileTooLargeError(path, status.st_size)
         with open(path, 'rb') as file:
             data = file.read(limit + 1)
-        if len(data) > limit:  # it grew meanwhile
+        if len(data) > limit:  # it has grown since `stat`
             raise FileTooLargeError(path, len(data))
         return data
 
@@ -63,8 +64,9 @@ class LocalStore:
     def names(self, root: str, *, hidden: bool) -> Iterator[str]:
         if not os.path.isdir(root):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
-        # A directory and the real paths of its ancestors. Links to directories are followed, but a link that leads
-        # back to an ancestor would never end.
+        # Each directory to be listed comes with the real paths of the directories that contain it, because a link to
+        # one of these would make the tree endless. It is not enough to list each real path once: two links to one
+        # directory are two sets of names, and which of the two came first would depend on the order of the listing.
         pending = [('', frozenset((os.path.realpath(root),)))]
         while pending:
             directory, ancestors = pending.pop()
@@ -91,7 +93,8 @@ class LocalStore:
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a directory is a directory, or a link to one."""
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads nowhere, or to itself: reading it will say so
+    except OSError:  # a link that leads to itself: it is listed, and reading it raises
         return False

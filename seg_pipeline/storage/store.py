@@ -1,4 +1,4 @@
-"""What is needed of a place where files are kept: the protocol, and what all stores of other machines share."""
+"""The protocol that every store follows, and the base class of the stores on other machines."""
 
 import abc
 import contextlib
@@ -27,7 +27,11 @@ class Entry(NamedTuple):
 
 
 class FileTooLargeError(OSError):
-    """A file has more bytes than the caller is ready to read; nothing of it, or no more than that, was read."""
+    """A file has more bytes than the caller accepts.
+
+    Attributes:
+        num_bytes: how many it has; where the store was not asked for that, one more than the caller accepts.
+    """
 
     def __init__(self, path: str, num_bytes: int) -> None:
         super().__init__(f'{path}: {num_bytes} bytes')
@@ -36,70 +40,91 @@ class FileTooLargeError(OSError):
 
 
 class Store(Protocol):
-    """Files by their path or address. Any exception may be raised; `FileNotFoundError` says that there is no such file.
+    """Files by their path or address.
+
+    A method may raise whatever the store's library raises: `files` turns it into an `OSError`. `FileNotFoundError`
+    alone has a meaning of its own: there is no such file.
 
     Attributes:
-        has_directories: whether a directory can be locked and renamed. Where it cannot, a data set appears by its last
-            file, see `building.object_commit`.
+        has_directories: whether directories can be locked and renamed. Where they cannot, a data set is committed by
+            writing its manifest last, see `building.object_commit`.
     """
 
     has_directories: bool
 
     def probe(self, path: str) -> None:
-        """Raises any exception if the store, the bucket or the credentials are not there; asks once."""
+        """Raises any exception if the server, the bucket or the permission to use it is missing; one request."""
 
     def open(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """A file to read."""
+        """A file, opened for reading. It raises here, not at the first read, if there is no such file."""
 
     def read_at_most(self, path: str, limit: int) -> bytes:
-        """All bytes of a file. Raises `FileTooLargeError` if it has more than `limit`, `OSError` if it is a pipe."""
+        """All bytes of a file.
+
+        Raises:
+            FileTooLargeError: if there are more than `limit`.
+            OSError: if it is a pipe, a device or a directory.
+        """
 
     def replacing(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """A file on this disk whose contents appear under `path`, all at once, when the block ends without an error."""
+        """A local file for the caller to write. Its contents appear under `path`, all at once, when the block ends.
+
+        If the block raises, `path` stays as it was.
+        """
 
     def local_copy(self, path: str) -> contextlib.AbstractContextManager[str]:
-        """A path on this disk with the file's contents, good for the block."""
+        """A local path with the file's contents, valid inside the block."""
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file of that name."""
+        """Whether there is a file of that name; where there are directories, or a directory."""
 
     def existing(self, directory: str, paths: Collection[str]) -> set[str]:
-        """Those of some files of one directory that are there."""
+        """Those of `paths`, files below `directory`, that exist."""
 
     def num_bytes(self, path: str) -> int:
-        """Its size."""
+        """The size of a file."""
 
     def delete(self, path: str) -> None:
-        """Removes it if it is there."""
+        """Deletes a file. It is no error if there is none."""
 
     def copy(self, source: str, target: str) -> None:
-        """Copies a file within the store."""
+        """Copies a file within the store; `target` appears all at once."""
 
     def names(self, root: str, *, hidden: bool) -> Iterator[str]:
-        """All files below a root, relative to it, in any order; hidden ones only if they are wanted."""
+        """All files below a root, relative to it, in any order; without those whose path has a part like `.this`,
+        unless `hidden`. Raises `FileNotFoundError` if there is no such root.
+        """
 
     def statuses(self, root: str) -> Callable[[str], Entry | None]:
-        """Looks up files below a root by their relative path; None for what is no file."""
+        """A function from a path relative to `root` to the file's entry; to None if it is no regular file."""
 
 
 @contextlib.contextmanager
 def os_errors(path: str) -> Iterator[None]:
-    """Turns whatever the library of a remote store raises into an `OSError` that names the address."""
+    """Turns whatever a store's library raises into an `OSError` with the address as its `filename`.
+
+    Only calls of the library belong into the block, never a `yield` to a caller: what the caller raises must reach the
+    caller's own handlers unchanged.
+    """
     try:
         yield
     except FileTooLargeError:
         raise
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+    except OSError as error:  # the local disk is full, or a library's own kind of OSError, often without a number
+        message = error.strerror or ' '.join(str(error).split())
+        raise OSError(error.errno or errno.EIO, message, path) from error
     except Exception as error:
         raise OSError(errno.EIO, ' '.join(str(error).split()), path) from error
 
 
 class RemoteStore(abc.ABC):
-    """A store on other machines: each of its operations is made of these few, and every file passes through this disk.
+    """A store on other machines. A subclass implements the abstract methods; the others are made of these.
 
-    By way of this disk, because a stream that breaks off in the middle would leave its beginning in some stores, and
-    because the readers and writers of records want a file that they can seek in.
+    Every file passes through a temporary file on the local disk, for two reasons. A stream that breaks off in the
+    middle would leave an incomplete object in some stores, while a local file is complete before its upload starts. And
+    the readers and writers of records need a file that they can seek in.
     """
 
     has_directories = False
@@ -112,7 +137,10 @@ class RemoteStore(abc.ABC):
 
     @abc.abstractmethod
     def put(self, source: IO[bytes], path: str) -> None:
-        """Writes a file from the contents of another; it appears, or takes another's place, when all is written."""
+        """Uploads a local file. It appears, or replaces another, only when all of it has arrived.
+
+        If `source.read` or the upload raises anything, `KeyboardInterrupt` included, `path` stays as it was.
+        """
 
     @abc.abstractmethod
     def exists(self, path: str) -> bool: ...
@@ -128,10 +156,10 @@ class RemoteStore(abc.ABC):
 
     @abc.abstractmethod
     def list(self, prefix: str) -> Iterator[tuple[str, Entry]]:
-        """All files below an address that ends with `/`, which need not be there."""
+        """The address and entry of every file below an address that ends with `/`; nothing if there are none."""
 
     def read_at_most(self, path: str, limit: int) -> bytes:
-        # The size is not asked for beforehand: that would be a second request for every file.
+        # Not by the size: asking for it would be a second request for every file, and the file could change in between.
         with self.open(path) as file:
             data = file.read(limit + 1)
         if len(data) > limit:
@@ -143,14 +171,15 @@ class RemoteStore(abc.ABC):
         with tempfile.NamedTemporaryFile(prefix='upload-') as file:
             yield file
             file.flush()
+            # Opened again, because the caller's file is open for writing and stands at its end.
             with open(file.name, 'rb') as source, os_errors(path):
                 self.put(source, path)
 
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix='copy-') as directory:
-            target = os.path.join(directory, path.rpartition('/')[2])
-            with self.open(path) as source, open(target, 'wb') as file:
+            target = os.path.join(directory, path.rpartition('/')[2])  # some readers look at the suffix
+            with os_errors(path), self.open(path) as source, open(target, 'wb') as file:
                 shutil.copyfileobj(source, file, BUFFER_BYTES)
             yield target
 
@@ -159,16 +188,16 @@ class RemoteStore(abc.ABC):
 
     def names(self, root: str, *, hidden: bool) -> Iterator[str]:
         found = self.entries(root)
-        if not found:  # a store without directories: what holds nothing is not there
+        if not found:  # without directories, a root below which there is nothing cannot be told from a missing one
             raise FileNotFoundError(root)
         for name in found:
             if hidden or not any(part.startswith('.') for part in name.split('/')):
                 yield name
 
     def statuses(self, root: str) -> Callable[[str], Entry | None]:
-        return self.entries(root).get  # one listing for all files, instead of a request for each
+        return self.entries(root).get  # one listing for all files instead of a request for each
 
     def entries(self, root: str) -> dict[str, Entry]:
-        """Everything below an address, by its path relative to it."""
+        """The entry of every file below an address, by its path relative to it."""
         prefix = root.rstrip('/') + '/'
         return {path.removeprefix(prefix): entry for path, entry in self.list(prefix)}
