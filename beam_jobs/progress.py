@@ -9,6 +9,7 @@ from typing import TextIO
 
 from seg_pipeline import storage
 from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.progress import ProgressLine
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 5.0  # between lines where the output is no terminal
@@ -60,8 +61,6 @@ class Progress:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        if self._output.isatty():
-            print(file=self._output)
 
     def line(self, seconds: float) -> str:
         """The progress line, `seconds` after the start."""
@@ -72,15 +71,12 @@ class Progress:
         return f'{shards}/{self._num_shards} {self._unit}, {pairs}/{self._num_pairs} pairs, {rate:.1f} pairs/s, {left}'
 
     def _watch(self) -> None:
-        last_logged = self._start
+        shown = ProgressLine(self._output, log_seconds=_LOG_SECONDS)
         while not self._stop.wait(self._poll_seconds):
             self._poll()
-            now = time.monotonic()
-            if self._output.isatty():
-                print('\r\033[K' + self.line(now - self._start), end='', file=self._output, flush=True)
-            elif now - last_logged >= _LOG_SECONDS:
-                print(self.line(now - self._start), file=self._output, flush=True)
-                last_logged = now
+            if shown.is_due():
+                shown.show(self.line(time.monotonic() - self._start))
+        shown.close()
 
     def _poll(self) -> None:
         # A marker that was there and is missing now was published: once counted, a shard stays counted.

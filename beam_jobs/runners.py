@@ -27,6 +27,7 @@ from seg_pipeline import errors
 
 LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
 _POLL_SECONDS = 0.2
+_ORDERLY_END_SECONDS = 5.0  # a worker that has nothing left to do ends in a fraction of this
 _WORKER_EXIT = re.compile(r'Worker subprocess exited with return code (-?\d+)')
 _USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|$)')
 
@@ -140,9 +141,11 @@ class _Workers:
 
 @worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
 class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
-    """Beam's handler of a worker process; if that ends, every request that waits for its answer fails.
+    """Beam's handler of a worker process, which never leaves the job waiting for a worker.
 
-    Beam's own handler leaves them waiting, and the job with them, for ever.
+    Beam's own does so twice. If a worker ends before its work is done, every request that waits for its answer waits
+    for ever: here they fail. And if a job fails while a worker is still starting, that worker connects to a service
+    that has been closed and waits for ever, and the job for the end of its process: here the process is told to end.
     """
 
     def start_worker(self) -> None:
@@ -156,6 +159,13 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
             with contextlib.suppress(RuntimeError):  # a request came in meanwhile: it fails in the next round
                 connection.abort(RuntimeError('the worker process has ended'))
             time.sleep(_POLL_SECONDS)
+
+    def stop_worker(self) -> None:
+        self.worker_thread.join(_ORDERLY_END_SECONDS)
+        if self.worker_thread.is_alive():
+            # The last argument of the command is the directory that the process watches, see `worker`.
+            shutil.rmtree(shlex.split(self._worker_command_line.decode())[-1], ignore_errors=True)
+        super().stop_worker()
 
 
 def _describe_exit(code: int) -> str:

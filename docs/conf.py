@@ -6,6 +6,10 @@ import sys
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT), str(pathlib.Path(__file__).resolve().parent / '_extensions')]
 
+from trainer import tensorflow_setup  # noqa: E402 (found by the line above)
+
+tensorflow_setup.load_tensorflow()  # without its messages about GPUs
+
 project = 'seg-pipeline'
 author = 'the seg-pipeline authors'
 project_copyright = author

@@ -1,59 +1,139 @@
 """The trainer: a U-Net on the data sets that beam_jobs prepares, on every device of the machine.
 
-Importing this package loads no TensorFlow. The commands (train, evaluate, predict, export) check what the user gave
-before they load it, so that a mistake is answered at once and on one line.
+The functions below do what the commands of the same names do (`python -m trainer.train` and so on), with values instead
+of flags:
+
+    import trainer
+    from trainer.config import Recipe
+
+    trainer.train('data/clothing_parsing/128x128/1.0.0', 'runs/demo', Recipe(encoder='mobilenet_v2', epochs=30))
+    model, run = trainer.load_model('runs/demo')
+
+Importing this package loads no TensorFlow; the functions load it once they have checked what they were given, so that a
+mistake is answered at once. Every one of them raises `seg_pipeline.errors.UserError` for a mistake, with one line that
+says what to do, also where TensorFlow is not installed.
+
+The commands are modules of the same names as the functions. Nothing imports them: an import of such a module would put
+it in the place of the function.
 """
 
-import importlib.util
-import os
-import tempfile
+from typing import TYPE_CHECKING
 
-from absl import logging
+if TYPE_CHECKING:
+    import keras
 
-from seg_pipeline import errors
+    from trainer import config, jobs, options
 
-_NVIDIA_DEVICE = '/dev/nvidiactl'  # there as soon as the driver is
+__all__ = ['evaluate', 'export', 'load_model', 'predict', 'train']
 
 
-def start_tensorflow() -> None:
-    """Call this first in the main of a command; TensorFlow itself is loaded by the imports that need it.
+def train(
+    data_dir: str,
+    model_dir: str,
+    recipe: 'config.Recipe | None' = None,
+    runtime: 'options.RuntimeOptions | None' = None,
+) -> 'jobs.TrainingResult':
+    """Trains a model, or goes on with a run that was stopped.
 
-    Sets its log to warnings, and has it compute by oneDNN on every x86 CPU: by itself it does so only where there are
-    instructions made for neural networks, though those without gain by it too. The environment and --verbosity may say
-    otherwise.
+    Prints a line of progress. SIGINT and SIGTERM stop the run after the current step, with its state saved.
+
+    Args:
+        data_dir: directory of the data set, as prepare_dataset printed it.
+        model_dir: directory of the run, new or to be resumed.
+        recipe: all that decides the weights besides the data; None for the article's recipe.
+        runtime: how the run is carried out; None for the defaults.
+
+    Returns:
+        How it ended.
 
     Raises:
-        UserError: TensorFlow is not installed; the message says how to get it.
+        UserError: no such data set, a damaged shard, a `model_dir` that holds another run, weights that are not to be
+            had, or a loss that is no number any more.
     """
-    if importlib.util.find_spec('tensorflow') is None:
-        raise errors.UserError(
-            'the trainer needs tensorflow, which is not installed: pip install "seg-pipeline[train]"'
-        )
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
-    if logging.get_verbosity() == logging.INFO:  # Its default once flags are parsed.
-        logging.set_verbosity(logging.WARNING)
+    from trainer import jobs
+
+    return jobs.train(data_dir, model_dir, recipe, runtime)
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow without what it tells a machine that has no GPU about its search for one.
+def evaluate(
+    model_dir: str,
+    data_dir: str,
+    evaluation: 'options.EvaluationOptions | None' = None,
+    runtime: 'options.RuntimeOptions | None' = None,
+) -> 'jobs.EvaluationResult':
+    """Evaluates the model of a run on a split, and writes RUN/evaluation/<split>.json.
 
-    Its libraries write that to the descriptor of stderr before any log level counts, where it would bury the one line
-    that a user's mistake gets. Where there is a GPU, every word of it may matter and stays.
+    Args:
+        model_dir: directory of the run.
+        data_dir: directory of the data set, not necessarily the one it was trained on.
+        evaluation: which model on which split; None for the best one on the validation split.
+        runtime: which devices to use; None for the defaults.
+
+    Returns:
+        The metrics, and where they were written.
+
+    Raises:
+        UserError: no such run, data set or split, or data of another image size or other classes.
     """
-    if os.path.exists(_NVIDIA_DEVICE):
-        return
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            import tensorflow as tf
+    from trainer import jobs
 
-            tf.config.list_physical_devices()
-        except BaseException:
-            said.seek(0)
-            os.write(stderr, said.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    return jobs.evaluate(model_dir, data_dir, evaluation, runtime)
+
+
+def predict(
+    model_dir: str, images: str, output_dir: str, prediction: 'options.PredictionOptions | None' = None
+) -> 'jobs.PredictionResult':
+    """Predicts the class of every pixel of images, and writes masks, overlays and panels.
+
+    Args:
+        model_dir: directory of the run.
+        images: a directory of images, or a pattern with wildcards.
+        output_dir: where masks/, overlays/ and panels/ go.
+        prediction: which of the images, and what is drawn beside them; None for all and nothing.
+
+    Returns:
+        How many images there were, and a message for each one that could not be read.
+
+    Raises:
+        UserError: no such run, no image, no image of the split, or an `output_dir` that cannot be written.
+    """
+    from trainer import jobs
+
+    return jobs.predict(model_dir, images, output_dir, prediction)
+
+
+def export(model_dir: str, file_format: str, output_dir: str) -> None:
+    """Writes the best model of a run for programs that do not have this package.
+
+    Args:
+        model_dir: directory of the run.
+        file_format: one of `trainer.inference.export_formats.FORMATS`.
+        output_dir: directory to make; it appears complete or not at all.
+
+    Raises:
+        UserError: no such run, a format whose converter is not installed, or an `output_dir` that exists or cannot be
+            written.
+    """
+    from trainer import jobs
+
+    jobs.export(model_dir, file_format, output_dir)
+
+
+def load_model(model_dir: str, checkpoint: 'str | None' = None) -> 'tuple[keras.Model, config.RunConfig]':
+    """Loads the model of a run.
+
+    Args:
+        model_dir: directory of the run.
+        checkpoint: `config.BEST`, which None stands for, or `config.LATEST`.
+
+    Returns:
+        The model, from uint8 or float images 0..255 (batch, height, width, 3) to float32 logits
+        (batch, height, width, num_classes); and the configuration of the run, which knows the image size and the
+        classes.
+
+    Raises:
+        UserError: no such run, or no checkpoint that can be read.
+    """
+    from trainer import jobs
+
+    return jobs.load_model(model_dir, checkpoint)

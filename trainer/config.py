@@ -11,6 +11,7 @@ from seg_pipeline.dataset import manifest as manifest_lib
 from seg_pipeline.imaging import masks, resizing
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.remapping import Remapping
+from seg_pipeline.records import schemas, writer
 from seg_pipeline.storage import atomic
 
 # What a run directory holds.
@@ -24,7 +25,10 @@ TRAIN_SPLIT = 'train'
 VALIDATION_SPLIT = 'validation'
 SCHEMA_VERSION = 1
 OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
-STRATEGIES = ('auto', 'mirrored', 'one_device')
+# Values of `Recipe.encoder_weights` that are no file.
+IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
+# The models of a run: the one at its largest validation mean IoU, and the one of its latest checkpoint.
+BEST, LATEST = 'best', 'latest'
 
 # A finished run may be taken further with more epochs; any other difference would make it another experiment.
 _EXTENDABLE = ('epochs',)
@@ -36,7 +40,7 @@ class Recipe:
 
     Attributes:
         encoder: a key of `encoders.ENCODERS`.
-        encoder_weights: 'imagenet', 'none', or the path of a weights file.
+        encoder_weights: `IMAGENET_WEIGHTS`, `NO_WEIGHTS`, or the path of a weights file.
         batch_size: images in one step, over all replicas together.
         epochs: length of the whole run, the frozen epochs included.
         frozen_epochs: leading epochs in which the encoder's filters do not change; the rest fine-tune them.
@@ -47,7 +51,7 @@ class Recipe:
         learning_rate: while the encoder is frozen.
         fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
         clip_norm: largest global norm of the gradient; 0 leaves it as it is.
-        batch_norm_momentum: share of its running statistics that a normalisation layer, of the encoder too, keeps in a
+        batch_norm_momentum: part of its running statistics that a normalization layer, of the encoder too, keeps in a
             step. Validation and prediction use those: with 0.99 they need a few hundred steps to catch up.
         mixed_precision: compute in bfloat16, keep variables and logits in float32.
         cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
@@ -55,7 +59,7 @@ class Recipe:
     """
 
     encoder: str = 'densenet121'
-    encoder_weights: str = 'imagenet'
+    encoder_weights: str = IMAGENET_WEIGHTS
     batch_size: int = 64
     epochs: int = 40
     frozen_epochs: int = 20
@@ -79,29 +83,12 @@ class Recipe:
             raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
 
 
-@dataclasses.dataclass(frozen=True)
-class Execution:
-    """How a run is carried out on this machine. None of it changes the weights beyond rounding.
-
-    Attributes:
-        strategy: one of `STRATEGIES`.
-        virtual_devices: split the CPU into this many logical devices and mirror over them; 0 leaves it whole.
-        checkpoint_every_steps: save within an epoch too, after every so many steps; 0 saves at the end of epochs alone.
-        keep_checkpoints: how many of the latest checkpoints stay.
-    """
-
-    strategy: str = 'auto'
-    virtual_devices: int = 0
-    checkpoint_every_steps: int = 0
-    keep_checkpoints: int = 2
-
-
 # Options of prepare_dataset that decide whether records can be read here.
-_READABLE = {'schema': 'tfds', 'file_format': 'tfrecord'}
+_READABLE = {'schema': schemas.TFDS, 'file_format': writer.TFRECORD}
 
 
 def read_manifest(data_dir: str) -> manifest_lib.Manifest:
-    """Reads the manifest of a data set on this disk. Raises `UserError` if it is elsewhere, or no data set."""
+    """Reads the manifest of a local data set. Raises `UserError` if it is on an object store, or no data set."""
     if not storage.has_directories(data_dir):
         raise errors.UserError(f'--data_dir={data_dir}: the trainer reads data sets of this disk; copy it here first')
     return manifest_lib.read(data_dir)
@@ -116,7 +103,7 @@ class Data:
         fingerprint: of its inputs and options.
         image_size: (height, width) of its images.
         label_map: its classes.
-        resize: how photos became images of that size, one of `resizing.MODES`.
+        resize: how the source images were brought to that size, one of `resizing.MODES`.
         mask_format: of the masks that it was made of, one of `masks.MASK_FORMATS`.
         remapping: how their classes became those of the data set, see `Remapping.to_json`; None if they are.
     """
@@ -199,7 +186,7 @@ def read(model_dir: str) -> RunConfig:
 
 
 def write(model_dir: str, config: RunConfig) -> None:
-    """Writes RUN/config.json, whole or not at all. Raises `UserError` where that is impossible."""
+    """Writes RUN/config.json by an atomic write. Raises `UserError` where that is impossible."""
     text = json.dumps(config.to_json(), indent=2, ensure_ascii=False) + '\n'
     try:
         atomic.write(os.path.join(model_dir, CONFIG_FILE), text.encode())
@@ -209,6 +196,7 @@ def write(model_dir: str, config: RunConfig) -> None:
 
 def has_checkpoint(model_dir: str) -> bool:
     """Tells whether a run has saved its state at least once."""
+    # TensorFlow's index of the checkpoints in a directory, written by tf.train.CheckpointManager.
     return os.path.isfile(os.path.join(model_dir, LATEST_DIR, 'checkpoint'))
 
 

@@ -1,4 +1,7 @@
-"""Which devices a command computes on."""
+"""Which devices a command computes on, and what is counted over all of them."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,7 +14,7 @@ def make(name: str = 'auto', virtual_devices: int = 0) -> tf.distribute.Strategy
     Args:
         name: 'auto' (mirrored where there are several devices, else one), 'mirrored' or 'one_device'.
         virtual_devices: split the CPU into this many logical devices and compute on those; 0 takes the GPUs, or the
-            whole CPU where there is none.
+            undivided CPU where there is none.
 
     Returns:
         A strategy; `num_replicas_in_sync` is the number of its devices.
@@ -27,16 +30,34 @@ def make(name: str = 'auto', virtual_devices: int = 0) -> tf.distribute.Strategy
     return tf.distribute.MirroredStrategy(devices)
 
 
-def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> int:
+def replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strategy) -> int:
     """Returns the batch size of one replica.
 
     Raises:
         UserError: the replicas do not divide the global batch.
     """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        raise errors.UserError(f'--batch_size={batch_size} (global) cannot be split evenly over {replicas} devices')
-    return batch_size // replicas
+    replicas: int = strategy.num_replicas_in_sync
+    if global_batch_size % replicas:
+        raise errors.UserError(
+            f'--batch_size={global_batch_size} (global) cannot be split evenly over {replicas} devices'
+        )
+    return global_batch_size // replicas
+
+
+def host_variable(initial_value: tf.Tensor) -> tf.Variable:
+    """Makes a variable for a count over all replicas, in the memory of the host. Not within a strategy's scope.
+
+    Within the scope a strategy makes one copy of the variable for each replica. A mirrored scalar cannot be read by
+    int() or float(), and one that is summed when it is read (`VariableSynchronization.ON_READ`) is restored from a
+    checkpoint by dividing the sum among the replicas, which changes a count.
+    """
+    with tf.device('CPU:0'):
+        return tf.Variable(initial_value, trainable=False)
+
+
+def sum_over_replicas(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> list[tf.Tensor]:
+    """Adds up each of several values, scalars or tensors of equal shapes, over the replicas that computed them."""
+    return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in values]
 
 
 def _physical_devices() -> list[str]:

@@ -43,9 +43,6 @@ class PanelRow:
     ground_truth: NDArray[np.uint8] | None = None
 
 
-Row = PanelRow  # the name that trainer.inference still uses
-
-
 def color_mask(mask: NDArray[np.uint8], label_map: LabelMap) -> NDArray[np.uint8]:
     """Gives each pixel the colour of its class.
 

@@ -1,1 +1,8 @@
-"""From shards to batches, with TensorFlow: `pipeline` reads, caches, shuffles and batches; `augmentation` draws."""
+"""From shards to batches, with TensorFlow: the only folder of the package that imports it.
+
+`pipeline` makes the batches of a split, to train on without end or to evaluate on once. `ordering` decides which
+example comes when, `decoding` turns records into images and masks and names the shard that is damaged, `augmentation`
+changes an image and its mask at random.
+"""
+
+__all__ = ['augmentation', 'decoding', 'ordering', 'pipeline']

@@ -1,9 +1,9 @@
-"""Random changes of one photo and its mask, drawn for both at once.
+"""Random changes of one image and its mask, drawn for both at once.
 
 Every op is stateless: what it does is a pure function of the seed it is given, so the same pair comes out of eager
-code, of a parallel tf.data map and of a run that was stopped and resumed. An op that moves pixels samples the photo
+code, of a parallel tf.data map and of a run that was stopped and resumed. An op that moves pixels samples the image
 (bilinearly) and the mask (by nearest neighbour) at the same points, so a mask never holds a class that was not in it
-before; where the new frame shows something outside of the old one, the photo is black and the mask holds the ignored
+before; where the new frame shows something outside of the old one, the image is black and the mask holds the ignored
 id.
 
 A policy is a tuple of ops, applied in order. Ops are frozen dataclasses, so logging a policy prints its whole
@@ -17,7 +17,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-Pair = tuple[tf.Tensor, tf.Tensor]  # an image and its mask
+ImageMask = tuple[tf.Tensor, tf.Tensor]  # An image and its mask, as tensors.
 
 
 class Op(Protocol):
@@ -32,7 +32,7 @@ class Op(Protocol):
     A call returns the new image and mask, of the same shapes and dtypes.
     """
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair: ...
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask: ...
 
 
 Policy = tuple[Op, ...]
@@ -48,8 +48,9 @@ class Brightness:
 
     max_delta: float = 0.1
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         delta = _uniform(seed, -self.max_delta, self.max_delta)
+        # In int16, because uint8 wraps around: 250 + 10 would become 4.
         shifted = tf.cast(image, tf.int16) + tf.cast(tf.round(255.0 * delta), tf.int16)
         return tf.cast(tf.clip_by_value(shifted, 0, 255), tf.uint8), mask
 
@@ -58,16 +59,16 @@ class Brightness:
 class Gamma:
     """Raises every value of the image, seen as a fraction of 255, to one power.
 
-    The power's logarithm is uniform, so that darkening and brightening are equally likely around 1.
+    The logarithm of the power is uniform, so that a power and its inverse, which undo each other, are equally likely.
 
     Attributes:
-        low, high: range of the power. The article uses 0.1, which leaves nearly every photo white.
+        low, high: range of the power. The article uses 0.1, which leaves nearly every image white.
     """
 
     low: float = 0.7
     high: float = 1.4
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         gamma = tf.exp(_uniform(seed, math.log(self.low), math.log(self.high)))
         # There are 256 inputs, so a table of 256 powers does for any number of pixels.
         table = tf.round(255.0 * (tf.range(256, dtype=tf.float32) / 255.0) ** gamma)
@@ -76,30 +77,31 @@ class Gamma:
 
 @dataclasses.dataclass(frozen=True)
 class Hue:
-    """Turns the hue of every pixel by one share, drawn from [-max_delta, max_delta], of the colour circle.
+    """Turns the hue of every pixel by one fraction, drawn from [-max_delta, max_delta], of the colour circle.
 
     Attributes:
-        max_delta: share of the full circle; the article turns by -0.1, always.
+        max_delta: fraction of the full circle; the article turns by -0.1, always.
     """
 
     max_delta: float = 0.1
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         return tf.image.adjust_hue(image, _uniform(seed, -self.max_delta, self.max_delta)), mask
 
 
 @dataclasses.dataclass(frozen=True)
 class CentralCrop:
-    """Keeps the middle of the frame, a share drawn from [min_scale, max_scale] of each side, enlarged to the old size.
+    """Keeps the middle of the frame, a fraction from [min_scale, max_scale] of each side, enlarged to the old size.
 
     Attributes:
-        min_scale, max_scale: the share of the height and of the width that is kept, in (0, 1]; the article keeps 0.7.
+        min_scale, max_scale: the fraction of height and width that is kept, in (0, 1]; the article keeps 0.7.
     """
 
     min_scale: float = 0.7
     max_scale: float = 1.0
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
+        # What is cut off is half of the rest at each side, in coordinates where the frame reaches from 0 to 1.
         margin = (1.0 - _uniform(seed, self.min_scale, self.max_scale)) / 2.0
         box = tf.stack([margin, margin, 1.0 - margin, 1.0 - margin])
         zoomed = tf.cast(tf.round(_sample(image, box, 'bilinear', fill=0)), tf.uint8)
@@ -116,7 +118,7 @@ class FlipLeftRight:
 
     probability: float = 1.0
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         return _reverse_sometimes(image, mask, axis=1, probability=self.probability, seed=seed)
 
 
@@ -130,7 +132,7 @@ class FlipUpDown:
 
     probability: float = 1.0
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         return _reverse_sometimes(image, mask, axis=0, probability=self.probability, seed=seed)
 
 
@@ -138,8 +140,8 @@ class FlipUpDown:
 class Rotate90:
     """Rotates the pair about its middle by 90, 180 or 270 degrees, each as likely as the others.
 
-    The frame keeps its size. Where it is not square, a quarter turn lays a tall picture across a tall frame: what
-    sticks out at the sides is cut off and the bands that are left free are uncovered. No pixel is interpolated.
+    The frame keeps its size. Where it is not square, a quarter turn exchanges height and width: a tall frame then holds
+    the middle of a wide picture, with uncovered bands above and below. No pixel is interpolated.
 
     Attributes:
         quarter_turns: the counter-clockwise quarter turns to choose from; the article turns by 1, always.
@@ -147,7 +149,7 @@ class Rotate90:
 
     quarter_turns: tuple[int, ...] = (1, 2, 3)
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         turns = tf.gather(self.quarter_turns, _choice(seed, len(self.quarter_turns)))
         return _turn(image, turns, fill=0), _turn(mask, turns, fill=ignore_id)
 
@@ -162,13 +164,15 @@ class OneOf:
 
     ops: Policy
 
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
-        def branch(op: Op) -> Callable[[], Pair]:
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
+        def branch(op: Op) -> Callable[[], ImageMask]:
             return lambda: op(image, mask, _child(seed, 1), ignore_id)
 
-        # Only the chosen branch runs: seven ops to choose from cost no more than their average.
+        # Only the chosen branch runs: seven ops to choose from cost no more than their average. The choice and the op
+        # get seeds of their own; with one seed for both, the op's draw would depend on which op was chosen.
         branches = [branch(op) for op in self.ops] + [lambda: (image, mask)]
-        return tf.switch_case(_choice(_child(seed, 0), len(branches)), branches)
+        changed: ImageMask = tf.switch_case(_choice(_child(seed, 0), len(branches)), branches)
+        return changed
 
 
 NONE: Policy = ()
@@ -183,7 +187,7 @@ ARTICLE: Policy = (
 POLICIES: dict[str, Policy] = {'none': NONE, 'article': ARTICLE}
 
 
-def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> Pair:
+def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
     """Applies the ops of a policy in order; the result is a pure function of the arguments.
 
     Example:
@@ -221,7 +225,11 @@ def _check_pair(image: tf.Tensor, mask: tf.Tensor) -> None:
 
 
 def _child(seed: tf.Tensor, number: int) -> tf.Tensor:
-    """Returns the seed of a part of what `seed` decides; parts with different numbers draw independently."""
+    """Returns the seed of a part of what `seed` decides; parts with different numbers draw independently.
+
+    A stateless op gives the same number for the same seed, so two draws from one seed would be one draw used twice:
+    every draw therefore gets a child of its own.
+    """
     return tf.random.experimental.stateless_fold_in(seed, number, alg='philox')
 
 
@@ -236,29 +244,54 @@ def _choice(seed: tf.Tensor, count: int) -> tf.Tensor:
     return tf.random.stateless_uniform((), seed, 0, count, dtype=tf.int32, alg='philox')
 
 
-def _reverse_sometimes(image: tf.Tensor, mask: tf.Tensor, axis: int, probability: float, seed: tf.Tensor) -> Pair:
-    def reverse() -> Pair:
+def _reverse_sometimes(image: tf.Tensor, mask: tf.Tensor, axis: int, probability: float, seed: tf.Tensor) -> ImageMask:
+    def reverse() -> ImageMask:
         return tf.reverse(image, [axis]), tf.reverse(mask, [axis])
 
     if probability == 1.0:
         return reverse()
-    return tf.cond(_uniform(seed, 0.0, 1.0) < probability, reverse, lambda: (image, mask))
+    result: ImageMask = tf.cond(_uniform(seed, 0.0, 1.0) < probability, reverse, lambda: (image, mask))
+    return result
 
 
 def _sample(picture: tf.Tensor, box: tf.Tensor, method: str, fill: int) -> tf.Tensor:
-    """Returns `picture` sampled on a grid of its own size over `box` (top, left, bottom, right in 0..1), as float32."""
+    """Samples `picture` on a grid of its own size over a box.
+
+    With H rows and a box from `top` to `bottom`, row i of the result is sampled at row
+
+        top * (H - 1) + i * (bottom - top)
+
+    of the picture (the documentation of tf.image.crop_and_resize, with as many rows out as in); columns likewise. The
+    corners of the box are the centres of the corner pixels, not their outer edges as in tf.image.resize, so the box
+    (0, 0, 1, 1) gives every pixel back as it is. The points do not depend on `method`, which is what keeps an image
+    sampled bilinearly and a mask sampled by nearest neighbour over each other. Slicing and tf.image.resize would not
+    do: a slice begins and ends at a pixel, whereas the fraction that a crop keeps is drawn continuously.
+
+    Args:
+        picture: (height, width, channels).
+        box: float32 (4,): top, left, bottom and right, in 0..1.
+        method: 'bilinear' or 'nearest'.
+        fill: the value of points outside of the picture. A box as large as the frame may have some by rounding.
+
+    Returns:
+        float32 (height, width, channels).
+    """
     size = tf.shape(picture)[:2]
-    # A point of a box as large as the frame can lie outside by a rounding error; it takes the fill value.
     return tf.image.crop_and_resize(picture[tf.newaxis], box[tf.newaxis], [0], size, method, fill)[0]
 
 
 def _turn(picture: tf.Tensor, turns: tf.Tensor, fill: int) -> tf.Tensor:
-    """Returns `picture` turned counter-clockwise about its middle in a frame of the same size."""
+    """Returns `picture` turned counter-clockwise about its middle in a frame of the same size.
+
+    A quarter turn of (height, width) has the shape (width, height). Brought back to (height, width), it loses
+    (height - width) / 2 columns at each side and gains as many rows above and below (the other way round where the
+    frame is wide). resize_with_crop_or_pad does both, but pads with 0 only. So the values are shifted by `fill` first,
+    which makes 0 stand for it, and shifted back afterwards; uint8 arithmetic is modulo 256, hence exact.
+    """
     height, width, _ = picture.shape
     turned = tf.image.rot90(picture, turns)
     if height is not None and height == width:
         return turned
-    # Shifting by the fill value makes it the zero that resize_with_crop_or_pad pads with; uint8 wraps around exactly.
     shift = tf.constant(fill, picture.dtype)
     size = tf.shape(picture)
     return tf.image.resize_with_crop_or_pad(turned - shift, size[0], size[1]) + shift

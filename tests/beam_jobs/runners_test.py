@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shlex
 import signal
 import time
 
@@ -80,3 +81,36 @@ def test_options_serve_several_runs():
 
 def _fail(_):
     raise errors.UserError('x')
+
+
+_LATE_WORKER = """
+import os, runpy, sys, time
+time.sleep(4)
+sys.path.insert(0, os.getcwd())
+runpy.run_module('beam_jobs.worker', run_name='__main__')
+"""
+
+
+def test_a_job_that_fails_while_a_worker_starts_ends(monkeypatch, tmp_path):
+    """The second worker comes to the services when they are closed: Beam would wait for its end for ever."""
+    started = []
+    late = tmp_path / 'late.py'
+    late.write_text(
+        'import runpy, sys, time\ntime.sleep(6)\nrunpy.run_module("beam_jobs.worker", run_name="__main__")\n'
+    )
+    start = runners._EndingWorkerHandler.start_worker
+
+    def start_the_second_late(handler):
+        started.append(handler)
+        if len(started) == 2:
+            line = handler._worker_command_line.decode().replace('-m beam_jobs.worker', shlex.quote(str(late)))
+            handler._worker_command_line = line.encode()
+        start(handler)
+
+    monkeypatch.setattr(runners._EndingWorkerHandler, 'start_worker', start_the_second_late)
+    monkeypatch.setattr(runners, '_ORDERLY_END_SECONDS', 0.5)
+    options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
+    with pytest.raises(errors.UserError, match=r'^x$'):
+        runners.run(lambda p: p | beam.Create(range(9)) | beam.Reshuffle() | beam.Map(_fail), options)
+    assert len(started) == 2
+    assert not any(handler.worker_thread.is_alive() for handler in started)

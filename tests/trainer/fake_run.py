@@ -12,7 +12,7 @@ LABELS = LabelMap.default(('background', 'hat', 'coat', 'shoes'))
 
 
 def make(model_dir: str) -> None:
-    """Writes a run whose network answers every class somewhere."""
+    """Writes a run whose network predicts every class somewhere."""
     recipe = config.Recipe(encoder='tiny', encoder_weights='none', seed=1)
     run = config.RunConfig(recipe, config.Data('d', 'f' * 64, IMAGE_SIZE, LABELS))
     state = checkpoints.create_state(run, tf.distribute.OneDeviceStrategy('/cpu:0'), None)
@@ -20,11 +20,11 @@ def make(model_dir: str) -> None:
     for kernel in (weight for weight in state.model.weights if len(weight.shape) == 4):
         kernel.assign(random.normal(0, 0.1, kernel.shape))
     config.write(model_dir, run)
-    checkpoints.Store(model_dir, state, keep=1).save_best()
+    checkpoints.Checkpointer(model_dir, state, keep=1).save_best()
 
 
-def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A photo of coloured patches, (height, width, 3) uint8."""
+def image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """An image of coloured patches, (height, width, 3) uint8."""
     random = np.random.default_rng(seed)
     patches = random.integers(0, 256, (8, 8, 3), np.uint8)
     rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width

@@ -25,6 +25,6 @@ def test_one_device_and_several_virtual_ones_contradict_each_other():
 
 
 def test_the_replicas_share_the_global_batch_evenly(two_devices):
-    assert strategy.check_batch_size(6, two_devices) == 3
+    assert strategy.replica_batch_size(6, two_devices) == 3
     with pytest.raises(errors.UserError, match=r'--batch_size=7 .*2 devices'):
-        strategy.check_batch_size(7, two_devices)
+        strategy.replica_batch_size(7, two_devices)

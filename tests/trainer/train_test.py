@@ -12,7 +12,7 @@ import pytest
 from seg_pipeline.dataset import manifest
 from tests import fake_data
 from trainer import config
-from trainer.training import checkpoints
+from trainer.models import trained
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ('--encoder=tiny', '--encoder_weights=none', '--batch_size=4', '--frozen_epochs=0')
@@ -43,7 +43,7 @@ def test_two_devices_learn_the_weights_of_one(tmp_path, data_dir):
         assert f'{devices} device(s)' in done.stdout
         assert 'epoch 1/1 (fine_tune)  step 5/5  loss' in done.stdout
         assert f'evaluate: python -m trainer.evaluate --model_dir={run} --data_dir={data_dir}' in done.stdout
-        weights.append(checkpoints.load_for_inference(str(run), 'latest')[0].get_weights())
+        weights.append(trained.load(str(run), 'latest')[0].get_weights())
     assert max(np.abs(a - b).max() for a, b in zip(*weights, strict=True)) < 1e-6
 
 
@@ -61,11 +61,11 @@ def test_a_signal_stops_the_run_where_it_can_go_on(tmp_path, data_dir):
     stopped = output.splitlines()[-1]
     assert stopped.endswith('; the same command goes on from there')
     step = int(stopped.split()[3].rstrip(';'))
-    assert checkpoints.step_of(str(tmp_path / 'run'), 'latest') == step
+    assert trained.step_of(str(tmp_path / 'run'), 'latest') == step
     done = _call(*options, f'--epochs={step // 2 + 1}')
     assert done.returncode == 0, done.stderr
     assert f'after step {step}' in done.stdout
-    assert checkpoints.step_of(str(tmp_path / 'run'), 'latest') == (step // 2 + 1) * 2
+    assert trained.step_of(str(tmp_path / 'run'), 'latest') == (step // 2 + 1) * 2
 
 
 def _assert_refused(done, message, model_dir):

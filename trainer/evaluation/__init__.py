@@ -1,1 +1,7 @@
-"""One confusion matrix for a split (`evaluator`), and every figure that follows from it (`metrics`)."""
+"""How good a model is: one confusion matrix for a split, and every metric that follows from it.
+
+`evaluator` runs a model over a split, `confusion` counts pixels on the devices, `metrics` derives the numbers without
+TensorFlow, `formatting` lays them out as JSON values and as a table.
+"""
+
+__all__ = ['confusion', 'evaluator', 'formatting', 'metrics']

@@ -1,31 +1,31 @@
-"""Evaluates a model on a split, and lays the figures out for people and for programs."""
+"""Runs a model over a split, on any number of devices, and counts what it predicts."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seg_pipeline.dataset import manifest as manifest_lib
-from seg_pipeline.input import pipeline
-from seg_pipeline.labels import label_map as label_map_lib
-from trainer.evaluation import metrics
-from trainer.training import steps
+from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.input import decoding, pipeline
+from trainer import strategy as strategy_lib
+from trainer.evaluation import confusion, metrics
+
+# From masks, logits and the ignored id to two float32 scalars: the sum over the valid pixels, and their number.
+Loss = Callable[[tf.Tensor, tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]
 
 
 class Evaluator:
     """Evaluates a model on one split as often as wanted, tracing its step once.
 
-    The figures come from counts of pixels, so neither the batch size nor the number of replicas changes them.
+    The metrics come from counts of pixels, so neither the batch size nor the number of replicas changes them.
 
     Args:
         strategy: in whose scope `model` was made.
         model: from images to logits.
-        data_dir: directory of the data set.
-        manifest: its manifest.
-        split: name of the split.
+        split: what to evaluate on.
         batch_size: images in one step, over all replicas together; the replicas must divide it.
+        loss: what to average over the valid pixels beside the metrics; None for no loss.
         cache_budget_bytes: keep the decoded split in memory after its first use, where it takes no more.
     """
 
@@ -33,88 +33,83 @@ class Evaluator:
         self,
         strategy: tf.distribute.Strategy,
         model: keras.Model,
-        data_dir: str,
-        manifest: manifest_lib.Manifest,
-        split: str,
+        split: DatasetSplit,
         *,
         batch_size: int,
+        loss: Loss | None = None,
         cache_budget_bytes: int = 0,
     ) -> None:
-        self._source = (data_dir, manifest, split)
-        replicas = strategy.num_replicas_in_sync
+        self._split = split
+        per_replica = strategy_lib.replica_batch_size(batch_size, strategy)
 
         def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return pipeline.eval_batches(
-                *self._source,
-                batch_size=batch_size // replicas,
-                num_replicas=replicas,
+                split,
+                batch_size=per_replica,
+                num_replicas=strategy.num_replicas_in_sync,
                 cache_budget_bytes=cache_budget_bytes,
                 num_workers=context.num_input_pipelines,
                 worker=context.input_pipeline_id,
             )
 
         self._batches: Iterable[Any] = strategy.distribute_datasets_from_function(make_batches)
-        self._totals = steps.EvalTotals(manifest.label_map.num_classes)
-        self._step = steps.make_eval_step(strategy, model, self._totals, ignore_id=manifest.label_map.ignore_id)
+        self._totals = EvalTotals(split.label_map.num_classes)
+        self._step = make_eval_step(strategy, model, self._totals, ignore_id=split.label_map.ignore_id, loss=loss)
 
-    def run(self) -> tuple[metrics.Figures, float]:
-        """Returns the figures and the mean cross-entropy of the model as it is now."""
+    def run(self) -> tuple[metrics.Metrics, float]:
+        """Returns the metrics and the mean loss per valid pixel (0 without a loss) of the model as it is now.
+
+        Raises:
+            UserError: a shard cannot be read; names the shard.
+        """
         self._totals.reset()
-        with pipeline.naming_damaged_shards(*self._source):
+        with decoding.naming_damaged_shards(self._split):
             for images, masks in self._batches:
                 self._step(images, masks)
-        return metrics.figures(self._totals.confusion.numpy()), self._totals.mean_loss()
+        return metrics.from_confusion_matrix(self._totals.confusion.numpy()), self._totals.mean_loss()
 
 
-def to_json(figures: metrics.Figures, label_map: label_map_lib.LabelMap) -> dict[str, Any]:
-    """Returns the figures as JSON values: null for what is not defined, a list with one entry for each class."""
-    classes = [
-        {
-            'id': i,
-            'name': name,
-            'present': bool(figures.present[i]),
-            'iou': _number(figures.iou[i]),
-            'dice': _number(figures.dice[i]),
-            'recall': _number(figures.recall[i]),
-            'support': int(figures.support[i]),
-            'predicted': int(figures.predicted[i]),
-        }
-        for i, name in enumerate(label_map.names)
-    ]
-    return {
-        'pixels': int(figures.support.sum()),
-        'pixel_accuracy': _number(figures.pixel_accuracy),
-        'background_accuracy': _number(figures.background_accuracy),
-        'mean_iou': _number(figures.mean_iou),
-        'mean_iou_without_background': _number(figures.mean_iou_without_background),
-        'mean_recall': _number(figures.mean_recall),
-        'present_classes': int(figures.present.sum()),
-        'classes': classes,
-    }
+class EvalTotals:
+    """The confusion matrix and the summed loss of what was evaluated so far."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.confusion = strategy_lib.host_variable(tf.zeros((num_classes, num_classes), tf.int64))
+        self.loss = strategy_lib.host_variable(tf.constant(0.0, tf.float64))
+
+    def add(self, confusion_matrix: tf.Tensor, loss: tf.Tensor) -> None:
+        self.confusion.assign_add(confusion_matrix)
+        self.loss.assign_add(tf.cast(loss, tf.float64))
+
+    def reset(self) -> None:
+        for variable in (self.confusion, self.loss):
+            variable.assign(tf.zeros_like(variable))
+
+    def mean_loss(self) -> float:
+        """The loss per valid pixel; nan before the first one. The sum of the matrix is the number of valid pixels."""
+        count = float(tf.reduce_sum(self.confusion))
+        return float(self.loss) / count if count else float('nan')
 
 
-def table(figures: metrics.Figures, label_map: label_map_lib.LabelMap) -> str:
-    """Returns the figures as lines of text: every class, largest support first, absent ones named, then the means."""
-    width = max(len('class'), *(len(name) for name in label_map.names))
-    lines = [f'{"id":>3}  {"class":<{width}}  {"IoU":>7}  {"Dice":>7}  {"recall":>7}  {"support":>12}']
-    for i in sorted(range(label_map.num_classes), key=lambda i: (-figures.support[i], i)):
-        if figures.present[i]:
-            values = '  '.join(f'{column[i]:7.4f}' for column in (figures.iou, figures.dice, figures.recall))
-            values += f'  {figures.support[i]:>12}'
-        else:
-            values = f'absent, predicted for {figures.predicted[i]} pixels'
-        lines.append(f'{i:>3}  {label_map.names[i]:<{width}}  {values}')
-    present = f'{figures.present.sum()} of {label_map.num_classes} classes present'
-    lines += [
-        '',
-        f'pixel accuracy             {figures.pixel_accuracy:.4f}',
-        f'  of background everywhere {figures.background_accuracy:.4f}',
-        f'mean IoU                   {figures.mean_iou:.4f}   over {present}',
-        f'  without background       {figures.mean_iou_without_background:.4f}',
-        f'mean recall                {figures.mean_recall:.4f}',
-    ]
-    return '\n'.join(lines)
+def make_eval_step(
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    totals: EvalTotals,
+    *,
+    ignore_id: int,
+    loss: Loss | None = None,
+) -> Callable[[Any, Any], None]:
+    """Makes a step that adds one global batch of images and masks to `totals`."""
 
+    def replica_step(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = model(images, training=False)
+        loss_sum = loss(masks, logits, ignore_id)[0] if loss else tf.constant(0.0)
+        return confusion.confusion_matrix(masks, logits, ignore_id), loss_sum
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    def step(images: Any, masks: Any) -> None:
+        # Only sums leave the replicas: a mean of the means of batches would weigh a valid pixel of a batch with few of
+        # them more than the others.
+        sums = strategy_lib.sum_over_replicas(strategy, strategy.run(replica_step, (images, masks)))
+        totals.add(*sums)
+
+    compiled: Callable[[Any, Any], None] = tf.function(step)
+    return compiled

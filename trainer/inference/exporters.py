@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,42 +16,37 @@ from seg_pipeline import errors
 from seg_pipeline.imaging import resizing
 from seg_pipeline.storage import atomic
 from trainer import config
-from trainer.inference import predictor
-from trainer.training import checkpoints
-
-LABEL_MAP_FILE = 'label_map.json'
-ONNX_FILE = 'model.onnx'
-LITERT_FILE = 'model.tflite'
+from trainer.inference import export_formats, predictor
+from trainer.models import trained
 
 
 def export(model_dir: str, file_format: str, output_dir: str) -> None:
-    """Writes the model of a run, whole or not at all.
+    """Writes the model of a run. The directory appears complete or not at all.
 
     Example:
         export('runs/article', 'saved_model', 'exported')
         model = tf.saved_model.load('exported')
-        ids = model.serve(photos)
+        ids = model.serve(images)
 
     Args:
         model_dir: directory of the run.
-        file_format: one of `export.FORMATS`.
+        file_format: one of `export_formats.FORMATS`.
         output_dir: directory to make.
 
     Raises:
         UserError: `model_dir` is no run with a checkpoint, or was trained on images that were not squashed.
         OSError: `output_dir` cannot be written.
     """
-    model, run = checkpoints.load_for_inference(model_dir)
-    if run.data.resize != resizing.DEFAULT_MODE:  # what is exported squashes the photos that it is given
+    model, run = trained.load(model_dir)
+    if run.data.resize != resizing.DEFAULT_MODE:  # What is exported squashes the images that it is given.
         raise errors.UserError(
             f'{model_dir} was trained on images made with --resize={run.data.resize}; '
             f'only {resizing.DEFAULT_MODE} can be exported; trainer.predict takes this run'
         )
-    write = {'saved_model': _write_saved_model, 'onnx': _write_onnx, 'litert': _write_litert}[file_format]
     with _appearing(output_dir) as directory:
-        write(model, run, directory)
+        _WRITERS[file_format](model, run, directory)
         labels = json.dumps(run.label_map.to_json(), indent=2, ensure_ascii=False) + '\n'
-        atomic.write(os.path.join(directory, LABEL_MAP_FILE), labels.encode())
+        atomic.write(os.path.join(directory, export_formats.LABEL_MAP_FILE), labels.encode())
 
 
 @contextlib.contextmanager
@@ -70,6 +66,7 @@ def _write_saved_model(model: keras.Model, run: config.RunConfig, directory: str
         logits = model(predictor.shrink(photos, run.image_size), training=False)
         return predictor.ids_at_size(logits, tf.shape(photos)[1:3])
 
+    # The name of the input is a part of what callers of the SavedModel see, so it does not change with the code here.
     _archive(model, serve, tf.TensorSpec((None, None, None, 3), tf.uint8, name='photos'), directory)
 
 
@@ -78,14 +75,21 @@ def _write_onnx(model: keras.Model, run: config.RunConfig, directory: str) -> No
 
     with _network(model, run) as network:
         loaded = tf.saved_model.load(network)
-        path = os.path.join(directory, ONNX_FILE)
+        path = os.path.join(directory, export_formats.ONNX_FILE)
         tf2onnx.convert.from_function(loaded.serve, [_images_spec(run)], output_path=path)
 
 
 def _write_litert(model: keras.Model, run: config.RunConfig, directory: str) -> None:
     with _network(model, run) as network:
         converted = tf.lite.TFLiteConverter.from_saved_model(network).convert()
-    atomic.write(os.path.join(directory, LITERT_FILE), converted)
+    atomic.write(os.path.join(directory, export_formats.LITERT_FILE), converted)
+
+
+_WRITERS: dict[str, Callable[[keras.Model, config.RunConfig, str], None]] = {
+    export_formats.SAVED_MODEL: _write_saved_model,
+    export_formats.ONNX: _write_onnx,
+    export_formats.LITERT: _write_litert,
+}
 
 
 @contextlib.contextmanager
@@ -103,7 +107,7 @@ def _images_spec(run: config.RunConfig) -> tf.TensorSpec:
     return tf.TensorSpec((None, *run.image_size, 3), tf.uint8, name='images')
 
 
-def _archive(model: keras.Model, serve: Callable, spec: tf.TensorSpec, directory: str) -> None:
+def _archive(model: keras.Model, serve: Callable[[tf.Tensor], Any], spec: tf.TensorSpec, directory: str) -> None:
     """Writes a SavedModel whose one endpoint is `serve`."""
     archive = keras.export.ExportArchive()
     archive.track(model)

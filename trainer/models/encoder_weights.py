@@ -6,13 +6,11 @@ import warnings
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
+from trainer import config
 from trainer.models import encoders
 
 if TYPE_CHECKING:
     import keras
-
-NONE = 'none'
-IMAGENET = 'imagenet'
 
 
 def find(encoder: str, option: str) -> str | None:
@@ -23,18 +21,19 @@ def find(encoder: str, option: str) -> str | None:
 
     Args:
         encoder: a key of `encoders.ENCODERS`.
-        option: 'imagenet', 'none', or the path of a weights file without the classification top.
+        option: `config.IMAGENET_WEIGHTS`, `config.NO_WEIGHTS`, or the path of a weights file without the
+            classification top.
 
     Returns:
         The path of the file to load: one that exists, or the place in Keras's cache where `download` will put it. None
-        for 'none'.
+        for no weights.
 
     Raises:
         UserError: there are no such weights, no such file, or the cached file is another.
     """
-    if option == NONE:
+    if option == config.NO_WEIGHTS:
         return None
-    if option != IMAGENET:
+    if option != config.IMAGENET_WEIGHTS:
         return _find_file(option)
     published = _published(encoder)
     path = os.path.join(cache_dir(), published.name)
@@ -65,7 +64,8 @@ def download(encoder: str) -> None:
     if os.path.exists(path):
         return
     try:
-        # Under another name and always afresh: a download that is cut short must not look like a cached file.
+        # Under a temporary name and always from the beginning: a download that is cut short must not look like a cached
+        # file. get_file itself writes to the final name, and trusts any file there whose hash it is not told.
         part = keras.utils.get_file(
             f'{published.name}.part{os.getpid()}',
             origin=published.url,
@@ -77,7 +77,7 @@ def download(encoder: str) -> None:
         os.makedirs(directory, exist_ok=True)
         os.replace(part, path)
     except Exception as error:  # Keras raises bare Exception for a failed request.
-        reason = str(error).rsplit(' -- ', maxsplit=1)[-1]  # What stands before repeats the URL.
+        reason = str(error).rsplit(' -- ', maxsplit=1)[-1]  # The part before repeats the URL.
         checksum = f'MD5 {published.md5}' if published.md5 else 'Keras publishes no checksum'
         raise errors.UserError(
             f'cannot download {published.name} ({reason}): get it from {published.url} and put it at {path} '

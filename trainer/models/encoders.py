@@ -58,7 +58,8 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
 
     Networks that convolve without padding (inception_v3 throughout, nasnet_mobile in its first layer) leave feature
     maps that are smaller than the image divided by the stride. Their images are padded by so much that every map is at
-    least that large, and the maps are then cropped at their centres, which keeps their cells over the same pixels.
+    least that large, and the maps are then cropped at their centres: padding and cropping are symmetric, so the cells
+    of all maps stay over the pixels that they were computed from, and skips of different strides stay aligned.
 
     Args:
         name: a key of `ENCODERS`.
@@ -110,7 +111,7 @@ def check(name: str, image_size: tuple[int, int]) -> Encoder:
 
 
 def batch_norm_layers(model: 'keras.Model') -> list['keras.layers.Layer']:
-    """Lists the batch normalisation layers of a model, those of nested models included."""
+    """Lists the batch normalization layers of a model, those of nested models included."""
     import keras
 
     layers = model._flatten_layers(include_self=False)  # The public `layers` stops at nested models.
@@ -118,7 +119,7 @@ def batch_norm_layers(model: 'keras.Model') -> list['keras.layers.Layer']:
 
 
 def _synchronize_batch_norm(model: 'keras.Model') -> None:
-    """Makes replicas normalise by the statistics of the global batch, as a single device does."""
+    """Makes replicas normalize by the statistics of the global batch, as a single device does."""
     for layer in batch_norm_layers(model):
         layer.synchronized = True
 
@@ -223,7 +224,7 @@ ENCODERS: dict[str, Encoder] = {
     ),
     'efficientnet_v2_b0': Encoder(
         network='EfficientNetV2B0',
-        preprocessing='efficientnet_v2',  # Changes nothing: the network itself begins with its normalisation.
+        preprocessing='efficientnet_v2',  # Changes nothing: the network itself begins with its normalization.
         skips=(
             'block1a_project_activation',
             'block2b_add',

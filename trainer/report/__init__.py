@@ -1,1 +1,3 @@
-"""What a run looks like: its curves."""
+"""What a run looks like: `curves` draws loss and accuracy of its epochs."""
+
+__all__ = ['curves']

@@ -1,13 +1,12 @@
 """The curves of a run: what history.csv says, drawn."""
 
-import csv
 import io
 import os
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
 from seg_pipeline.storage import atomic
-from trainer.training import history
+from trainer.training import history, schedules
 
 if TYPE_CHECKING:
     from matplotlib import axes
@@ -31,7 +30,11 @@ def draw_curves(model_dir: str) -> str:
     """
     from matplotlib.figure import Figure  # Takes a second; and the object interface needs no display.
 
-    rows = _read(os.path.join(model_dir, history.FILE))
+    rows = history.read(model_dir)
+    if not rows:
+        raise errors.UserError(
+            f'{os.path.join(model_dir, history.FILE)} does not exist: trainer.train has not finished an epoch'
+        )
     figure = Figure(figsize=(10, 4), layout='constrained')
     accuracy, loss = figure.subplots(1, 2)
     _draw(accuracy, rows, 'accuracy', 'Pixel accuracy')
@@ -45,15 +48,8 @@ def draw_curves(model_dir: str) -> str:
     return path
 
 
-def _read(path: str) -> list[dict[str, str]]:
-    if not os.path.exists(path):
-        raise errors.UserError(f'{path} does not exist: trainer.train has not finished an epoch')
-    with open(path, encoding='utf-8', newline='') as file:
-        return list(csv.DictReader(file))
-
-
 def _draw(axes: 'axes.Axes', rows: list[dict[str, str]], column: str, title: str) -> None:
-    """Draws one figure of each epoch, and that of validation where the run has it."""
+    """Draws one metric of each epoch, and that of validation where the run has it."""
     from matplotlib import ticker
 
     curves = (('training', column, _TRAINING_COLOR), ('validation', f'val_{column}', _VALIDATION_COLOR))
@@ -71,8 +67,9 @@ def _draw(axes: 'axes.Axes', rows: list[dict[str, str]], column: str, title: str
 
 def _mark_fine_tuning(axes: 'axes.Axes', rows: list[dict[str, str]]) -> None:
     """Draws a line between the last frozen epoch and the first that fine-tunes the encoder, where there are both."""
-    first = next((int(row['epoch']) for row in rows if row['phase'] == 'fine_tune'), None)
-    if first is None or rows[0]['phase'] == 'fine_tune':
+    first = next((int(row['epoch']) for row in rows if row['phase'] == schedules.FINE_TUNE), None)
+    if first is None or rows[0]['phase'] == schedules.FINE_TUNE:
         return
+    # Half an epoch before: the line stands between the points of two epochs and belongs to neither.
     label = f'fine-tuning from epoch {first}'
     axes.axvline(first - 0.5, color=_NOTE_COLOR, linestyle='--', linewidth=1, label=label)

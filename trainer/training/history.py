@@ -11,12 +11,12 @@ FILE = 'history.csv'
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class EpochRow:
     """One epoch. The val_ columns are None (empty in the file) where the data has no validation split.
 
     Attributes:
         epoch: counted from 1.
-        phase: 'frozen' or 'fine_tune'.
+        phase: a name of `schedules`.
         step: optimizer steps done at its end.
         learning_rate: throughout the epoch.
         loss: mean cross-entropy of its training pixels, in nats, as the weights were at each step.
@@ -26,7 +26,7 @@ class Row:
         val_mean_iou: after the epoch, over the classes present in the validation split, background included.
         images_per_second: while training; of the part since a resume, where the epoch was resumed in its middle.
         seconds: training and validation; likewise.
-        input_wait_share: part of the training time that was spent waiting for input; likewise.
+        input_wait_share: part of the training time that was spent waiting for input, 0 to 1; likewise.
     """
 
     epoch: int
@@ -43,25 +43,26 @@ class Row:
     input_wait_share: float
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
+COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRow))
 
 
-def append(model_dir: str, row: Row) -> None:
+def append(model_dir: str, row: EpochRow) -> None:
     """Adds a row, dropping those of its own and later epochs: a resumed run does them again.
 
-    The file is replaced as a whole, so that a reader never sees half a row.
+    The complete file is written anew and renamed into place, so that a reader never sees a part of a row.
     """
-    path = os.path.join(model_dir, FILE)
-    kept = [old for old in _read(path) if int(old['epoch']) < row.epoch]
+    kept = [old for old in read(model_dir) if int(old['epoch']) < row.epoch]
     new = {name: _format(value) for name, value in dataclasses.asdict(row).items()}
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
     writer.writeheader()
     writer.writerows([*kept, new])
-    atomic.write(path, text.getvalue().encode())
+    atomic.write(os.path.join(model_dir, FILE), text.getvalue().encode())
 
 
-def _read(path: str) -> list[dict[str, str]]:
+def read(model_dir: str) -> list[dict[str, str]]:
+    """Reads the rows as the file has them, text by column name, in the order of the epochs; none before the first."""
+    path = os.path.join(model_dir, FILE)
     if not os.path.exists(path):
         return []
     with open(path, encoding='utf-8', newline='') as file:

@@ -1,4 +1,4 @@
-"""The loop around the step: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
+"""The training loop: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
 
 import dataclasses
 import functools
@@ -6,16 +6,17 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
-from seg_pipeline import errors
-from seg_pipeline.dataset import manifest as manifest_lib
-from seg_pipeline.input import augmentation, pipeline
-from trainer import config, progress, strategy
+from seg_pipeline import errors, progress
+from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.input import augmentation, decoding, pipeline
+from trainer import config, strategy
 from trainer.evaluation import evaluator
-from trainer.training import checkpoints, history, schedules, steps, stop_signal
+from trainer.options import RuntimeOptions
+from trainer.training import checkpoints, history, losses, schedules, steps
 
 
 def check_augmentation(name: str) -> None:
@@ -24,9 +25,16 @@ def check_augmentation(name: str) -> None:
         raise errors.UserError(f'unknown --augmentation={name}; known are {", ".join(augmentation.POLICIES)}')
 
 
+class Stop(Protocol):
+    """What asks the loop to stop, such as `stop_signal.StopSignal`."""
+
+    @property
+    def requested(self) -> bool: ...
+
+
 @dataclasses.dataclass
 class _Clock:
-    """Where the time of an epoch went, in this process."""
+    """Where the time of an epoch went, in this process; in seconds."""
 
     began: float
     images: int = 0
@@ -42,14 +50,14 @@ class _Clock:
         return self.waiting / self.training if self.training else 0.0
 
 
-class Loop:
+class TrainingLoop:
     """Trains one run to its last epoch, from its start or from its latest checkpoint.
 
     Args:
         run: configuration of the run.
-        execution: how to carry it out.
-        data_dir: directory of the data set.
-        manifest: its manifest.
+        runtime: how to carry it out.
+        train_split: what to learn from.
+        validation_split: what to evaluate on after every epoch, where there is such a split.
         model_dir: directory of the run, config.json included.
         devices: the strategy that `state` was made for.
         state: of the run, at its start.
@@ -59,22 +67,22 @@ class Loop:
         self,
         *,
         run: config.RunConfig,
-        execution: config.Execution,
-        data_dir: str,
-        manifest: manifest_lib.Manifest,
+        runtime: RuntimeOptions,
+        train_split: DatasetSplit,
+        validation_split: DatasetSplit | None,
         model_dir: str,
         devices: tf.distribute.Strategy,
-        state: checkpoints.State,
+        state: checkpoints.TrainState,
     ) -> None:
-        self._run, self._execution, self._model_dir = run, execution, model_dir
-        self._data_dir, self._manifest = data_dir, manifest
+        self._run, self._runtime, self._model_dir = run, runtime, model_dir
+        self._train_split, self._validation_split = train_split, validation_split
         self._devices, self._state = devices, state
-        self._store = checkpoints.Store(model_dir, state, execution.keep_checkpoints)
-        self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, manifest.num_records(config.TRAIN_SPLIT))
-        self._progress = progress.ProgressLine(run.recipe.epochs * self._steps_per_epoch)
+        self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
+        self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
+        self._line = progress.ProgressLine()
         self._summaries = tf.summary.create_file_writer(os.path.join(model_dir, config.TENSORBOARD_DIR))
 
-    def train(self, stop: stop_signal.Interruption) -> bool:
+    def train(self, stop: Stop) -> bool:
         """Trains until the last epoch is done or `stop` is requested.
 
         Returns:
@@ -83,18 +91,23 @@ class Loop:
         Raises:
             UserError: a checkpoint or a shard cannot be read, or the loss is no number any more.
         """
-        if self._store.restore():
+        if self._checkpointer.restore():
             print(f'resuming {self._model_dir} after step {int(self._state.step)}', flush=True)
-        self._progress.begin(int(self._state.step))
-        splits = [name for name in (config.TRAIN_SPLIT, config.VALIDATION_SPLIT) if name in self._manifest.split_names]
-        with pipeline.naming_damaged_shards(self._data_dir, self._manifest, *splits):
-            return all(self._train_phase(phase, stop) for phase in schedules.phases(self._run.recipe))
+        self._line.restart()
+        self._time_left = progress.TimeLeft(self._run.recipe.epochs * self._steps_per_epoch, done=int(self._state.step))
+        splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
+        with decoding.naming_damaged_shards(*splits):
+            for phase in schedules.phases(self._run.recipe):
+                if not self._train_phase(phase, stop):
+                    return False
+        return True
 
-    def _train_phase(self, phase: schedules.Phase, stop: stop_signal.Interruption) -> bool:
+    def _train_phase(self, phase: schedules.Phase, stop: Stop) -> bool:
         """Does what is left of a phase; False where it was stopped."""
         first = max(phase.begin, int(self._state.epoch))
         if first >= phase.end:
             return True
+        # In this order: the step is traced for the variables that are trainable when it is made.
         checkpoints.set_phase(self._state.model, self._run.recipe, phase)
         train_step = steps.make_train_step(
             self._devices,
@@ -104,24 +117,27 @@ class Loop:
             ignore_id=self._run.label_map.ignore_id,
             clip_norm=self._run.recipe.clip_norm,
         )
-        return all(self._train_epoch(phase, epoch, train_step, stop) for epoch in range(first, phase.end))
+        for epoch in range(first, phase.end):
+            finished = self._train_epoch(phase, epoch, train_step, stop)
+            if not finished:
+                return False
+        return True
 
-    def _train_epoch(
-        self, phase: schedules.Phase, epoch: int, train_step: steps.Step, stop: stop_signal.Interruption
-    ) -> bool:
+    def _train_epoch(self, phase: schedules.Phase, epoch: int, train_step: steps.Step, stop: Stop) -> bool:
         """Does what is left of an epoch; False where it was stopped."""
         batches = self._batches  # The first time this decodes the split, which is no part of any step.
         clock = _Clock(began=time.perf_counter())
         end = (epoch + 1) * self._steps_per_epoch
         while (done := int(self._state.step)) < end:
             if stop.requested:
-                self._store.save()
+                self._checkpointer.save()
                 return False
             self._one_step(train_step, batches, clock)
-            if self._progress.is_due():
+            if self._line.is_due():
                 self._show(phase, epoch, clock)
+            # The last step of an epoch is saved by `_complete_epoch`, together with its validation.
             if self._is_checkpoint_due(done + 1) and done + 1 < end:
-                self._store.save()
+                self._checkpointer.save()
         self._complete_epoch(phase, epoch, clock)
         return not stop.requested or epoch + 1 == self._run.recipe.epochs
 
@@ -136,7 +152,13 @@ class Loop:
         clock.images += self._run.recipe.batch_size
 
     def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock) -> None:
-        """Validates, reports and saves. The checkpoint comes last: whatever is cut off before it is done again."""
+        """Validates, reports and saves an epoch.
+
+        The checkpoint is the last write of all, after the best model, the history and the summaries. A process that is
+        killed between two writes leaves the checkpoint of the step before, so the next one does this part again and
+        writes the same again: `append` drops the row of this epoch, and the best model is chosen by the restored
+        `best_mean_iou`. Were the checkpoint written first, a row or a best model could be missing for ever.
+        """
         totals = self._state.totals
         loss = totals.mean_loss()
         if not math.isfinite(loss):
@@ -146,7 +168,7 @@ class Loop:
             )
         self._show(phase, epoch, clock, final=True)
         val_loss, val_accuracy, val_mean_iou = self._validate()
-        row = history.Row(
+        row = history.EpochRow(
             epoch=epoch + 1,
             phase=phase.name,
             step=int(self._state.step),
@@ -164,30 +186,28 @@ class Loop:
         self._write_summaries(row)
         totals.reset()
         self._state.epoch.assign(epoch + 1)
-        self._store.save()
+        self._checkpointer.save()
 
     def _validate(self) -> tuple[float | None, float | None, float | None]:
         """Returns loss, accuracy and mean IoU of the validation split, and keeps the model if it is the best so far."""
         if self._evaluator is None:
             return None, None, None
-        figures, loss = self._evaluator.run()
-        print(f'  validation  loss {loss:.4f}  accuracy {figures.pixel_accuracy:.4f}  mean IoU {figures.mean_iou:.4f}')
-        if figures.mean_iou > float(self._state.best_mean_iou):
-            self._state.best_mean_iou.assign(figures.mean_iou)
-            self._store.save_best()
-        return loss, figures.pixel_accuracy, figures.mean_iou
+        metrics, loss = self._evaluator.run()
+        print(f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}')
+        if metrics.mean_iou > float(self._state.best_mean_iou):
+            self._state.best_mean_iou.assign(metrics.mean_iou)
+            self._checkpointer.save_best()
+        return loss, metrics.pixel_accuracy, metrics.mean_iou
 
     @functools.cached_property
     def _batches(self) -> Iterator[Any]:
         """The batches from the state's step on; each replica takes the next part of the global batch."""
         recipe, start_step = self._run.recipe, int(self._state.step)
-        per_replica = strategy.check_batch_size(recipe.batch_size, self._devices)
+        per_replica = strategy.replica_batch_size(recipe.batch_size, self._devices)
 
         def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return pipeline.train_batches(
-                self._data_dir,
-                self._manifest,
-                config.TRAIN_SPLIT,
+                self._train_split,
                 batch_size=per_replica,
                 global_batch_size=recipe.batch_size,
                 seed=recipe.seed,
@@ -202,34 +222,32 @@ class Loop:
 
     @functools.cached_property
     def _evaluator(self) -> evaluator.Evaluator | None:
-        if config.VALIDATION_SPLIT not in self._manifest.split_names:
+        if self._validation_split is None:
             return None
         return evaluator.Evaluator(
             self._devices,
             self._state.model,
-            self._data_dir,
-            self._manifest,
-            config.VALIDATION_SPLIT,
+            self._validation_split,
             batch_size=self._run.recipe.batch_size,
+            loss=losses.cross_entropy,
             cache_budget_bytes=self._run.recipe.cache_budget_bytes,
         )
 
     def _is_checkpoint_due(self, done: int) -> bool:
-        every = self._execution.checkpoint_every_steps
+        every = self._runtime.checkpoint_every_steps
         return every > 0 and done % every == 0
 
     def _show(self, phase: schedules.Phase, epoch: int, clock: _Clock, *, final: bool = False) -> None:
         step, totals = int(self._state.step), self._state.totals
-        self._progress.show(
+        self._line.show(
             f'epoch {epoch + 1}/{self._run.recipe.epochs} ({phase.name})'
             f'  step {step - epoch * self._steps_per_epoch}/{self._steps_per_epoch}'
             f'  loss {totals.mean_loss():.4f}  accuracy {totals.accuracy():.4f}'
-            f'  {clock.images_per_second:.1f} images/s',
-            done=step,
+            f'  {clock.images_per_second:.1f} images/s  {self._time_left.text(step)}',
             final=final,
         )
 
-    def _write_summaries(self, row: history.Row) -> None:
+    def _write_summaries(self, row: history.EpochRow) -> None:
         with self._summaries.as_default(step=row.step):
             for name, value in dataclasses.asdict(row).items():
                 if isinstance(value, float):

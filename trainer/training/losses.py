@@ -1,10 +1,14 @@
-"""Losses as a sum and a count, so that the mean over any number of replicas is exact."""
+"""Losses as a sum and a count, so that the mean over any number of replicas is exact (see `steps`)."""
 
 import tensorflow as tf
+
+from trainer.evaluation import confusion
 
 
 def cross_entropy(masks: tf.Tensor, logits: tf.Tensor, ignore_id: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Sums the cross-entropy of all pixels that are not ignored.
+
+    For a pixel of class c with the logits z it is log(sum_k exp(z_k)) - z_c, computed in float32.
 
     Example:
         >>> cross_entropy(tf.zeros((1, 2, 2, 1), tf.uint8), tf.zeros((1, 2, 2, 4)), ignore_id=255)  # 4 log 4 and 4
@@ -20,19 +24,12 @@ def cross_entropy(masks: tf.Tensor, logits: tf.Tensor, ignore_id: int) -> tuple[
     Raises:
         ValueError: the shapes or types do not fit each other.
     """
-    check_shapes(masks, logits)
+    confusion.check_shapes(masks, logits)
     ids = tf.cast(tf.squeeze(masks, -1), tf.int32)
     valid = tf.not_equal(ids, ignore_id)
+    # The ignored id is outside of the table, where the op gives nan (on a GPU) or an error (on a CPU). Class 0 replaces
+    # it here, and the sum below leaves these pixels out, which gives them the gradient 0.
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.where(valid, ids, 0), logits=tf.cast(logits, tf.float32)
     )
     return tf.reduce_sum(tf.where(valid, losses, 0.0)), tf.reduce_sum(tf.cast(valid, tf.float32))
-
-
-def check_shapes(masks: tf.Tensor, logits: tf.Tensor) -> None:
-    """Raises ValueError unless masks are integer (b, h, w, 1) and logits float (b, h, w, classes)."""
-    wanted = logits.shape[:-1].concatenate(1)
-    if logits.shape.rank != 4 or masks.shape.rank != 4 or not masks.shape.is_compatible_with(wanted):
-        raise ValueError(f'masks must have the shape {wanted} of the logits {logits.shape}, not {masks.shape}')
-    if not masks.dtype.is_integer or not logits.dtype.is_floating:
-        raise ValueError(f'masks must be integer ids and logits floats, not {masks.dtype.name} and {logits.dtype.name}')

@@ -1,4 +1,4 @@
-"""What learns when, and how fast: the phases of a run."""
+"""The phases of a run: what learns when, and how fast."""
 
 import dataclasses
 import math
@@ -33,7 +33,8 @@ class Phase:
 def phases(recipe: config.Recipe) -> tuple[Phase, ...]:
     """Returns the phases of a run in order: the frozen one, unless it has no epochs, and fine-tuning.
 
-    Fine-tuning is always there, if only with no epochs, so that a run's checkpoints fit when it is taken further.
+    Fine-tuning is always there, if only with no epochs: its optimizer is a part of every checkpoint, so that those of a
+    run that was frozen throughout can be restored when the run is extended by epochs that fine-tune.
     """
     fine_tune_rate = recipe.learning_rate if recipe.fine_tune_learning_rate is None else recipe.fine_tune_learning_rate
     frozen = Phase(FROZEN, 0, recipe.frozen_epochs, recipe.learning_rate)

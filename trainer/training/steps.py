@@ -1,7 +1,13 @@
-"""The distributed steps: one that learns and one that evaluates.
+"""The distributed step that learns: with any number of replicas the result of a single device on the global batch.
 
-Every replica adds up over its own valid pixels; only the sums are reduced. So the result is that of a single device on
-the global batch, however the valid pixels are spread over the replicas, and no mean of means ever occurs.
+The loss of a global batch with the valid pixels V is L = (1 / |V|) sum_{p in V} l_p. Replica r holds the valid pixels
+V_r, and V is their disjoint union. Hence
+
+    dL/dw = (1 / |V|) sum_r g_r,  where  g_r = d/dw sum_{p in V_r} l_p.
+
+Every replica computes g_r, the gradient of a sum and not of a mean, and divides it by the global |V|; the optimizer
+adds up the replicas' parts. The mean of the replicas' own means, which is what a loss with a mean inside would give,
+equals L only if all replicas have the same number of valid pixels, and with ignored pixels they do not.
 """
 
 from collections.abc import Callable
@@ -10,26 +16,24 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.evaluation import metrics
+from trainer import strategy as strategy_lib
+from trainer.evaluation import confusion
 from trainer.training import losses
 
 Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values of a distributed dataset.
 
 
-def host_variable(initial_value: tf.Tensor) -> tf.Variable:
-    """Makes a variable in the memory of the host, to be changed outside of replicas. Not within a strategy's scope."""
-    with tf.device('CPU:0'):
-        return tf.Variable(initial_value, trainable=False)
-
-
 class TrainTotals(tf.Module):
-    """Sums over the steps of an epoch so far; part of a checkpoint, as a run may stop within an epoch."""
+    """Sums over the steps of an epoch so far; part of a checkpoint, as a run may stop within an epoch.
+
+    They are float64: float32 counts no further than 2**24 = 16,777,216, the pixels of 1024 images of 128x128.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.loss = host_variable(tf.constant(0.0, tf.float64))
-        self.correct = host_variable(tf.constant(0.0, tf.float64))
-        self.valid = host_variable(tf.constant(0.0, tf.float64))
+        self.loss = strategy_lib.host_variable(tf.constant(0.0, tf.float64))
+        self.correct = strategy_lib.host_variable(tf.constant(0.0, tf.float64))
+        self.valid = strategy_lib.host_variable(tf.constant(0.0, tf.float64))
 
     def add(self, loss: tf.Tensor, correct: tf.Tensor, valid: tf.Tensor) -> None:
         for variable, value in ((self.loss, loss), (self.correct, correct), (self.valid, valid)):
@@ -79,65 +83,23 @@ def make_train_step(
             loss, valid = losses.cross_entropy(masks, logits, ignore_id)
         gradients = tape.gradient(loss, variables)
         global_valid = context.all_reduce(tf.distribute.ReduceOp.SUM, valid)
+        # A batch without a valid pixel has the gradient 0, not 0 / 0.
         gradients = [tf.math.divide_no_nan(gradient, global_valid) for gradient in gradients]
         if clip_norm:
-            # The norm is that of the global gradient, so it is summed here; the optimizer sums once more, hence / R.
+            # Clipping is not linear: the norm must be that of the global gradient, so that is summed here. Each replica
+            # then holds the same gradient, and the optimizer adds up all R of them again, hence / R. The optimizer's
+            # own global_clipnorm would clip the replicas' parts before they are added up.
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
             gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
             gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
         optimizer.apply(gradients, variables)
-        return loss, _count_correct(masks, logits, ignore_id), valid
+        return loss, confusion.count_correct(masks, logits, ignore_id), valid
 
-    @tf.function
     def step(images: Any, masks: Any) -> None:
-        sums = strategy.run(replica_step, (images, masks))
-        totals.add(*[strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in sums])
+        totals.add(*strategy_lib.sum_over_replicas(strategy, strategy.run(replica_step, (images, masks))))
 
-    return step
-
-
-class EvalTotals(tf.Module):
-    """The confusion matrix and the summed loss of what was evaluated so far."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.confusion = host_variable(tf.zeros((num_classes, num_classes), tf.int64))
-        self.loss = host_variable(tf.constant(0.0, tf.float64))
-
-    def add(self, confusion: tf.Tensor, loss: tf.Tensor) -> None:
-        self.confusion.assign_add(confusion)
-        self.loss.assign_add(tf.cast(loss, tf.float64))
-
-    def reset(self) -> None:
-        for variable in self.variables:
-            variable.assign(tf.zeros_like(variable))
-
-    def mean_loss(self) -> float:
-        """Cross-entropy per valid pixel, in nats."""
-        return _divide(self.loss, tf.reduce_sum(self.confusion))
-
-
-def make_eval_step(strategy: tf.distribute.Strategy, model: keras.Model, totals: EvalTotals, *, ignore_id: int) -> Step:
-    """Makes a step that adds one global batch of images and masks to `totals`."""
-
-    def replica_step(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = model(images, training=False)
-        loss, _ = losses.cross_entropy(masks, logits, ignore_id)
-        return metrics.confusion_matrix(masks, logits, ignore_id), loss
-
-    @tf.function
-    def step(images: Any, masks: Any) -> None:
-        sums = strategy.run(replica_step, (images, masks))
-        totals.add(*[strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in sums])
-
-    return step
-
-
-def _count_correct(masks: tf.Tensor, logits: tf.Tensor, ignore_id: int) -> tf.Tensor:
-    """Counts the valid pixels whose class was predicted right, as a float32 scalar."""
-    ids = tf.cast(tf.squeeze(masks, -1), tf.int64)
-    right = tf.equal(tf.argmax(logits, axis=-1), ids) & tf.not_equal(ids, ignore_id)
-    return tf.reduce_sum(tf.cast(right, tf.float32))
+    compiled: Step = tf.function(step)
+    return compiled
 
 
 def _divide(numerator: tf.Tensor, denominator: tf.Tensor) -> float:

@@ -126,7 +126,7 @@ def test_gamma_raises_every_value_to_one_power_of_its_range():
     assert 1.2 < max(powers) < 1.41
 
 
-def test_hue_turns_every_pixel_by_one_share_of_its_range():
+def test_hue_turns_every_pixel_by_one_fraction_of_its_range():
     image = np.array([[[200, 40, 40], [40, 200, 90], [30, 60, 220], [90, 90, 90]]], np.uint8)
     turns = []
     for seed in SEEDS:
@@ -141,22 +141,22 @@ def test_hue_turns_every_pixel_by_one_share_of_its_range():
     assert 0.05 < max(turns) < 0.105
 
 
-def test_central_crop_keeps_the_middle_and_a_share_of_its_range():
+def test_central_crop_keeps_the_middle_and_a_fraction_of_its_range():
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.uint8)
     image = 10 * np.stack([rows, columns, rows], axis=-1)
-    shares = []
+    fractions = []
     for seed in SEEDS:
         found = apply_to_image(augmentation.CentralCrop(0.5, 0.9), image, seed).astype(float) / 10
         height, width = found[-1, 0, 0] - found[0, 0, 0], found[0, -1, 1] - found[0, 0, 1]
         assert height / (HEIGHT - 1) == pytest.approx(width / (WIDTH - 1), abs=0.02)
         assert (found[0, 0] + found[-1, -1])[:2] == pytest.approx([HEIGHT - 1, WIDTH - 1], abs=0.11)
-        shares.append(height / (HEIGHT - 1))
+        fractions.append(height / (HEIGHT - 1))
 
-    assert 0.49 < min(shares) < 0.6
-    assert 0.8 < max(shares) < 0.91
+    assert 0.49 < min(fractions) < 0.6
+    assert 0.8 < max(fractions) < 0.91
 
 
-def test_a_crop_of_the_whole_frame_changes_nothing():
+def test_a_crop_of_the_complete_frame_changes_nothing():
     image, mask = noise()
     found = apply(augmentation.CentralCrop(1.0, 1.0), image, mask, (0, 0))
 

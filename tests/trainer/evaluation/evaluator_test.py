@@ -1,4 +1,4 @@
-"""Figures of a split: the same for any batch size and number of replicas; JSON and table."""
+"""Metrics of a split: the same for any batch size and number of replicas; JSON and table."""
 
 import json
 import pathlib
@@ -7,23 +7,27 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from seg_pipeline import errors
 from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.labels import label_map
 from tests import fake_data
 from trainer import config
-from trainer.evaluation import evaluator, metrics
+from trainer.evaluation import evaluator, formatting, metrics
+from trainer.models import trained
 from trainer.training import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[3]
 NAMES = ('background', 'shirt', 'hat', 'shoe')
-# Rows are the truth: 8 background, 5 shirt, 1 hat, no shoe, which was answered once.
-FIGURES = metrics.figures(np.array([[6, 1, 0, 1], [2, 3, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]))
+# Rows are the truth: 8 background, 5 shirt, 1 hat, no shoe, which was predicted once.
+METRICS = metrics.from_confusion_matrix(np.array([[6, 1, 0, 1], [2, 3, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]))
 
 
 @pytest.fixture(scope='module')
 def nine(tmp_path_factory):
-    """A data set of 9 validation pairs, and a run whose model answers every class now and then."""
+    """A data set of 9 validation pairs, and a run whose model predicts every class now and then."""
     root = tmp_path_factory.mktemp('nine')
     data_dir = fake_data.make_dataset(root / 'data', num_pairs=18, splits='train:0.5,validation:0.5')
     found = manifest.read(data_dir)
@@ -43,7 +47,7 @@ def saved(nine, one_device):
     state = checkpoints.create_state(run, one_device, None)
     head = state.model.get_layer('logits')
     head.kernel.assign(np.random.default_rng(0).normal(size=head.kernel.shape))
-    checkpoints.Store(model_dir, state, keep=1).save()
+    checkpoints.Checkpointer(model_dir, state, keep=1).save()
     return state.model
 
 
@@ -51,25 +55,50 @@ def _expected(network, data_dir):
     """The confusion matrix by a plain loop over the records."""
     confusion = np.zeros((4, 4), np.int64)
     for record in fake_data.read_split(data_dir, 'validation'):
-        answer = network(record.image[None]).numpy()[0].argmax(-1)
-        np.add.at(confusion, (record.mask.ravel(), answer.ravel()), 1)
+        prediction = network(record.image[None]).numpy()[0].argmax(-1)
+        np.add.at(confusion, (record.mask.ravel(), prediction.ravel()), 1)
     return confusion
 
 
 @pytest.mark.parametrize(
     ('devices', 'batch_size'), [('one_device', 4), ('two_devices', 4), ('one_device', 1), ('two_devices', 32)]
 )
-def test_neither_batch_size_nor_replicas_change_a_figure(nine, saved, request, devices, batch_size):
+def test_neither_batch_size_nor_replicas_change_a_metric(nine, saved, request, devices, batch_size):
     data_dir, model_dir, _, found = nine
     devices = request.getfixturevalue(devices)
     with devices.scope():
-        network, _ = checkpoints.load_for_inference(model_dir)
-    made = evaluator.Evaluator(devices, network, data_dir, found, 'validation', batch_size=batch_size)
-    figures, _ = made.run()
-    expected = metrics.figures(_expected(saved, data_dir))
-    assert evaluator.to_json(figures, found.label_map) == evaluator.to_json(expected, found.label_map)
+        network, _ = trained.load(model_dir)
+    split = DatasetSplit(data_dir, found, 'validation')
+    made = evaluator.Evaluator(devices, network, split, batch_size=batch_size)
+    found_metrics, _ = made.run()
+    expected = metrics.from_confusion_matrix(_expected(saved, data_dir))
+    assert formatting.to_json(found_metrics, found.label_map) == formatting.to_json(expected, found.label_map)
     again, _ = made.run()
-    np.testing.assert_array_equal(again.support, figures.support)
+    np.testing.assert_array_equal(again.support, found_metrics.support)
+
+
+def test_the_loss_is_the_mean_over_the_valid_pixels_of_all_batches(nine, saved, two_devices):
+    data_dir, model_dir, _, found = nine
+    with two_devices.scope():
+        network, _ = trained.load(model_dir)
+
+    def loss(masks, logits, ignore_id):  # Each valid pixel costs its id, so the mean shows which pixels were counted.
+        valid = tf.not_equal(masks, ignore_id)
+        return tf.reduce_sum(tf.where(valid, tf.cast(masks, tf.float32), 0.0)), tf.reduce_sum(
+            tf.cast(valid, tf.float32)
+        )
+
+    split = DatasetSplit(data_dir, found, 'validation')
+    _, mean = evaluator.Evaluator(two_devices, network, split, batch_size=4, loss=loss).run()
+    masks = np.stack([record.mask for record in fake_data.read_split(data_dir, 'validation')])
+    assert mean == pytest.approx(masks[masks != 255].mean(), rel=1e-6)
+
+
+def test_the_replicas_must_divide_the_batch(nine, two_devices):
+    data_dir, _, _, found = nine
+    split = DatasetSplit(data_dir, found, 'validation')
+    with pytest.raises(errors.UserError, match='--batch_size=3'):
+        evaluator.Evaluator(two_devices, None, split, batch_size=3)
 
 
 def test_the_command_writes_what_it_prints(nine, saved):
@@ -79,7 +108,7 @@ def test_the_command_writes_what_it_prints(nine, saved):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     content = json.loads((pathlib.Path(model_dir) / 'evaluation' / 'validation.json').read_text())
-    expected = metrics.figures(_expected(saved, data_dir))
+    expected = metrics.from_confusion_matrix(_expected(saved, data_dir))
     assert content['examples'] == 9
     assert content['pixels'] == 9 * 32 * 32
     assert [entry['iou'] for entry in content['classes']] == [None if np.isnan(iou) else iou for iou in expected.iou]
@@ -104,7 +133,7 @@ def test_mistakes_are_answered_on_one_line(nine, saved, arguments, message):
 
 
 def test_json_says_null_where_nothing_is_defined():
-    content = evaluator.to_json(FIGURES, label_map.LabelMap.default(NAMES))
+    content = formatting.to_json(METRICS, label_map.LabelMap.default(NAMES))
     shoe = content['classes'][3]
     assert (shoe['present'], shoe['iou'], shoe['recall'], shoe['predicted']) == (False, None, None, 1)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
@@ -112,7 +141,7 @@ def test_json_says_null_where_nothing_is_defined():
 
 
 def test_table_names_every_class_and_what_is_absent():
-    lines = evaluator.table(FIGURES, label_map.LabelMap.default(NAMES)).splitlines()
+    lines = formatting.table(METRICS, label_map.LabelMap.default(NAMES)).splitlines()
     assert lines[0].split() == ['id', 'class', 'IoU', 'Dice', 'recall', 'support']
     assert lines[1].split() == ['0', 'background', '0.5455', '0.7059', '0.7500', '8']
     assert lines[2].split() == ['1', 'shirt', '0.5000', '0.6667', '0.6000', '5']

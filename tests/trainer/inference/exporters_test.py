@@ -13,15 +13,15 @@ from seg_pipeline.imaging import resizing
 from seg_pipeline.labels.label_map import LabelMap
 from tests.trainer import fake_run
 from trainer.inference import exporters, predictor
-from trainer.training import checkpoints
+from trainer.models import trained
 
 _SERVE = """
 import sys
 import numpy as np
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
-photos = np.load(sys.argv[2])
-np.savez(sys.argv[3], **{name: model.serve(photos[name]) for name in photos})
+images = np.load(sys.argv[2])
+np.savez(sys.argv[3], **{name: model.serve(images[name]) for name in images})
 """
 
 
@@ -34,28 +34,28 @@ def _model_dir(tmp_path_factory):
 
 @pytest.fixture(name='small_images')
 def _small_images():
-    return np.stack([fake_run.photo(*fake_run.IMAGE_SIZE, seed=seed) for seed in range(3)])
+    return np.stack([fake_run.image(*fake_run.IMAGE_SIZE, seed=seed) for seed in range(3)])
 
 
-def test_a_saved_model_takes_photos_of_any_size(tmp_path, model_dir):
+def test_a_saved_model_takes_images_of_any_size(tmp_path, model_dir):
     exporters.export(model_dir, 'saved_model', str(tmp_path / 'out'))
-    photos = {
-        'large': np.stack([fake_run.photo(50, 70, seed=1), fake_run.photo(50, 70, seed=2)]),
-        'small': fake_run.photo(20, 10)[np.newaxis],
-        'exact': fake_run.photo(32, 32)[np.newaxis],
+    images = {
+        'large': np.stack([fake_run.image(50, 70, seed=1), fake_run.image(50, 70, seed=2)]),
+        'small': fake_run.image(20, 10)[np.newaxis],
+        'exact': fake_run.image(32, 32)[np.newaxis],
     }
-    np.savez(tmp_path / 'photos.npz', **photos)
-    files = [str(tmp_path / name) for name in ('out', 'photos.npz', 'ids.npz')]
+    np.savez(tmp_path / 'images.npz', **images)
+    files = [str(tmp_path / name) for name in ('out', 'images.npz', 'ids.npz')]
     subprocess.run([sys.executable, '-c', _SERVE, *files], check=True, cwd=tmp_path, stderr=subprocess.DEVNULL)
 
-    original = predictor.Predictor(checkpoints.load_for_inference(model_dir)[0])
+    original = predictor.Predictor(trained.load(model_dir)[0])
     answers = np.load(tmp_path / 'ids.npz')
-    for name, batch in photos.items():
+    for name, batch in images.items():
         assert answers[name].dtype == np.uint8
-        for photo, ids in zip(batch, answers[name], strict=True):
-            logits = original.logits(resizing.resize_image(photo, fake_run.IMAGE_SIZE)[np.newaxis])[0]
+        for image, ids in zip(batch, answers[name], strict=True):
+            logits = original.logits(resizing.resize_image(image, fake_run.IMAGE_SIZE)[np.newaxis])[0]
             # A pixel may differ where the two ways of shrinking round differently.
-            assert (original.ids(logits, photo.shape[:2]) != ids).mean() < 0.002
+            assert (original.ids(logits, image.shape[:2]) != ids).mean() < 0.002
     assert len(np.unique(answers['large'])) > 1
 
 
@@ -66,7 +66,7 @@ def test_the_label_map_travels_with_the_model(tmp_path, model_dir):
 
 
 def assert_same_logits(logits, model_dir, small_images):
-    expected = checkpoints.load_for_inference(model_dir)[0](small_images).numpy()
+    expected = trained.load(model_dir)[0](small_images).numpy()
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 

@@ -1,4 +1,4 @@
-"""From what the user typed to photos with names and ground truths."""
+"""From what the user typed to images with names and ground truths."""
 
 import os
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seg_pipeline import errors, records
+from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.imaging import images, masks
 from seg_pipeline.labels.label_map import LabelMap
 from tests import fake_data
@@ -23,17 +24,17 @@ def write(directory, *names, size=(6, 5)):
 
 
 def names(found):
-    return [photo.name for photo in found]
+    return [file.name for file in found]
 
 
-def test_a_directory_stands_for_all_photos_below_it(tmp_path):
+def test_a_directory_stands_for_all_images_below_it(tmp_path):
     write(tmp_path, 'b.png', 'a.JPG', 'sub/a.png', '.hidden.png')
     (tmp_path / 'notes.txt').write_text('x')
 
     assert names(photos.find(str(tmp_path))) == ['a', 'b', 'sub/a']
 
 
-def test_a_pattern_names_photos_below_the_directory_they_share(tmp_path):
+def test_a_pattern_names_images_below_the_directory_they_share(tmp_path):
     write(tmp_path, 'x/one/a.png', 'x/two/a.png', 'x/two/b.png')
 
     assert names(photos.find(f'{tmp_path}/x/**/a.png')) == ['one/a', 'two/a']
@@ -42,13 +43,13 @@ def test_a_pattern_names_photos_below_the_directory_they_share(tmp_path):
 
 
 @pytest.mark.parametrize('pattern', ['nothing', 'nothing/*.png', '*.txt'])
-def test_no_photo_is_an_error(tmp_path, pattern):
+def test_no_image_is_an_error(tmp_path, pattern):
     (tmp_path / 'notes.txt').write_text('x')
     with pytest.raises(errors.UserError, match='matches no image'):
         photos.find(f'{tmp_path}/{pattern}')
 
 
-def test_two_photos_of_one_name_are_an_error_that_names_both(tmp_path):
+def test_two_images_of_one_name_are_an_error_that_names_both(tmp_path):
     write(tmp_path, 'a.png', 'a.jpg')
     with pytest.raises(errors.UserError, match=r'a\.jpg and .*a\.png would both become a\.png'):
         photos.find(str(tmp_path))
@@ -59,11 +60,11 @@ def test_ground_truths_are_paired_as_in_the_preparation(tmp_path):
     write(tmp_path, 'masks/seg_0001.png', 'masks/seg_0003.png', 'masks/seg_0004.png')
     found = photos.find(f'{tmp_path}/images', f'{tmp_path}/masks')
 
-    truths = [photo.ground_truth for photo in found]
+    truths = [file.ground_truth for file in found]
     assert truths == [f'{tmp_path}/masks/seg_0001.png', None, f'{tmp_path}/masks/seg_0003.png']
 
 
-def test_ground_truths_of_no_photo_are_an_error(tmp_path):
+def test_ground_truths_of_no_image_are_an_error(tmp_path):
     write(tmp_path, 'images/img_0001.png', 'masks/seg_0002.png')
     with pytest.raises(errors.UserError, match='no mask in --masks='):
         photos.find(f'{tmp_path}/images', f'{tmp_path}/masks')
@@ -71,32 +72,33 @@ def test_ground_truths_of_no_photo_are_an_error(tmp_path):
         photos.find(f'{tmp_path}/images', f'{tmp_path}/nothing')
 
 
-def test_only_the_photos_of_a_split(tmp_path):
+def test_only_the_images_of_a_split(tmp_path):
     data_dir = fake_data.make_dataset(tmp_path, num_pairs=5)
     found = photos.find(f'{tmp_path}/source/images')
-    parts = {split: names(photos.only_of_split(found, data_dir, split)) for split in ('train', 'validation')}
+    parts = {
+        split: names(photos.only_of_split(found, DatasetSplit.read(data_dir, split)))
+        for split in ('train', 'validation')
+    }
     for split, kept in parts.items():
         shards = sorted(path for path in os.listdir(data_dir) if f'-{split}.tfrecord' in path)
         records_of_split = [record for shard in shards for record in records.read(f'{data_dir}/{shard}')]
         assert kept == sorted(record.file_name.removesuffix('.png') for record in records_of_split)
     assert [len(part) for part in parts.values()] == [4, 1]
-    with pytest.raises(errors.UserError, match=r"no split 'test' in .* train, validation"):
-        photos.only_of_split(found, data_dir, 'test')
-    with pytest.raises(errors.UserError, match=r"none of the 1 photos is one of the 1 of split 'validation'"):
-        photos.only_of_split([photos.Photo('else', 'else.png')], data_dir, 'validation')
+    with pytest.raises(errors.UserError, match=r"none of the 1 images is one of the 1 of split 'validation'"):
+        photos.only_of_split([photos.ImageFile('else', 'else.png')], DatasetSplit.read(data_dir, 'validation'))
 
 
-def test_a_photo_and_its_ground_truth_are_read(tmp_path):
+def test_an_image_and_its_ground_truth_are_read(tmp_path):
     write(tmp_path, 'a.png', 'mask.png')
-    loaded = photos.load(photos.Photo('a', f'{tmp_path}/a.png', f'{tmp_path}/mask.png'), READER)
+    loaded = photos.load(photos.ImageFile('a', f'{tmp_path}/a.png', f'{tmp_path}/mask.png'), READER)
 
     assert loaded.image.shape == (6, 5, 3)
     assert (loaded.ground_truth == 1).all()
-    assert photos.load(photos.Photo('a', f'{tmp_path}/a.png'), READER).ground_truth is None
+    assert photos.load(photos.ImageFile('a', f'{tmp_path}/a.png'), READER).ground_truth is None
 
 
 def test_a_ground_truth_of_another_size_is_named_with_both_sizes(tmp_path):
     write(tmp_path, 'a.png')
     write(tmp_path, 'mask.png', size=(5, 6))
-    with pytest.raises(images.RejectError, match=r'mask\.png is 5x6, its photo .*a\.png is 6x5'):
-        photos.load(photos.Photo('a', f'{tmp_path}/a.png', f'{tmp_path}/mask.png'), READER)
+    with pytest.raises(images.RejectError, match=r'mask\.png is 5x6, its image .*a\.png is 6x5'):
+        photos.load(photos.ImageFile('a', f'{tmp_path}/a.png', f'{tmp_path}/mask.png'), READER)

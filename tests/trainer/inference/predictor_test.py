@@ -9,13 +9,13 @@ from trainer.inference import predictor
 
 
 @pytest.mark.parametrize('size', [(64, 48), (33, 47), (32, 32), (20, 25), (100, 20)])
-def test_photos_shrink_as_in_the_preparation(size):
-    photos = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
-    found = predictor.shrink(tf.constant(photos), (32, 32))
+def test_images_shrink_as_in_the_preparation(size):
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    found = predictor.shrink(tf.constant(images), (32, 32))
 
     assert found.dtype == tf.uint8
-    for photo, small in zip(photos, found.numpy(), strict=True):
-        np.testing.assert_allclose(small.astype(int), resizing.resize_image(photo, (32, 32)), atol=1)
+    for image, small in zip(images, found.numpy(), strict=True):
+        np.testing.assert_allclose(small.astype(int), resizing.resize_image(image, (32, 32)), atol=1)
 
 
 @pytest.mark.parametrize('size', [(24, 16), (61, 45), (7, 9)])

@@ -10,7 +10,7 @@ import pytest
 from seg_pipeline import errors
 from seg_pipeline.labels import label_map
 from trainer import config
-from trainer.models import unet
+from trainer.models import trained, unet
 from trainer.training import checkpoints, schedules
 
 DATA = config.Data('d', 'f' * 64, (32, 32), label_map.LabelMap.default(('background', 'shirt')))
@@ -44,12 +44,12 @@ def test_there_is_an_optimizer_for_what_each_phase_trains(one_device):
 def test_everything_comes_back(tmp_path, one_device, two_devices, mirrored):
     devices = two_devices if mirrored else one_device
     state = checkpoints.create_state(RUN, devices, None)
-    store = checkpoints.Store(str(tmp_path), state, keep=2)
-    assert not store.restore()
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
+    assert not checkpointer.restore()
     _disturb(state)
-    store.save()
+    checkpointer.save()
     fresh = checkpoints.create_state(RUN, devices, None)
-    assert checkpoints.Store(str(tmp_path), fresh, keep=2).restore()
+    assert checkpoints.Checkpointer(str(tmp_path), fresh, keep=2).restore()
     for restored, saved in zip(_values(fresh), _values(state), strict=True):
         np.testing.assert_array_equal(restored, saved)
     assert (int(fresh.step), int(fresh.epoch), float(fresh.best_mean_iou)) == (12, 1, 0.5)
@@ -59,24 +59,24 @@ def test_everything_comes_back(tmp_path, one_device, two_devices, mirrored):
 def test_random_layers_come_back_too(tmp_path):
     def make():
         images = keras.Input((4,))
-        return checkpoints.State(keras.Model(images, keras.layers.Dropout(0.5, seed=1)(images)), {})
+        return checkpoints.TrainState(keras.Model(images, keras.layers.Dropout(0.5, seed=1)(images)), {})
 
     state, ones = make(), np.ones((8, 4), np.float32)
     assert len(state.seed_states) == 1
     state.model(ones, training=True)
-    checkpoints.Store(str(tmp_path), state, keep=1).save()
+    checkpoints.Checkpointer(str(tmp_path), state, keep=1).save()
     expected = state.model(ones, training=True)
     fresh = make()
-    checkpoints.Store(str(tmp_path), fresh, keep=1).restore()
+    checkpoints.Checkpointer(str(tmp_path), fresh, keep=1).restore()
     np.testing.assert_array_equal(fresh.model(ones, training=True), expected)
 
 
 def test_old_checkpoints_go(tmp_path, one_device):
     state = checkpoints.create_state(RUN, one_device, None)
-    store = checkpoints.Store(str(tmp_path), state, keep=2)
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
     for step in (1, 2, 3):
         state.step.assign(step)
-        store.save()
+        checkpointer.save()
     names = sorted(name for name in os.listdir(tmp_path / 'checkpoints') if name.endswith('.index'))
     assert names == ['ckpt-2.index', 'ckpt-3.index']
     assert config.has_checkpoint(str(tmp_path))
@@ -85,7 +85,7 @@ def test_old_checkpoints_go(tmp_path, one_device):
 def test_inference_takes_the_best_model_or_the_latest(tmp_path, one_device):
     config.write(str(tmp_path), RUN)
     state = checkpoints.create_state(RUN, one_device, None)
-    store = checkpoints.Store(str(tmp_path), state, keep=2)
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     logits = {}
     for step, which in ((1, 'best'), (2, 'latest')):
@@ -93,33 +93,33 @@ def test_inference_takes_the_best_model_or_the_latest(tmp_path, one_device):
         state.step.assign(step)
         logits[which] = state.model(images).numpy()
         if which == 'best':
-            store.save_best()
-        store.save()
+            checkpointer.save_best()
+        checkpointer.save()
     assert not np.array_equal(logits['best'], logits['latest'])
     for which in ('best', 'latest'):
-        loaded, run = checkpoints.load_for_inference(str(tmp_path), which)
+        loaded, run = trained.load(str(tmp_path), which)
         assert run == RUN
         np.testing.assert_array_equal(loaded(images), logits[which])
-    assert [checkpoints.step_of(str(tmp_path), which) for which in ('best', 'latest')] == [1, 2]
+    assert [trained.step_of(str(tmp_path), which) for which in ('best', 'latest')] == [1, 2]
     shutil.rmtree(tmp_path / 'best')  # A run without a validation split has none.
-    loaded, _ = checkpoints.load_for_inference(str(tmp_path))
+    loaded, _ = trained.load(str(tmp_path))
     np.testing.assert_array_equal(loaded(images), logits['latest'])
 
 
 def test_a_run_without_a_checkpoint_says_so(tmp_path):
     config.write(str(tmp_path), RUN)
     with pytest.raises(errors.UserError, match='holds no checkpoint yet'):
-        checkpoints.load_for_inference(str(tmp_path))
+        trained.load(str(tmp_path))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, one_device):
     state = checkpoints.create_state(RUN, one_device, None)
-    store = checkpoints.Store(str(tmp_path), state, keep=2)
-    store.save()
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
+    checkpointer.save()
     data = next((tmp_path / 'checkpoints').glob('*.data*'))
     data.write_bytes(data.read_bytes()[:100])
     with pytest.raises(errors.UserError, match='ckpt-0 cannot be restored'):
-        store.restore()
+        checkpointer.restore()
 
 
 @pytest.mark.parametrize(('weights', 'norms_learn'), [('none', True), ('some.h5', False)])

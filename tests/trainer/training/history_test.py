@@ -6,7 +6,7 @@ from trainer.training import history
 
 
 def _row(epoch, loss=1.0, val_loss=0.5):
-    return history.Row(epoch, 'frozen', epoch * 3, 1e-3, loss, 0.25, val_loss, 0.5, 0.125, 10.0, 2.0, 0.01)
+    return history.EpochRow(epoch, 'frozen', epoch * 3, 1e-3, loss, 0.25, val_loss, 0.5, 0.125, 10.0, 2.0, 0.01)
 
 
 def _read(directory):

@@ -1,4 +1,4 @@
-"""Whole runs in this process: what they leave behind, and that a stopped one ends as if it had not been stopped."""
+"""Complete runs in this process: what they leave behind, and that a stopped one ends as if it had not been stopped."""
 
 import csv
 import dataclasses
@@ -8,8 +8,10 @@ import pytest
 
 from seg_pipeline import errors
 from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset.dataset_split import DatasetSplit
 from tests import fake_data
-from trainer import config
+from trainer import config, options
+from trainer.models import trained
 from trainer.training import checkpoints, loop
 
 RECIPE = config.Recipe(
@@ -36,17 +38,18 @@ class _Stop:
         return self._left < 0
 
 
-def _run(model_dir, data_dir, devices, recipe=RECIPE, stop=None, **execution):
+def _run(model_dir, data_dir, devices, recipe=RECIPE, stop=None, **runtime):
     """Trains from the start or the latest checkpoint; returns whether the last epoch is done, and the state."""
     found = manifest.read(data_dir)
     run = config.RunConfig(recipe, config.Data.from_manifest(found))
     state = checkpoints.create_state(run, devices, None)
     config.write(str(model_dir), run)
-    training = loop.Loop(
+    has_validation = 'validation' in found.split_names
+    training = loop.TrainingLoop(
         run=run,
-        execution=config.Execution(**execution),
-        data_dir=data_dir,
-        manifest=found,
+        runtime=options.RuntimeOptions(**runtime),
+        train_split=DatasetSplit(data_dir, found, 'train'),
+        validation_split=DatasetSplit(data_dir, found, 'validation') if has_validation else None,
         model_dir=str(model_dir),
         devices=devices,
         state=state,
@@ -83,8 +86,8 @@ def test_a_run_leaves_what_it_promised(uninterrupted):
     assert all(float(row['val_mean_iou']) >= 0 for row in rows)
     assert list((model_dir / 'tensorboard').glob('events*'))
     best = max(rows, key=lambda row: float(row['val_mean_iou']))
-    assert checkpoints.step_of(str(model_dir), 'best') == int(best['step'])
-    assert checkpoints.step_of(str(model_dir), 'latest') == 6
+    assert trained.step_of(str(model_dir), 'best') == int(best['step'])
+    assert trained.step_of(str(model_dir), 'latest') == 6
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, data_dir, one_device, uninterrupted):
@@ -103,12 +106,12 @@ def test_a_mirrored_run_goes_on_bit_for_bit(tmp_path, data_dir, two_devices):
     recipe = dataclasses.replace(
         RECIPE, encoder='tiny', epochs=1, frozen_epochs=0, steps_per_epoch=2, augmentation='none'
     )
-    _, expected = _run(tmp_path / 'whole', data_dir, two_devices, recipe)
+    _, expected = _run(tmp_path / 'uninterrupted', data_dir, two_devices, recipe)
     _run(tmp_path / 'parts', data_dir, two_devices, recipe, stop=_Stop(1))
     finished, found = _run(tmp_path / 'parts', data_dir, two_devices, recipe)
     assert finished
     assert all(np.array_equal(a, b) for a, b in zip(_values(found), _values(expected), strict=True))
-    assert _history(tmp_path / 'parts') == _history(tmp_path / 'whole')
+    assert _history(tmp_path / 'parts') == _history(tmp_path / 'uninterrupted')
 
 
 def test_a_killed_run_goes_on_from_within_the_epoch(tmp_path, data_dir, one_device, uninterrupted):
@@ -121,7 +124,7 @@ def test_a_killed_run_goes_on_from_within_the_epoch(tmp_path, data_dir, one_devi
 
     with pytest.raises(MemoryError):
         _run(tmp_path, data_dir, one_device, stop=Kill(2), checkpoint_every_steps=1)
-    assert checkpoints.step_of(str(tmp_path), 'latest') == 2
+    assert trained.step_of(str(tmp_path), 'latest') == 2
     _, state = _run(tmp_path, data_dir, one_device)
     assert all(np.array_equal(a, b) for a, b in zip(_values(state), uninterrupted[1], strict=True))
     assert _history(tmp_path) == uninterrupted[2]
@@ -147,14 +150,14 @@ def test_without_a_validation_split_the_latest_model_counts(tmp_path, one_device
     recipe = dataclasses.replace(RECIPE, epochs=1, steps_per_epoch=0, augmentation='none')
     _run(tmp_path / 'run', data, one_device, recipe)
     assert _history(tmp_path / 'run')[0]['val_mean_iou'] == ''
-    assert checkpoints.step_of(str(tmp_path / 'run')) == 1
+    assert trained.step_of(str(tmp_path / 'run')) == 1
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(tmp_path, data_dir, one_device):
     recipe = dataclasses.replace(RECIPE, optimizer='sgd', fine_tune_learning_rate=1e30, augmentation='none')
     with pytest.raises(errors.UserError, match=r'the loss is (nan|inf) in epoch 2: lower --learning_rate=1e\+30'):
         _run(tmp_path, data_dir, one_device, recipe)
-    assert checkpoints.step_of(str(tmp_path), 'latest') == 3
+    assert trained.step_of(str(tmp_path), 'latest') == 3
     assert len(_history(tmp_path)) == 1
 
 
@@ -182,7 +185,7 @@ def test_the_other_options_work_together(tmp_path, data_dir, one_device):
     finished, state = _run(tmp_path, data_dir, one_device, recipe)
     assert finished
     assert state.model.get_layer('upsample_64').compute_dtype == 'bfloat16'
-    network, _ = checkpoints.load_for_inference(str(tmp_path))
+    network, _ = trained.load(str(tmp_path))
     assert network.get_layer('upsample_64').compute_dtype == 'float32'
     images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     np.testing.assert_allclose(network(images), state.model(images), atol=0.05)

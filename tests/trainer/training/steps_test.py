@@ -121,21 +121,3 @@ def test_clipping_bounds_the_norm_of_the_global_gradient(two_devices, clip_norm)
         assert norm == pytest.approx(clip_norm, rel=1e-3)
     else:
         assert 0.05 < norm < clip_norm
-
-
-def test_eval_step_adds_up_the_confusion_of_all_batches(one_device, two_devices):
-    batches = list(_batches(3))
-    expected = np.zeros((NUM_CLASSES, NUM_CLASSES), np.int64)
-    for strategy in (one_device, two_devices):
-        network, _ = _make(strategy, 'tiny')
-        totals = steps.EvalTotals(NUM_CLASSES)
-        step = steps.make_eval_step(strategy, network, totals, ignore_id=IGNORE)
-        for images, masks in batches:
-            step(*_distribute(strategy, images, masks))
-        expected[:] = 0
-        for images, masks in batches:
-            predictions = network(images, training=False).numpy().argmax(-1)
-            for truth, prediction in zip(masks.ravel(), predictions.ravel(), strict=True):
-                if truth != IGNORE:
-                    expected[truth, prediction] += 1
-        np.testing.assert_array_equal(totals.confusion.numpy(), expected)

@@ -1,0 +1,206 @@
+"""What each command does, as a function of values: the commands add flags, the package `trainer` documentation.
+
+Every function first checks what it was given, then loads TensorFlow, which takes seconds. That is why modules that
+import TensorFlow are imported inside of the functions.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from seg_pipeline import errors
+from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.storage import atomic
+from trainer import config, tensorflow_setup
+from trainer.evaluation import formatting
+from trainer.evaluation.metrics import Metrics
+from trainer.inference import export_formats, photos
+from trainer.models import encoder_weights, encoders
+from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
+from trainer.report import curves
+from trainer.training import stop_signal
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Attributes:
+        step: optimizer steps done in all.
+        best_mean_iou: the largest validation mean IoU; None without a validation split.
+        stopped_by: the signal that stopped the run, to be resumed; None if the last epoch is done.
+        curves: path of the picture of its curves; None if it was stopped.
+    """
+
+    step: int
+    best_mean_iou: float | None
+    stopped_by: signal.Signals | None = None
+    curves: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResult:
+    """The metrics of a split.
+
+    Attributes:
+        metrics: of the split.
+        path: the JSON file that holds them.
+        table: the same as lines of text.
+    """
+
+    metrics: Metrics
+    path: str
+    table: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionResult:
+    """What became of the images.
+
+    Attributes:
+        num_images: those that were found.
+        failures: a message for each one that was left out because it, or its ground truth, cannot be read.
+    """
+
+    num_images: int
+    failures: list[str]
+
+
+def train(
+    data_dir: str, model_dir: str, recipe: config.Recipe | None = None, runtime: RuntimeOptions | None = None
+) -> TrainingResult:
+    """Does what `trainer.train` says."""
+    recipe, runtime = recipe or config.Recipe(), runtime or RuntimeOptions()
+    manifest = config.read_manifest(data_dir)
+    run = config.RunConfig(recipe, config.Data.from_manifest(manifest))
+    encoders.check(recipe.encoder, run.image_size)
+    resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
+    weights = None if resumes else encoder_weights.find(recipe.encoder, recipe.encoder_weights)
+    train_split = DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT)
+    train_split.check_shards()
+    validation_split = None
+    if config.VALIDATION_SPLIT in manifest.split_names:
+        validation_split = DatasetSplit(data_dir, manifest, config.VALIDATION_SPLIT)
+        validation_split.check_shards()
+
+    tensorflow_setup.load_tensorflow()
+    from trainer import strategy
+    from trainer.training import checkpoints, loop
+
+    devices = strategy.make(runtime.strategy, runtime.virtual_devices)
+    strategy.replica_batch_size(recipe.batch_size, devices)  # Raises before anything is written.
+    loop.check_augmentation(recipe.augmentation)
+    print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
+    if weights and recipe.encoder_weights == config.IMAGENET_WEIGHTS:
+        encoder_weights.download(recipe.encoder)
+    load_encoder = functools.partial(encoder_weights.load, path=weights) if weights else None
+    state = checkpoints.create_state(run, devices, load_encoder)
+    config.write(model_dir, run)
+    training_loop = loop.TrainingLoop(
+        run=run,
+        runtime=runtime,
+        train_split=train_split,
+        validation_split=validation_split,
+        model_dir=model_dir,
+        devices=devices,
+        state=state,
+    )
+    with stop_signal.StopSignal() as stop:
+        finished = training_loop.train(stop)
+    step, best = int(state.step), float(state.best_mean_iou)
+    best_mean_iou = best if best >= 0 else None
+    if not finished:
+        return TrainingResult(step, best_mean_iou, stopped_by=stop.signal)
+    return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir))
+
+
+def evaluate(
+    model_dir: str,
+    data_dir: str,
+    evaluation: EvaluationOptions | None = None,
+    runtime: RuntimeOptions | None = None,
+) -> EvaluationResult:
+    """Does what `trainer.evaluate` says."""
+    evaluation, runtime = evaluation or EvaluationOptions(), runtime or RuntimeOptions()
+    run = config.read(model_dir)
+    manifest = config.read_manifest(data_dir)
+    config.check_data_fits(model_dir, run, data_dir, config.Data.from_manifest(manifest))
+    split = DatasetSplit(data_dir, manifest, evaluation.split)
+    split.check_shards()
+
+    tensorflow_setup.load_tensorflow()
+    from trainer import strategy
+    from trainer.evaluation import evaluator
+    from trainer.models import trained
+
+    devices = strategy.make(runtime.strategy, runtime.virtual_devices)
+    strategy.replica_batch_size(evaluation.batch_size, devices)  # Raises before the model is loaded.
+    with devices.scope():
+        model, _ = trained.load(model_dir, evaluation.checkpoint)
+    metrics, _ = evaluator.Evaluator(devices, model, split, batch_size=evaluation.batch_size).run()
+    content = {
+        'split': split.name,
+        'examples': split.num_records,
+        'data_fingerprint': manifest.fingerprint,
+        'checkpoint': evaluation.checkpoint,
+        'step': trained.step_of(model_dir, evaluation.checkpoint),
+        **formatting.to_json(metrics, run.label_map),
+    }
+    path = os.path.join(model_dir, config.EVALUATION_DIR, f'{split.name}.json')
+    atomic.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode())
+    return EvaluationResult(metrics, path, formatting.table(metrics, run.label_map))
+
+
+def predict(
+    model_dir: str, images: str, output_dir: str, prediction: PredictionOptions | None = None
+) -> PredictionResult:
+    """Does what `trainer.predict` says."""
+    prediction = prediction or PredictionOptions()
+    config.read(model_dir)
+    found = photos.find(images, prediction.masks)
+    if prediction.data_dir:
+        found = photos.only_of_split(found, DatasetSplit.read(prediction.data_dir, prediction.split))
+
+    tensorflow_setup.load_tensorflow()
+    from trainer.inference import pictures, predictor
+    from trainer.models import trained
+
+    model, run = trained.load(model_dir)
+    try:
+        failures = pictures.predict(found, predictor.Predictor(model), run, output_dir, prediction.batch_size)
+    except OSError as error:
+        raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
+    return PredictionResult(len(found), failures)
+
+
+def export(model_dir: str, file_format: str, output_dir: str) -> None:
+    """Does what `trainer.export` says."""
+    output_dir = output_dir.rstrip('/')  # A temporary directory beside it has its name and a suffix.
+    config.read(model_dir)
+    if os.path.lexists(output_dir):
+        raise errors.UserError(f'--output_dir={output_dir} exists; remove it or choose another')
+    export_formats.check_installed(file_format)
+
+    tensorflow_setup.load_tensorflow()
+    from trainer.inference import exporters
+
+    try:
+        exporters.export(model_dir, file_format, output_dir)
+    except OSError as error:
+        raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
+
+
+def load_model(model_dir: str, checkpoint: str | None = None) -> tuple['keras.Model', config.RunConfig]:
+    """Does what `trainer.load_model` says."""
+    config.read(model_dir)
+
+    tensorflow_setup.load_tensorflow()
+    from trainer.models import trained
+
+    return trained.load(model_dir, checkpoint or config.BEST)

@@ -1,0 +1,56 @@
+"""Options that no run stores: how a command is carried out, and what it is asked about a trained model."""
+
+import dataclasses
+
+from trainer import config
+
+STRATEGIES = ('auto', 'mirrored', 'one_device')
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeOptions:
+    """How a run is carried out on this machine. None of it changes the weights beyond rounding.
+
+    Attributes:
+        strategy: one of `STRATEGIES`.
+        virtual_devices: split the CPU into this many logical devices and mirror over them; 0 does not split it.
+        checkpoint_every_steps: save within an epoch too, after every so many steps; 0 saves at the end of epochs alone.
+        keep_checkpoints: how many of the latest checkpoints stay.
+    """
+
+    strategy: str = 'auto'
+    virtual_devices: int = 0
+    checkpoint_every_steps: int = 0
+    keep_checkpoints: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """Which model is evaluated on what.
+
+    Attributes:
+        split: name of the split.
+        checkpoint: `config.BEST` or `config.LATEST`.
+        batch_size: images in one step over all devices. Changes the speed, not the metrics.
+    """
+
+    split: str = config.VALIDATION_SPLIT
+    checkpoint: str = config.BEST
+    batch_size: int = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionOptions:
+    """Which images are predicted, and what is drawn beside them.
+
+    Attributes:
+        masks: directory of ground truths, to be drawn beside the predictions; None for none.
+        data_dir: a data set that was prepared from the images: predict those of one split alone; None for all images.
+        split: name of that split.
+        batch_size: images that are predicted, and held in memory, at a time.
+    """
+
+    masks: str | None = None
+    data_dir: str | None = None
+    split: str = config.VALIDATION_SPLIT
+    batch_size: int = 16
