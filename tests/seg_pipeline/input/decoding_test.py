@@ -84,5 +84,5 @@ def test_other_errors_pass_through(split):
 def test_an_empty_split_is_named(split):
     shards = tuple(dataclasses.replace(shard, num_records=0) for shard in split.manifest.shards)
     empty = dataclasses.replace(split, manifest=dataclasses.replace(split.manifest, shards=shards))
-    with pytest.raises(errors.UserError, match='split train of .* holds no example'):
+    with pytest.raises(errors.UserError, match=r'split train of .* holds no example'):
         decoding.load_split(empty)

@@ -144,7 +144,7 @@ def test_an_empty_split_is_named(split):
     shards = tuple(dataclasses.replace(shard, num_records=0) for shard in split.manifest.shards)
     empty = dataclasses.replace(split, manifest=dataclasses.replace(split.manifest, shards=shards))
     for make in (train_batches, lambda split: pipeline.eval_batches(split, batch_size=1, num_replicas=1)):
-        with pytest.raises(errors.UserError, match='split train of .* holds no example'):
+        with pytest.raises(errors.UserError, match=r'split train of .* holds no example'):
             make(empty)
 
 
