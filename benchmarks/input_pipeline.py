@@ -21,9 +21,10 @@ from typing import Any
 
 from absl import flags
 
-import trainer
 from seg_pipeline import command_line
 from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.dataset.dataset_split import DatasetSplit
+from trainer import tensorflow_setup
 
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Data set: the directory that prepare_dataset printed.', required=True
@@ -66,7 +67,7 @@ class Result:
 def main(argv: list[str]) -> None:
     """Measures every contender and prints one table."""
     del argv
-    trainer.start_tensorflow()
+    tensorflow_setup.start_tensorflow()
     if _CONTENDER.value:
         print(json.dumps(dataclasses.asdict(_measure(CONTENDERS[_CONTENDER.value]))))
         return
@@ -116,11 +117,9 @@ def _measure(start: Callable[[], _Source]) -> Result:
 def _own(policy: str, cache_budget_bytes: int) -> _Source:
     from seg_pipeline.input import augmentation, pipeline
 
-    manifest = manifest_lib.read(_DATA_DIR.value)
+    split = DatasetSplit.read(_DATA_DIR.value, _SPLIT.value)
     batches = pipeline.train_batches(
-        _DATA_DIR.value,
-        manifest,
-        _SPLIT.value,
+        split,
         batch_size=_BATCH_SIZE.value,
         global_batch_size=_BATCH_SIZE.value,
         seed=0,
@@ -129,16 +128,16 @@ def _own(policy: str, cache_budget_bytes: int) -> _Source:
         cache_budget_bytes=cache_budget_bytes,
         shuffle_buffer=_SHUFFLE_BUFFER,
     )
-    return iter(batches), manifest.num_records(_SPLIT.value)
+    return iter(batches), split.num_records
 
 
 def _article(augmented: bool) -> _Source:
     """The article's pipeline: float images in memory, one more copy of the data set for each op, all of it cached."""
     import tensorflow as tf
 
-    from seg_pipeline.input import pipeline
+    from seg_pipeline.input import decoding
 
-    images, masks = pipeline.load_split(_DATA_DIR.value, manifest_lib.read(_DATA_DIR.value), _SPLIT.value)
+    images, masks = decoding.load_split(DatasetSplit.read(_DATA_DIR.value, _SPLIT.value))
     original = tf.data.Dataset.from_tensor_slices((tf.image.convert_image_dtype(images, tf.float32), masks))
     dataset = original
     for op in _article_ops() if augmented else ():

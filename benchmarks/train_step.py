@@ -21,9 +21,10 @@ from typing import Any
 
 from absl import flags
 
-import trainer
 from seg_pipeline import command_line
 from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.dataset.dataset_split import DatasetSplit
+from trainer import tensorflow_setup
 
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Data set; default: a synthetic one.')
 _ENCODER = flags.DEFINE_string('encoder', 'densenet121', 'Encoder of the U-Net, with fresh weights; all of it learns.')
@@ -60,7 +61,7 @@ class Result:
 def main(argv: list[str]) -> None:
     """Measures every contender and prints one table."""
     del argv
-    trainer.start_tensorflow()
+    tensorflow_setup.start_tensorflow()
     if _CONTENDER.value:
         print(json.dumps(dataclasses.asdict(CONTENDERS[_CONTENDER.value](_DATA_DIR.value))))
         return
@@ -108,7 +109,7 @@ def _prepare(data_dir: str) -> tuple[Any, Any, Any, Callable[[Any], Any]]:
 
     manifest = manifest_lib.read(data_dir)
     recipe = config.Recipe(
-        encoder=_ENCODER.value, encoder_weights='none', batch_size=_BATCH_SIZE.value, frozen_epochs=0
+        encoder=_ENCODER.value, encoder_weights=config.NO_WEIGHTS, batch_size=_BATCH_SIZE.value, frozen_epochs=0
     )
     run = config.RunConfig(recipe, config.Data.from_manifest(manifest))
     devices = strategy.make('auto', _VIRTUAL_DEVICES.value)
@@ -116,9 +117,7 @@ def _prepare(data_dir: str) -> tuple[Any, Any, Any, Callable[[Any], Any]]:
     def batches(context: Any = None) -> Any:
         replicas = context.num_replicas_in_sync if context else 1
         return pipeline.train_batches(
-            data_dir,
-            manifest,
-            config.TRAIN_SPLIT,
+            DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT),
             batch_size=recipe.batch_size // replicas,
             global_batch_size=recipe.batch_size,
             seed=0,

@@ -1,0 +1,122 @@
+"""The Python API on a tiny run: it does what the commands do, and importing it loads nothing."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import trainer
+from seg_pipeline import errors
+from seg_pipeline.labels.label_map import LabelMap
+from tests import fake_data
+from trainer import config, options
+from trainer.training import stop_signal
+
+ROOT = pathlib.Path(__file__).parents[2]
+RECIPE = config.Recipe(
+    encoder='tiny',
+    encoder_weights='none',
+    batch_size=4,
+    epochs=1,
+    frozen_epochs=0,
+    steps_per_epoch=2,
+    augmentation='none',
+)
+
+
+@pytest.fixture(name='source', scope='module')
+def _source(tmp_path_factory):
+    return tmp_path_factory.mktemp('data')
+
+
+@pytest.fixture(name='data_dir', scope='module')
+def _data_dir(source):
+    return fake_data.make_dataset(source, num_pairs=6, splits='train:0.5,validation:0.5')
+
+
+@pytest.fixture(name='model_dir', scope='module')
+def _model_dir(tmp_path_factory, data_dir):
+    model_dir = str(tmp_path_factory.mktemp('run'))
+    result = trainer.train(data_dir, model_dir, RECIPE)
+    assert (result.step, result.stopped_by) == (2, None)
+    assert result.best_mean_iou >= 0
+    assert pathlib.Path(result.curves).stat().st_size > 1000
+    return model_dir
+
+
+def test_evaluate_returns_and_writes_the_metrics(model_dir, data_dir):
+    result = trainer.evaluate(model_dir, data_dir, options.EvaluationOptions(split='train', batch_size=2))
+
+    content = json.loads(pathlib.Path(result.path).read_text())
+    assert (content['split'], content['examples']) == ('train', 3)
+    assert content['pixel_accuracy'] == result.metrics.pixel_accuracy
+    assert f'pixel accuracy             {result.metrics.pixel_accuracy:.4f}' in result.table
+
+
+def test_predict_writes_masks_of_one_split(tmp_path, source, model_dir, data_dir):
+    prediction = options.PredictionOptions(data_dir=data_dir)
+    result = trainer.predict(model_dir, str(source / 'source' / 'images'), str(tmp_path), prediction)
+
+    assert (result.num_images, result.failures) == (3, [])
+    masks = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'masks').iterdir()]
+    assert [mask.shape for mask in masks] == [(48, 40)] * 3
+
+
+def test_export_writes_a_model_that_can_be_loaded(tmp_path, model_dir):
+    trainer.export(model_dir, 'saved_model', str(tmp_path / 'exported'))
+
+    exported = tf.saved_model.load(str(tmp_path / 'exported'))  # Its variables live as long as this name.
+    ids = exported.serve(np.zeros((1, 20, 30, 3), np.uint8))
+    assert ids.shape == (1, 20, 30)
+    labels = LabelMap.from_json(json.loads((tmp_path / 'exported' / 'label_map.json').read_text()))
+    assert labels == config.read(model_dir).label_map
+    with pytest.raises(errors.UserError, match='exists; remove it'):
+        trainer.export(model_dir, 'saved_model', str(tmp_path / 'exported'))
+    with pytest.raises(errors.UserError, match='unknown --format=gguf; known are saved_model, onnx, litert'):
+        trainer.export(model_dir, 'gguf', str(tmp_path / 'other'))
+
+
+def test_load_model_gives_logits_for_each_class(model_dir):
+    model, run = trainer.load_model(model_dir, config.LATEST)
+
+    assert run.recipe == RECIPE
+    assert model(np.zeros((1, *run.image_size, 3), np.uint8)).shape == (1, *run.image_size, run.label_map.num_classes)
+
+
+def test_a_stopped_run_says_so_and_goes_on(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(stop_signal.StopSignal, 'requested', property(lambda self: True))
+    monkeypatch.setattr(stop_signal.StopSignal, 'signal', signal.SIGTERM, raising=False)
+    monkeypatch.setattr(stop_signal.StopSignal, '__init__', lambda self: setattr(self, '_previous', {}))
+    stopped = trainer.train(data_dir, str(tmp_path), RECIPE)
+    assert (stopped.step, stopped.stopped_by, stopped.curves) == (0, signal.SIGTERM, None)
+    monkeypatch.undo()
+
+    assert trainer.train(data_dir, str(tmp_path), RECIPE).step == 2
+
+
+def test_importing_the_package_loads_the_standard_library_at_most():
+    code = 'import sys; before = set(sys.modules); import trainer; print(*sorted(set(sys.modules) - before))'
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True, capture_output=True, text=True)
+    loaded = {name for name in done.stdout.split() if name.partition('.')[0] not in sys.stdlib_module_names}
+    assert loaded == {'trainer'}
+
+
+def test_what_the_commands_check_first_loads_no_tensorflow():
+    modules = ['jobs', 'train', 'evaluate', 'predict', 'export', 'recipes', 'tensorflow_setup']
+    code = f'import importlib, sys\nfor name in {modules!r}:\n    importlib.import_module("trainer." + name)\n'
+    code += 'assert not {"tensorflow", "keras"} & set(sys.modules)'
+    # absl refuses a flag that two commands define, so each gets a process of its own.
+    for name in modules:
+        own = code.replace(repr(modules), repr([name]))
+        subprocess.run([sys.executable, '-c', own], cwd=ROOT, check=True)
+
+
+def test_every_public_name_is_a_function():
+    assert all(callable(getattr(trainer, name)) for name in trainer.__all__)
+    assert set(trainer.__all__) == {'train', 'evaluate', 'predict', 'export', 'load_model'}
