@@ -4,6 +4,9 @@ BIN := .venv/bin
 # Where the demo keeps everything; DATA is a folder with png_images, png_masks and labels.csv.
 OUT ?= demo_output
 DATA ?=
+# Further flags of pytest.
+PYTEST_FLAGS ?=
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links
 
 .PHONY: help demo test lint format bench docs lock clean
 
@@ -20,7 +23,7 @@ demo: .venv/.installed  ## From pairs to pictures in one go; DATA=DIR takes your
 	BIN=$(BIN) OUT=$(OUT) DATA=$(DATA) sh tools/demo.sh
 
 test: .venv/.installed lint  ## Linter, types and all tests.
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_FLAGS)
 
 lint: .venv/.installed  ## Linter and types.
 	$(BIN)/ruff check .
@@ -38,11 +41,11 @@ docs: .venv/.installed  ## The site of the documentation, in docs/_build/html.
 	$(BIN)/python -m sphinx --builder html --doctree-dir docs/_build/doctrees --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo docs/_build/html/index.html
 
-lock:  ## Resolves requirements.lock anew from setup.py.
+lock:  ## Resolves requirements.lock and .ci/gcp.lock anew from setup.py; keeps what still fits.
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra train --extra mat --extra export --extra test --extra bench \
-	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock setup.py
+	$(LOCK) --extra train --extra mat --extra export --extra hdfs --extra test --extra bench --output-file requirements.lock setup.py
+	$(LOCK) --constraint requirements.lock --output-file .ci/gcp.lock .ci/gcp.in
 
 clean:  ## Removes the environment and the demo's output.
-	rm -rf .venv $(OUT) bench_output
+	rm -rf .venv $(OUT) bench_output docs/_build

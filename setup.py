@@ -78,6 +78,7 @@ setup(
             'build>=1.2',
             'dill>=0.3.8',  # tensorflow-datasets 4.9.10 imports it in tfds.testing without declaring it
             'hypothesis>=6.100',
+            'import-linter>=2.11',
             'moto[server]>=5',  # an S3 server on loopback
             'mypy>=1.11',
             'onnxruntime>=1.20',  # runs what export --format=onnx writes

@@ -5,20 +5,16 @@ Its name node's web address comes in `HDFS_NAMENODE` (`127.0.0.1:9870`). Needs t
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
+from tests import optional
 
 ROOT = f'/seg-pipeline-test-{os.getpid()}'  # tests run in several processes at once
 _NAMENODE = os.environ.get('HDFS_NAMENODE')
-NEEDED = pytest.mark.skipif(
-    not _NAMENODE or importlib.util.find_spec('hdfs') is None,
-    reason='needs a running HDFS, its address in HDFS_NAMENODE, and the extra hdfs',
-)
+NEEDED = optional.HDFS.mark
 
 
 @dataclasses.dataclass(frozen=True)

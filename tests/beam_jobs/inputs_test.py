@@ -10,6 +10,7 @@ import zipfile
 
 import cv2
 import pytest
+import scipy.io
 from absl import flags
 from absl.testing import flagsaver
 
@@ -19,8 +20,6 @@ from seg_pipeline.clothing_parsing import source
 from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data
 
-scipy_io = pytest.importorskip('scipy.io')
-
 
 def _published(num_pairs=5):
     """Photos and masks as they were published: path -> bytes."""
@@ -28,7 +27,7 @@ def _published(num_pairs=5):
     for number in range(1, num_pairs + 1):
         image, mask = fake_data.draw_pair(number, (30, 20), 59, seed=3)
         buffer = io.BytesIO()
-        scipy_io.savemat(buffer, {'groundtruth': mask})
+        scipy.io.savemat(buffer, {'groundtruth': mask})
         files[f'photos/{number:04d}.jpg'] = cv2.imencode('.jpg', image[..., ::-1])[1].tobytes()
         files[f'annotations/pixel-level/{number:04d}.mat'] = buffer.getvalue()
     return files

@@ -18,7 +18,7 @@ import time
 import pytest
 
 from seg_pipeline.dataset import integrity
-from tests import fake_data
+from tests import fake_data, optional
 
 MOMENTS = int(os.environ.get('KILL_MOMENTS', '4'))
 _NUM_SHARDS = 12
@@ -71,7 +71,7 @@ class Stage:
         self.out.mkdir()
         command = ['mount', '-t', 'tmpfs', '-o', f'size={num_bytes}', 'tmpfs', self.out]
         if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip('a file system of a few bytes needs the right to mount')
+            pytest.skip(optional.MOUNTS.reason)
 
     def remount(self, options):
         subprocess.run(['mount', '-o', f'remount,{options}', self.out], check=True)

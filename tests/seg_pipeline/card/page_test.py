@@ -24,7 +24,7 @@ from seg_pipeline.dataset.statistics import ClassSummary
 from seg_pipeline.imaging import rejects
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.planning import pairing, sharding
-from tests import fake_data
+from tests import fake_data, optional
 
 _NAMES = (
     'background',
@@ -252,21 +252,19 @@ def test_how_the_splits_were_made(options, expected):
 
 @pytest.fixture(scope='module')
 def driver(tmp_path_factory):
-    webdriver = pytest.importorskip('selenium.webdriver', reason='selenium is not installed: it is in the extra `test`')
+    if not optional.BROWSER.is_met:
+        pytest.skip(optional.BROWSER.reason)
+    from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
-    browser = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    server = shutil.which('chromedriver')
-    if not browser or not server:
-        pytest.skip('no chromium and chromedriver here: apt-get install chromium chromium-driver')
     options = webdriver.ChromeOptions()
-    options.binary_location = browser
+    options.binary_location = optional.CHROMIUM
     for flag in ('headless', 'no-sandbox', 'disable-gpu', 'no-first-run', 'disable-background-networking'):
         options.add_argument(f'--{flag}')
     for flag in ('disable-component-update', 'disable-sync', f'user-data-dir={tmp_path_factory.mktemp("profile")}'):
         options.add_argument(f'--{flag}')
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-    driver = webdriver.Chrome(options=options, service=Service(server))
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which('chromedriver')))
     yield driver
     driver.quit()
 

@@ -19,10 +19,9 @@ from seg_pipeline.clothing_parsing import source
 from seg_pipeline.dataset import tfds_metadata
 from seg_pipeline.labels import label_map
 from seg_pipeline.synthetic import pair_set
-from tests import fake_data
+from tests import fake_data, optional
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
-_SHARED = _ROOT.parent / 'shared' / 'ccp'
 _NAMES = list(label_map.read(source.LABELS_FILE).names)
 # The `tfds` command imports mlcroissant for another of its subcommands, and tensorflow-datasets does not require it.
 _TFDS_COMMAND = """
@@ -242,7 +241,7 @@ def loopback(tmp_path: pathlib.Path) -> Iterator[Callable[[bytes], str]]:
         server.kill()
 
 
-@pytest.mark.skipif(not _SHARED.is_dir(), reason=f'the published photos are not at {_SHARED}')
+@optional.PUBLISHED.mark
 def test_it_downloads_the_published_data(
     loopback: Callable[[bytes], str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +250,11 @@ def test_it_downloads_the_published_data(
     with zipfile.ZipFile(archive, 'w') as opened:
         for path in files:
             stem = pathlib.Path(path).stem
-            published = _SHARED / 'original' / path if path.endswith('.mat') else _SHARED / f'images/img_{stem}.jpg'
+            published = (
+                optional.PUBLISHED_DIR / 'original' / path
+                if path.endswith('.mat')
+                else optional.PUBLISHED_DIR / f'images/img_{stem}.jpg'
+            )
             opened.write(published, f'clothing-co-parsing-{source.COMMIT}/{path}')
     monkeypatch.setattr(source, 'ARCHIVE_URL', loopback(archive.read_bytes()))
     monkeypatch.setattr(source, 'published_files', lambda: files)
@@ -260,8 +263,8 @@ def test_it_downloads_the_published_data(
     records = _read(builder)
     assert sorted(records) == [f'{k:04d}.jpg' for k in range(1, 6)]
     for name, (_, image, mask, original_size) in records.items():
-        np.testing.assert_array_equal(mask, cv2.imread(str(_SHARED / f'masks/seg_{name[:4]}.png'), 0))
-        np.testing.assert_array_equal(image, cv2.imread(str(_SHARED / f'images/img_{name}'))[..., ::-1])
+        np.testing.assert_array_equal(mask, cv2.imread(str(optional.PUBLISHED_DIR / f'masks/seg_{name[:4]}.png'), 0))
+        np.testing.assert_array_equal(image, cv2.imread(str(optional.PUBLISHED_DIR / f'images/img_{name}'))[..., ::-1])
         assert original_size == mask.shape
 
 

@@ -11,15 +11,16 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+import scipy.io
 
 from seg_pipeline import errors
 from seg_pipeline.clothing_parsing import source
 from seg_pipeline.imaging import formats, masks
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning import pairing
+from tests import optional
 
 # The real photos are no part of the repository; they may lie beside it.
-_SHARED = pathlib.Path(__file__).resolve().parents[4] / 'shared' / 'ccp'
 _FILES = {'photos/0001.jpg': b'a photo', 'annotations/pixel-level/0001.mat': b'a mask'}
 _DIGESTS = {path: hashlib.sha256(data).hexdigest() for path, data in _FILES.items()}
 
@@ -187,10 +188,15 @@ def test_find_knows_the_layouts(images_dir: str, masks_dir: str, tmp_path: pathl
     assert source.find(tmp_path) == source.Source(packaged.images, packaged.masks, str(tmp_path / 'labels.csv'))
 
 
-@pytest.mark.skipif(not _SHARED.is_dir(), reason=f'the published photos are not at {_SHARED}')
+@optional.PUBLISHED.mark
 def test_the_published_archive_goes_through_file_by_file(server: _Server, tmp_path: pathlib.Path) -> None:
-    copy = {f'photos/{path.stem.removeprefix("img_")}.jpg': path for path in (_SHARED / 'images').iterdir()}
-    copy |= {f'annotations/pixel-level/{p.name}': p for p in (_SHARED / 'original/annotations/pixel-level').iterdir()}
+    copy = {
+        f'photos/{path.stem.removeprefix("img_")}.jpg': path for path in (optional.PUBLISHED_DIR / 'images').iterdir()
+    }
+    copy |= {
+        f'annotations/pixel-level/{p.name}': p
+        for p in (optional.PUBLISHED_DIR / 'original/annotations/pixel-level').iterdir()
+    }
     with zipfile.ZipFile(tmp_path / 'archive.zip', 'w') as archive:
         for name, path in sorted(copy.items()):
             archive.write(path, f'clothing-co-parsing-{source.COMMIT}/{name}')
@@ -203,13 +209,12 @@ def test_the_published_archive_goes_through_file_by_file(server: _Server, tmp_pa
     assert not pairs.rejects
     for pair in pairs.pairs[::250]:
         mask = masks.read(f'{found.masks}/{pair.mask}')
-        expected = cv2.imread(str(_SHARED / 'masks' / f'seg_{pair.key}.png'), cv2.IMREAD_UNCHANGED)
+        expected = cv2.imread(str(optional.PUBLISHED_DIR / 'masks' / f'seg_{pair.key}.png'), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(mask, expected)
 
 
-@pytest.mark.skipif(not _SHARED.is_dir(), reason=f'the published class names are not at {_SHARED}')
+@optional.PUBLISHED.mark
 def test_the_label_table_is_the_published_one() -> None:
-    scipy_io = pytest.importorskip('scipy.io')
-    published = scipy_io.loadmat(_SHARED / 'original' / 'label_list.mat')['label_list']
+    published = scipy.io.loadmat(optional.PUBLISHED_DIR / 'original' / 'label_list.mat')['label_list']
     names = tuple(str(cell[0]) for cell in published.ravel())
     assert label_map.read(source.LABELS_FILE).names == names

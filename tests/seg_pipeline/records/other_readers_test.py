@@ -5,15 +5,14 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 
 from seg_pipeline import errors, records
 from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data
 from trainer import config
-
-tf = pytest.importorskip('tensorflow')
-tfds = pytest.importorskip('tensorflow_datasets')
-array_record_module = pytest.importorskip('array_record.python.array_record_module')
 
 
 def _reference(tmp_path: pathlib.Path, split: str) -> list[records.Record]:
