@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from seg_pipeline import errors, records
 from seg_pipeline.dataset.dataset_split import DatasetSplit
-from seg_pipeline.dataset.tfds_metadata import IMAGE, MASK
 from seg_pipeline.input.augmentation import ImageMask
+from seg_pipeline.records.schemas import IMAGE, MASK
 
 # tensorflow::Allocator::kAllocatorAlignment, in bytes.
 _TENSOR_ALIGNMENT = 64

@@ -112,7 +112,7 @@ def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.R
 
 def _best_keys(
     images: Sequence[str], masks: Sequence[str], image_key_regex: str | None, mask_key_regex: str | None
-) -> tuple[list[str | None], list[str | None]]:
+) -> tuple[Sequence[str | None], Sequence[str | None]]:
     if image_key_regex or mask_key_regex:
         return (
             _regex_keys(images, '--image_key_regex', image_key_regex),
@@ -120,10 +120,10 @@ def _best_keys(
         )
     equal = [_stem(path) for path in images], [_stem(path) for path in masks]
     if set(equal[0]) == set(equal[1]):  # nothing can pair more
-        return equal  # type: ignore[return-value]
+        return equal
     trimmed = _trimmed(equal[0]), _trimmed(equal[1])
     # Most pairs wins; equal stems win a tie.
-    return max((equal, trimmed), key=lambda keys: len(set(keys[0]) & set(keys[1])))  # type: ignore[return-value]
+    return max((equal, trimmed), key=lambda keys: len(set(keys[0]) & set(keys[1])))
 
 
 def _stem(path: str) -> str:
