@@ -2,6 +2,7 @@ import contextlib
 import os
 import shlex
 import signal
+import threading
 import time
 
 import apache_beam as beam
@@ -83,34 +84,41 @@ def _fail(_):
     raise errors.UserError('x')
 
 
-_LATE_WORKER = """
-import os, runpy, sys, time
-time.sleep(4)
+_SILENT_WORKER = """
+import os, sys
 sys.path.insert(0, os.getcwd())
-runpy.run_module('beam_jobs.worker', run_name='__main__')
+from beam_jobs import worker
+worker._end_with(sys.argv[-1])
 """
 
 
-def test_a_job_that_fails_while_a_worker_starts_ends(monkeypatch, tmp_path):
-    """The second worker comes to the services when they are closed: Beam would wait for its end for ever."""
-    started = []
-    late = tmp_path / 'late.py'
-    late.write_text(
-        'import runpy, sys, time\ntime.sleep(6)\nrunpy.run_module("beam_jobs.worker", run_name="__main__")\n'
-    )
+def test_a_job_that_ends_does_not_wait_for_a_worker_that_had_nothing_to_do(monkeypatch, tmp_path):
+    """One that connects only now waits for ever, since the service that it connects to will not answer any more."""
+    silent = tmp_path / 'silent.py'
+    silent.write_text(_SILENT_WORKER)
+    started, raised = [], []
     start = runners._EndingWorkerHandler.start_worker
 
-    def start_the_second_late(handler):
+    def start_the_second_silent(handler):
         started.append(handler)
         if len(started) == 2:
-            line = handler._worker_command_line.decode().replace('-m beam_jobs.worker', shlex.quote(str(late)))
+            line = handler._worker_command_line.decode().replace('-m beam_jobs.worker', shlex.quote(str(silent)))
             handler._worker_command_line = line.encode()
         start(handler)
 
-    monkeypatch.setattr(runners._EndingWorkerHandler, 'start_worker', start_the_second_late)
+    def run():
+        options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
+        try:
+            runners.run(lambda p: p | beam.Create([1]) | beam.Map(_fail), options)
+        except errors.UserError as error:
+            raised.append(str(error))
+
+    monkeypatch.setattr(runners._EndingWorkerHandler, 'start_worker', start_the_second_silent)
     monkeypatch.setattr(runners, '_ORDERLY_END_SECONDS', 0.5)
-    options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
-    with pytest.raises(errors.UserError, match=r'^x$'):
-        runners.run(lambda p: p | beam.Create(range(9)) | beam.Reshuffle() | beam.Map(_fail), options)
+    job = threading.Thread(target=run, daemon=True)
+    job.start()
+    job.join(60)
+    assert not job.is_alive()
+    assert raised == ['x']
     assert len(started) == 2
     assert not any(handler.worker_thread.is_alive() for handler in started)
