@@ -1,5 +1,7 @@
 """What all tests share: hypothesis draws the same examples in every run; the end of a run says what was left out."""
 
+from collections.abc import Generator
+
 import hypothesis
 import pytest
 
@@ -31,7 +33,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own, which lists each skip: the one line comes after it
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    yield
     reasons = _reasons(config)
     if line := optional.summary(reasons):
         terminalreporter.write_line(line)

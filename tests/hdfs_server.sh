@@ -6,6 +6,12 @@
 # DIR gets the Java packages from Maven Central (110 MB, the first time), and the data while the server runs. The command
 # finds the address in HDFS_NAMENODE. The server ends with the command. Needs Java 17 and Maven.
 set -eu
+for command in java mvn; do
+  if ! command -v "$command" > /dev/null; then
+    echo "error: $command is missing: apt-get install openjdk-17-jre-headless maven" >&2
+    exit 1
+  fi
+done
 directory=$1
 shift
 mkdir -p "$directory/lib"
@@ -37,6 +43,7 @@ stop() {
   rm -rf "$run"
 }
 trap stop EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -46,15 +53,15 @@ java -Djava.io.tmpdir="$run" -Xmx512m -XX:-UsePerfData -XX:TieredStopAtLevel=1 -
   -D hdfs.minidfs.basedir="$run/data" -D dfs.permissions.enabled=false > "$run/log" 2>&1 &
 server=$!
 tries=0
-until [ -s "$run/conf.xml" ]; do
+# The file is not renamed into place, so its last line tells that it is complete.
+until grep -qs '</configuration>' "$run/conf.xml"; do
   tries=$((tries + 1))
-  if [ "$tries" -gt 120 ] || ! kill -0 "$server" 2>/dev/null; then
+  if [ "$tries" -gt 240 ] || ! kill -0 "$server" 2>/dev/null; then
     echo "HDFS did not start:" >&2
     tail -n 20 "$run/log" >&2
     exit 1
   fi
   sleep 0.5
 done
-sleep 1  # the file is written in one go, but not renamed
 address=$(sed -n 's:.*<name>dfs.namenode.http-address</name><value>\([^<]*\)<.*:\1:p' "$run/conf.xml" | head -n 1)
 HDFS_NAMENODE=$address "$@"

@@ -23,6 +23,10 @@ def test_an_upload_is_hidden_until_it_ends_and_listed_when_it_never_will(hdfs_di
 
     class Source:
         def read(self, size):
+            # The data node makes the file while the client already sends: it may appear a moment after the first read.
+            deadline = time.monotonic() + 60
+            while len(seen) == 2 and not hdfs_directory.names() and time.monotonic() < deadline:
+                time.sleep(0.01)
             seen.append((hdfs_directory.names(), _entries(hdfs_directory.url)))
             return b'' if len(seen) > 2 else b'half'
 
