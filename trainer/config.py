@@ -188,10 +188,8 @@ def read(model_dir: str) -> RunConfig:
 def write(model_dir: str, config: RunConfig) -> None:
     """Writes RUN/config.json by an atomic write. Raises `UserError` where that is impossible."""
     text = json.dumps(config.to_json(), indent=2, ensure_ascii=False) + '\n'
-    try:
+    with storage.writing(model_dir):
         atomic.write(os.path.join(model_dir, CONFIG_FILE), text.encode())
-    except OSError as error:
-        raise errors.UserError(f'--model_dir={model_dir} cannot be written: {error.strerror}') from error
 
 
 def has_checkpoint(model_dir: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from seg_pipeline import errors
+from seg_pipeline import errors, storage
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.storage import atomic
 from trainer import config, tensorflow_setup
@@ -172,10 +172,8 @@ def predict(
     from trainer.models import trained
 
     model, run = trained.load(model_dir)
-    try:
+    with storage.writing(output_dir):
         failures = pictures.predict(found, predictor.Predictor(model), run, output_dir, prediction.batch_size)
-    except OSError as error:
-        raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
     return PredictionResult(len(found), failures)
 
 
@@ -190,10 +188,8 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
     tensorflow_setup.load_tensorflow()
     from trainer.inference import exporters
 
-    try:
+    with storage.writing(output_dir):
         exporters.export(model_dir, file_format, output_dir)
-    except OSError as error:
-        raise errors.UserError(f'--output_dir={output_dir} cannot be written: {error}') from error
 
 
 def load_model(model_dir: str, checkpoint: str | None = None) -> tuple['keras.Model', config.RunConfig]:

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
-from seg_pipeline import errors
+from seg_pipeline import errors, storage
 
 REPOSITORY = 'https://github.com/bearpaw/clothing-co-parsing'
 COMMIT = 'fe34fb77721a9973fbae92c05f7f12b664d10110'
@@ -117,13 +117,11 @@ def fetch(
     if _first_problem(target, files) is None:
         return _source(target)
     archive = pathlib.Path(directory) / ARCHIVE_NAME
-    try:
+    with storage.writing(str(directory)):
         archive.parent.mkdir(parents=True, exist_ok=True)
         with _unique(archive) as part:
             download(url, part, report)
             unpack(part, target, files)
-    except OSError as error:
-        raise errors.UserError(f'{error.filename or directory}: cannot be written: {error.strerror}') from error
     return _source(target)
 
 

@@ -33,12 +33,12 @@ def check_installed() -> None:
         )
 
 
-class Writer:
+class ChunkWriter:
     """Writes one file.
 
     Attributes:
-        num_records, payload_bytes: as of `tfrecord.Writer`.
-        num_bytes, sha256: as of `tfrecord.Writer`, but 0 and empty until `close`.
+        num_records, payload_bytes: as of `tfrecord.FrameWriter`.
+        num_bytes, sha256: as of `tfrecord.FrameWriter`, but 0 and empty until `close`.
     """
 
     def __init__(self, path: str) -> None:

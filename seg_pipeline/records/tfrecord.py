@@ -41,8 +41,8 @@ def frame(payload: bytes) -> bytes:
     return b''.join((length, _CRC.pack(masked_crc(length)), payload, _CRC.pack(masked_crc(payload))))
 
 
-class Writer:
-    """Writes records to a binary file, and counts and hashes them; `array_record.Writer` has the same methods.
+class FrameWriter:
+    """Writes records to a binary file, and counts and hashes them; `array_record.ChunkWriter` has the same methods.
 
     Attributes:
         num_records: records written so far.
@@ -76,7 +76,7 @@ class Writer:
         self.payload_bytes += len(payload)
 
     def close(self) -> None:
-        """Does nothing: the file is the caller's. `array_record.Writer` needs a call."""
+        """Does nothing: the file is the caller's. `array_record.ChunkWriter` needs a call."""
 
 
 def read_frame(file: IO[bytes], path: str, index: int, offset: int) -> bytes | None:

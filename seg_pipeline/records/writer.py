@@ -7,10 +7,10 @@ from seg_pipeline.records import array_record, tfrecord
 TFRECORD, ARRAY_RECORD = 'tfrecord', 'array_record'
 FILE_FORMATS = (TFRECORD, ARRAY_RECORD)
 
-Writer = tfrecord.Writer | array_record.Writer
+RecordWriter = tfrecord.FrameWriter | array_record.ChunkWriter
 
 
-def open_writer(file_format: str, file: IO[bytes]) -> Writer:
+def open_writer(file_format: str, file: IO[bytes]) -> RecordWriter:
     """The writer of a format, into a file that the caller opened and closes; close the writer first.
 
     Args:
@@ -18,5 +18,5 @@ def open_writer(file_format: str, file: IO[bytes]) -> Writer:
         file: a new file on this disk. ArrayRecord's module opens it again by its name.
     """
     if file_format == ARRAY_RECORD:
-        return array_record.Writer(file.name)
-    return tfrecord.Writer(file)
+        return array_record.ChunkWriter(file.name)
+    return tfrecord.FrameWriter(file)

@@ -114,7 +114,7 @@ def test_shapes_and_ids_of_a_record_are_checked(dataset_dir, feature, array, mes
     features = [example_proto.parse(payload.data) for payload in records.read_payloads(str(path))]
     features[0][feature] = [images.encode_png(array)]
     with open(path, 'wb') as file:
-        writer = tfrecord.Writer(file)
+        writer = tfrecord.FrameWriter(file)
         for found_features in features:
             writer.write(example_proto.serialize({name: value for name, (value,) in found_features.items()}))
     mended = dataclasses.replace(shard, num_bytes=writer.num_bytes, sha256=writer.sha256)

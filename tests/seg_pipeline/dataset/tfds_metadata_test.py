@@ -40,7 +40,7 @@ def _pixels(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _write_shard(path: pathlib.Path, numbers: list[int]) -> int:
     with open(path, 'wb') as file:
-        writer = tfrecord.Writer(file)
+        writer = tfrecord.FrameWriter(file)
         for number in numbers:
             photo, mask = _pixels(number)
             example = {

@@ -68,7 +68,7 @@ def test_a_damaged_shard_is_named_when_it_is_streamed(split, damage):
 
 def test_an_image_of_another_size_is_refused(split):
     with open(split.shard_paths[0], 'wb') as file:
-        writer = tfrecord.Writer(file)
+        writer = tfrecord.FrameWriter(file)
         for number in range(fake_shards.SHARD_SIZES[0]):
             writer.write(fake_shards.serialized(number, 'png', size=(5, 4)))
 

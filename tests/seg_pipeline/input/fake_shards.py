@@ -20,7 +20,7 @@ def write(directory, encoding='png') -> DatasetSplit:
     for index, size in enumerate(SHARD_SIZES):
         name = f'x-train.tfrecord-{index:05d}-of-{len(SHARD_SIZES):05d}'
         with open(directory / name, 'wb') as file:
-            writer = tfrecord.Writer(file)
+            writer = tfrecord.FrameWriter(file)
             for _ in range(size):
                 writer.write(serialized(number, encoding))
                 number += 1

@@ -10,7 +10,7 @@ _PAYLOADS = [hashlib.sha256(bytes([k])).digest() * (k + 1) for k in range(70)]
 
 
 def _write(path, payloads=_PAYLOADS):
-    writer = array_record.Writer(str(path))
+    writer = array_record.ChunkWriter(str(path))
     for payload in payloads:
         writer.write(payload)
     writer.close()

@@ -20,7 +20,7 @@ from tests import fake_data
 @given(st.lists(st.binary(max_size=400), max_size=5))
 def test_tensorflow_reads_the_file(payloads):
     file = io.BytesIO()
-    writer = tfrecord.Writer(file)
+    writer = tfrecord.FrameWriter(file)
     for payload in payloads:
         writer.write(payload)
     assert writer.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
