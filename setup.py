@@ -1,4 +1,4 @@
-"""The distribution. What stands in install_requires is what a Beam worker needs; it holds no TensorFlow."""
+"""The distribution. What is in install_requires is what a Beam worker needs; it holds no TensorFlow."""
 
 import pathlib
 import re

@@ -186,7 +186,8 @@ def _run_pipeline(
 def _announce(plans: Sequence[ShardPlan], assignments: Assignments) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
-        print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} shards')
+        shards = 'shard' if len(members) == 1 else 'shards'
+        print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} {shards}')
     if assignments.duplicates:
         images = sum(map(len, assignments.duplicates))
         print(f'{images} images are identical or nearly identical to others: {len(assignments.duplicates)} groups')

@@ -223,7 +223,7 @@ def _report(outcome: Outcome) -> None:
     match outcome.result:
         case Result.REJECTED:
             raise errors.UserError(
-                f'{number} rejected, listed above; nothing was published. Mend them, or leave them out with '
+                f'{number} rejected, listed above; nothing was published. Repair the files, or leave them out with '
                 '--on_error=reject; what was made is kept, and the same command continues'
             )
         case Result.EMPTIED:

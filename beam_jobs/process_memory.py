@@ -9,7 +9,7 @@ _GC_THRESHOLDS = (100_000, 50, 100)
 
 
 def share_heaps() -> None:
-    """Gives no further thread a heap of its own: all share those that are there.
+    """Stops the C library from making more heaps for threads: all threads share those that there are.
 
     glibc makes heaps for threads, and what a thread frees stays in its heap. Beam hands the elements of a job through
     some twenty threads, which mostly wait: their heaps grow with the number of pairs without any gain. Another C

@@ -144,9 +144,9 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
     """Beam's handler of a worker process, which never leaves the job waiting for a worker.
 
     Beam's own does so twice. If a worker ends before its work is done, every request that waits for its answer waits
-    for ever: here they fail. And if a job ends while a worker is still starting that had nothing to do, Beam closes a
-    connection that is not there yet (`ControlConnection.close` sends nothing in that state); the worker connects to it
-    afterwards and waits for ever, and the job for the end of its process: here the process is told to end.
+    for ever: here they fail. And if a job fails while a worker is still starting, Beam closes a connection that is not
+    there yet (`ControlConnection.close` sends nothing in that state). The worker connects to it afterwards and waits
+    for ever, and the job for the end of its process: here the process is told to end.
     """
 
     def start_worker(self) -> None:

@@ -511,7 +511,8 @@ def check(root: str | os.PathLike[str]) -> tuple[list[pairing.SourcePair], list[
     return passed, rejected
 
 
-def _table() -> str:
+def table() -> str:
+    """The text of docs/reject_corpus.md."""
     lines = [
         '# Rejected inputs and their messages',
         '',
@@ -536,5 +537,5 @@ def _table() -> str:
 
 
 if __name__ == '__main__':
-    _TABLE.write_text(_table(), encoding='utf-8')
+    _TABLE.write_text(table(), encoding='utf-8')
     print(f'{len(bad())} kinds of bad input, {len(good())} of good: {_TABLE}', file=sys.stderr)

@@ -56,7 +56,7 @@ class PublishRequest:
 def publish(request: PublishRequest, summaries: Sequence[ShardSummary]) -> Outcome:
     """Makes the data set of finished shards visible, or says why not.
 
-    Calling it twice, even at the same time, is harmless: equal inputs give equal bytes, and the first rename wins.
+    Calling it twice, even at the same time, is harmless: equal inputs give equal bytes, and the first rename decides.
 
     Returns:
         An outcome that is PUBLISHED; REJECTED or EMPTIED if rejects are not allowed or leave a split empty.

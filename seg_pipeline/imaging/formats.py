@@ -30,6 +30,7 @@ _MAGICS = {
     'tiff': (b'II*\x00', b'MM\x00*'),
     'mat': (b'MATLAB 5.0 MAT-file',),
 }
+MASK_ONLY = frozenset(('mat',))  # formats that `images` refuses: a file in one of them is no picture
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag; 1 is upright
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
 

@@ -75,8 +75,8 @@ def decode_image(data: bytes, path: str, max_pixels: int = formats.DEFAULT_MAX_P
     """
     with rejects.decoding(path):
         kind = formats.detect(data, path)
-        if kind == 'mat':
-            raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: a MATLAB file, wanted an image')
+        if kind in formats.MASK_ONLY:
+            raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: a {kind} file, which can be a mask; wanted an image')
         header = formats.open_checked(data, path, kind, max_pixels)
         if kind in ('png', 'jpeg') and header.mode != 'CMYK':
             return _decode_with_opencv(data, path, kind)

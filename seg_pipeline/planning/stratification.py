@@ -57,17 +57,17 @@ def cover(classes: Mapping[str, Collection[int]], plain: Mapping[str, str], spli
         plain: the split that each group has without any of this.
         split_names: the splits, those that are served first in front.
     """
-    carriers: dict[int, list[str]] = defaultdict(list)
+    groups_with: dict[int, list[str]] = defaultdict(list)
     for group, class_ids in classes.items():
         for class_id in class_ids:
-            carriers[class_id].append(group)
+            groups_with[class_id].append(group)
     needs = [
         Need(class_id, split)
-        for class_id in sorted(carriers, key=lambda class_id: (len(carriers[class_id]), class_id))
-        if len(carriers[class_id]) > 1
-        for split in split_names[: len(carriers[class_id])]
+        for class_id in sorted(groups_with, key=lambda class_id: (len(groups_with[class_id]), class_id))
+        if len(groups_with[class_id]) > 1
+        for split in split_names[: len(groups_with[class_id])]
     ]
-    choices = {need: _choices(carriers[need.class_id], plain, need.split) for need in needs}
+    choices = {need: _choices(groups_with[need.class_id], plain, need.split) for need in needs}
     missed: list[Need] = []
     while isinstance(found := _search(needs, choices, classes), Need):
         needs.remove(found)
@@ -82,39 +82,53 @@ def _choices(groups: Sequence[str], plain: Mapping[str, str], split: str) -> lis
     return [*itertools.islice(there, _MAX_CHOICES), *itertools.islice(elsewhere, _MAX_CHOICES)]
 
 
+@dataclasses.dataclass
+class _Choice:
+    """What the search did about one need.
+
+    Attributes:
+        untried: groups that could serve it too, the best last.
+        group: the one that was chosen; None if an earlier choice serves the need already.
+        gained: the needs that only this choice serves.
+    """
+
+    untried: list[str]
+    group: str | None = None
+    gained: set[Need] = dataclasses.field(default_factory=set)
+
+
 def _search(
     needs: Sequence[Need], choices: Mapping[Need, Sequence[str]], classes: Mapping[str, Collection[int]]
 ) -> dict[str, tuple[str, int]] | Need:
-    """Serves all needs, or names the one that it got stuck at."""
-    served: set[tuple[int, str]] = set()  # the needs, as (class, split), that the chosen groups serve
+    """Serves all needs: the split of each chosen group, and the class it was chosen for; or the need that failed."""
+    served: set[Need] = set()
     forced: dict[str, tuple[str, int]] = {}
-    # One entry for each need up to the present one: the groups still to try, the group chosen, and what only that one
-    # serves. Undoing a choice must take back exactly that: what an earlier group serves too stays served.
-    trail: list[tuple[list[str], str | None, set[tuple[int, str]]]] = []
+    made: list[_Choice] = []  # one for each need up to the present one
     furthest = 0
     for _ in range(_MAX_STEPS + len(needs)):
-        position = len(trail)
+        position = len(made)
         if position == len(needs):
             return forced
         need = needs[position]
-        if (need.class_id, need.split) in served:
-            trail.append(([], None, set()))  # nothing to choose, so nothing to try again either
+        if need in served:
+            made.append(_Choice([]))  # nothing to choose, so nothing to try again either
             continue
         furthest = max(furthest, position)
-        # Reversed, so that `pop` takes the best choice first. A group that is chosen already has another split, or it
-        # would serve this need.
-        left = [group for group in choices[need] if group not in forced][::-1]
-        while not left:
-            if not trail:
+        # Reversed, so that `pop` takes the best first. A group that is chosen already has another split, or it would
+        # serve this need.
+        choice = _Choice([group for group in choices[need] if group not in forced][::-1])
+        while not choice.untried:
+            if not made:
                 return needs[furthest]  # every combination was tried; the furthest need is the one that fails
-            left, group, gained = trail.pop()
-            served -= gained
-            if group is not None:
-                del forced[group]
-        need = needs[len(trail)]  # an earlier one, if choices were undone
-        group = left.pop()
-        gained = {(class_id, need.split) for class_id in classes[group]} - served
-        served |= gained
-        forced[group] = (need.split, need.class_id)
-        trail.append((left, group, gained))
+            choice = made.pop()
+            # Undone is exactly what this choice gained: what an earlier group serves too stays served.
+            served -= choice.gained
+            if choice.group is not None:
+                del forced[choice.group]
+        need = needs[len(made)]  # an earlier one, if choices were undone
+        choice.group = choice.untried.pop()
+        choice.gained = {Need(class_id, need.split) for class_id in classes[choice.group]} - served
+        served |= choice.gained
+        forced[choice.group] = (need.split, need.class_id)
+        made.append(choice)
     return needs[furthest]

@@ -31,22 +31,22 @@ class _Kind(NamedTuple):
     """How to get a remote store.
 
     Attributes:
-        needs: a module whose absence shows that the extra is not installed.
-        extra: the extra of this package that installs it.
         module: where the class is; imported when an address of the store is first used.
         class_name: a `RemoteStore` whose constructor takes Beam's options.
+        needs: a module whose absence shows that an extra is not installed; empty if no extra is needed.
+        extra: the extra of this package that installs it.
     """
 
-    needs: str
-    extra: str
     module: str
     class_name: str
+    needs: str = ''
+    extra: str = ''
 
 
 _KINDS = {
-    's3': _Kind('boto3', 'aws', 'seg_pipeline.storage.s3', 'S3Store'),
-    'gs': _Kind('google.cloud.storage', 'gcp', 'seg_pipeline.storage.gcs', 'GcsStore'),
-    'hdfs': _Kind('hdfs', 'hdfs', 'seg_pipeline.storage.hdfs', 'HdfsStore'),
+    's3': _Kind('seg_pipeline.storage.s3', 'S3Store', needs='boto3', extra='aws'),
+    'gs': _Kind('seg_pipeline.storage.gcs', 'GcsStore', needs='google.cloud.storage', extra='gcp'),
+    'hdfs': _Kind('seg_pipeline.storage.hdfs', 'HdfsStore', needs='hdfs', extra='hdfs'),
 }
 _made = threading.local()  # stores by their kind: the clients in them may not be shared by threads
 
@@ -122,7 +122,7 @@ def check(path: str) -> None:
     if kind is None:
         return
     try:
-        present = importlib.util.find_spec(kind.needs) is not None
+        present = not kind.needs or importlib.util.find_spec(kind.needs) is not None
     except ModuleNotFoundError:  # not even the package around it
         present = False
     if not present:

@@ -103,7 +103,7 @@ class Store(Protocol):
 def os_errors(path: str) -> Iterator[None]:
     """Turns whatever a store's library raises into an `OSError` with the address as its `filename`.
 
-    Only calls of the library belong into the block, never a `yield` to a caller: what the caller raises must reach the
+    Only calls of the library belong in the block, never a `yield` to a caller: what the caller raises must reach the
     caller's own handlers unchanged.
     """
     try:

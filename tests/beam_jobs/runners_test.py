@@ -8,6 +8,7 @@ import time
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.runners.portability.fn_api_runner import fn_runner
 
 from beam_jobs import runners
 from seg_pipeline import errors
@@ -84,37 +85,43 @@ def _fail(_):
     raise errors.UserError('x')
 
 
-_SILENT_WORKER = """
-import os, sys
+_LATE_WORKER = """
+import os, runpy, sys, time
+time.sleep(5)
 sys.path.insert(0, os.getcwd())
-from beam_jobs import worker
-worker._end_with(sys.argv[-1])
+runpy.run_module('beam_jobs.worker', run_name='__main__')
 """
 
 
-def test_a_job_that_ends_does_not_wait_for_a_worker_that_had_nothing_to_do(monkeypatch, tmp_path):
-    """One that connects only now waits for ever, since the service that it connects to will not answer any more."""
-    silent = tmp_path / 'silent.py'
-    silent.write_text(_SILENT_WORKER)
+def test_a_job_that_failed_does_not_wait_for_a_worker_that_is_still_starting(monkeypatch, tmp_path):
+    """That one connects when its connection has been closed, and would wait for ever for something to do."""
+    late = tmp_path / 'late.py'
+    late.write_text(_LATE_WORKER)
     started, raised = [], []
     start = runners._EndingWorkerHandler.start_worker
 
-    def start_the_second_silent(handler):
+    def start_the_second_late(handler):
         started.append(handler)
         if len(started) == 2:
-            line = handler._worker_command_line.decode().replace('-m beam_jobs.worker', shlex.quote(str(silent)))
+            line = handler._worker_command_line.decode().replace('-m beam_jobs.worker', shlex.quote(str(late)))
             handler._worker_command_line = line.encode()
         start(handler)
+
+    def fail(_):  # not of this module, which the late worker may not find
+        raise errors.UserError('x')
 
     def run():
         options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
         try:
-            runners.run(lambda p: p | beam.Create([1]) | beam.Map(_fail), options)
+            runners.run(lambda p: p | beam.Create([1]) | beam.Map(fail), options)
         except errors.UserError as error:
             raised.append(str(error))
 
-    monkeypatch.setattr(runners._EndingWorkerHandler, 'start_worker', start_the_second_silent)
+    monkeypatch.setattr(runners._EndingWorkerHandler, 'start_worker', start_the_second_late)
     monkeypatch.setattr(runners, '_ORDERLY_END_SECONDS', 0.5)
+    # Beam gives bundles to workers in turn, by a count over all jobs of the process. The first goes to the first worker
+    # (nearly always: the threads that count race), fails at once, and ends the job.
+    monkeypatch.setattr(fn_runner.BundleManager, '_uid_counter', 1)
     job = threading.Thread(target=run, daemon=True)
     job.start()
     job.join(60)

@@ -72,6 +72,7 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
 
     Raises:
         UserError: unknown name, or a size that the stride does not divide.
+        ValueError: a layer of the table has another stride than its place says.
     """
     import keras
 
@@ -87,7 +88,15 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
     x = getattr(keras.applications, spec.preprocessing).preprocess_input(images)
     if before or after:
         x = keras.layers.ZeroPadding2D((spec.padding, spec.padding))(x)
-    skips = [_crop_center(x, height // s, width // s) for x, s in zip(features(x), STRIDES, strict=True)]
+    maps = list(zip(features(x), STRIDES, strict=True))
+    if not (before or after):
+        # Cropping is for what padding added. Without padding a larger map is one of a smaller stride, or is padded
+        # itself: its centre would be trained, unnoticed, for the image.
+        for skip, (found, stride) in zip(spec.skips, maps, strict=True):
+            if tuple(found.shape[1:3]) != (height // stride, width // stride):
+                size = f'{found.shape[1]}x{found.shape[2]}'
+                raise ValueError(f'encoder {name}: layer {skip} gives {size} for {height}x{width}, not stride {stride}')
+    skips = [_crop_center(found, height // stride, width // stride) for found, stride in maps]
     encoder = keras.Model(images, skips, name='encoder')
     _synchronize_batch_norm(encoder)
     return encoder

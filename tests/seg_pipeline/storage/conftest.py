@@ -20,6 +20,7 @@ class _Memory:
     """What `s3_server.Bucket` has, for a MemoryStore."""
 
     url: str = 'memory://bucket'
+    refused: tuple[str, str] = ('memory://refused/x', 'permission denied')
 
     def put(self, name, data):
         memory_store.objects[f'{self.url}/{name}'] = data
@@ -34,7 +35,7 @@ class _Memory:
 @pytest.fixture
 def memory(monkeypatch):
     """A store that is added in the way CONTRIBUTING describes: a module, and a line in `_KINDS`."""
-    kind = files._Kind('json', 'extra', memory_store.__name__, 'MemoryStore')
+    kind = files._Kind(memory_store.__name__, 'MemoryStore', 'json', 'extra')
     monkeypatch.setitem(files._KINDS, 'memory', kind)
     memory_store.objects.clear()
     return _Memory()
@@ -66,7 +67,10 @@ def hdfs_directory():
 
 @pytest.fixture(params=STORES)
 def remote(request):
-    """An empty place in each of the remote stores: its `url`, and `put`, `get` and `names` to look from outside."""
+    """An empty place in each of the remote stores.
+
+    It has its `url`, and `put`, `get` and `names` to look from outside of the store; a `put` is seen at once.
+    """
     if request.param == 'memory':
         return request.getfixturevalue('memory')
     if request.param == 'hdfs':
@@ -75,6 +79,17 @@ def remote(request):
     if request.param == 'gcs_on_s3':
         request.getfixturevalue('monkeypatch').setitem(files._KINDS, 's3', files._KINDS['gs'])
     return bucket
+
+
+@pytest.fixture
+def refused(remote):
+    """An address that the store does not let write, and what it says."""
+    if hasattr(remote, 'refused'):
+        return remote.refused
+    if remote.url.startswith('hdfs:'):
+        remote.put('x', b'x')
+        return f'{remote.url}/x/y', 'is not a directory'
+    return 's3://no-such-bucket/x', 'does not exist'
 
 
 class _BrokenFile(io.BytesIO):

@@ -37,7 +37,8 @@ class MemoryStore(RemoteStore):
         objects.pop(path, None)
 
     def copy(self, source, target):
-        objects[target] = objects[source]
+        with self.open(source) as file:
+            self.put(file, target)
 
     def list(self, prefix):
         self.probe(prefix)

@@ -7,12 +7,10 @@ import time
 import pytest
 
 from seg_pipeline import storage
-from tests import hdfs_server
+from tests.seg_pipeline.storage.conftest import STORES
 
 # Beam's writer for S3 cannot write an empty object, and completes an upload that breaks off.
-_NOT_BY_BEAM_ON_S3 = pytest.mark.parametrize(
-    'remote', ['memory', 's3', pytest.param('hdfs', marks=hdfs_server.NEEDED)], indirect=True
-)
+_NOT_BY_BEAM_ON_S3 = pytest.mark.parametrize('remote', [s for s in STORES if s != 'gcs_on_s3'], indirect=True)
 
 
 def _entries(root):
@@ -129,7 +127,7 @@ def test_entries(remote):
     assert len({entry.identity for entry in found.values()}) == len(found)
 
 
-@pytest.mark.parametrize('remote', ['s3', 'gcs_on_s3', pytest.param('hdfs', marks=hdfs_server.NEEDED)], indirect=True)
+@pytest.mark.parametrize('remote', [s for s in STORES if s != 'memory'], indirect=True)  # which keeps no times
 def test_the_time_of_the_last_change(remote):
     remote.put('d/x', b'')
     assert abs(_entries(f'{remote.url}/d')['x'].modified_ns / 1e9 - time.time()) < 100
@@ -144,13 +142,8 @@ def test_names_that_mean_something_elsewhere(remote, name):
     assert storage.read_bytes(f'{remote.url}/{name}') == b'1'
 
 
-def test_what_the_store_refuses_is_an_os_error_with_the_address(remote):
-    address, message = 's3://no-such-bucket/x', 'does not exist'
-    if remote.url.startswith('memory:'):
-        address, message = 'memory://refused/x', 'permission denied'
-    elif remote.url.startswith('hdfs:'):
-        remote.put('x', b'x')
-        address, message = f'{remote.url}/x/y', 'is not a directory'
+def test_what_the_store_refuses_is_an_os_error_with_the_address(refused):
+    address, message = refused
     with pytest.raises(OSError, match=message) as caught, storage.replacing(address) as file:
         file.write(b'x')
     assert caught.value.filename == address

@@ -1,5 +1,8 @@
 """Every encoder's graph: shapes, preprocessing, alignment. Nothing is trained or downloaded."""
 
+import dataclasses
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from trainer.models import encoders
 
 SMALL = ['tiny', 'tiny_bn']
 PUBLISHED = [name for name in encoders.ENCODERS if name not in SMALL]
+PADDED = [name for name, spec in encoders.ENCODERS.items() if any(spec.padding)]
 
 
 @pytest.mark.parametrize('name', encoders.ENCODERS)
@@ -17,6 +21,44 @@ def test_skips_have_the_strides_at_the_smallest_and_at_an_odd_size(name):
         encoder = encoders.build(name, (height, width))
         sizes = [tuple(skip.shape[1:3]) for skip in encoder.outputs]
         assert sizes == [(height // stride, width // stride) for stride in encoders.STRIDES]
+
+
+@pytest.mark.parametrize('name', encoders.ENCODERS)
+def test_maps_grow_with_the_image_by_their_strides(name):
+    """Before any cropping, which hides a wrong stride: 64 more pixels are 64 / stride more cells."""
+    spec = encoders.ENCODERS[name]
+    sizes = []
+    for side in (128 + sum(spec.padding), 192 + sum(spec.padding)):
+        network = encoders._make_network(spec, (side, side, 3))
+        sizes.append([network.get_layer(**encoders._locate(skip)).output.shape[1] for skip in spec.skips])
+    grown = [large - small for small, large in zip(*sizes, strict=True)]
+    assert grown == [64 // stride for stride in encoders.STRIDES]
+
+
+@pytest.mark.parametrize(
+    'skips', [('relu1', 'relu1', 'relu2', 'relu3', 'relu4'), ('relu1', 'relu2', 'relu3', 'relu4', 'pad')]
+)
+def test_a_row_with_a_wrong_layer_is_refused(monkeypatch, skips):
+    def padded(input_shape, **_):
+        network = encoders._tiny(input_shape)
+        return keras.Model(network.input, keras.layers.ZeroPadding2D(1, name='pad')(network.output))
+
+    wrong = dataclasses.replace(encoders.ENCODERS['tiny'], network=padded, skips=skips)
+    monkeypatch.setitem(encoders.ENCODERS, 'wrong', wrong)
+    with pytest.raises(ValueError, match=r'encoder wrong: layer .* not stride'):
+        encoders.build('wrong', (64, 64))
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_preprocessing_is_that_of_the_network(name):
+    spec = encoders.ENCODERS[name]
+    preprocess = getattr(keras.applications, spec.preprocessing).preprocess_input
+    assert preprocess.__module__ == getattr(keras.applications, spec.network).__module__
+
+
+def test_readme_names_every_encoder():
+    readme = (pathlib.Path(__file__).parents[3] / 'README.md').read_text()
+    assert [name for name in encoders.ENCODERS if f'`{name}`' not in readme and f'={name}`' not in readme] == []
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
@@ -51,7 +93,7 @@ def test_densenet_gets_the_preprocessing_of_its_weights():
     np.testing.assert_allclose(encoder(images)[0], bare(normalized)[0], atol=1e-4)
 
 
-@pytest.mark.parametrize('name', ['inception_v3', 'nasnet_mobile'])
+@pytest.mark.parametrize('name', PADDED)
 def test_padded_encoders_see_every_corner(name):
     """A change in a corner of the image changes the corner cell of every map, and nothing far from it at stride 2."""
     encoder = encoders.build(name, (64, 64))

@@ -1,4 +1,4 @@
-"""The rooms: imports go down the lists of pyproject.toml, folders stay small, and each says what it is for."""
+"""The folders: imports go down the lists of pyproject.toml, folders stay small, and each says what it is for."""
 
 import ast
 import pathlib
@@ -29,11 +29,15 @@ def test_imports_go_down_and_never_in_a_circle():
 @pytest.mark.parametrize(
     ('module', 'line', 'contract'),
     [
-        ('seg_pipeline/records/tfrecord.py', 'from seg_pipeline.dataset import manifest', 'The rooms of seg_pipeline'),
+        (
+            'seg_pipeline/records/tfrecord.py',
+            'from seg_pipeline.dataset import manifest',
+            'The folders of seg_pipeline',
+        ),
         ('trainer/config.py', 'from beam_jobs import runners', 'never each other'),
         ('seg_pipeline/building/config.py', 'from seg_pipeline.building import pair', 'No circle'),
-        ('seg_pipeline/attic.py', '', 'The rooms of seg_pipeline'),
-        ('trainer/models/unet.py', 'from trainer.training import steps', 'The rooms of the trainer'),
+        ('seg_pipeline/attic.py', '', 'The folders of seg_pipeline'),
+        ('trainer/models/unet.py', 'from trainer.training import steps', 'The folders of the trainer'),
     ],
 )
 def test_the_check_finds_what_is_wrong(tmp_path, module, line, contract):
