@@ -45,8 +45,8 @@ class GcsStore(RemoteStore):
             return int(self._files.get_filesystem(path).size(path))
 
     def delete(self, path: str) -> None:
-        if self._files.exists(path):  # Beam's `delete` raises for a missing file
-            self._files.delete([path])
+        # Beam's file system for GCS, and not that for S3, takes the path for a pattern and deletes all that match it.
+        self._files.delete([glob.escape(path) if path.startswith('gs://') else path])
 
     def copy(self, source: str, target: str) -> None:
         self._files.copy([source], [target])

@@ -18,6 +18,7 @@ def test_local_paths(tmp_path):
         assert same == path
     storage.copy(path, f'{path}2')
     assert storage.names(str(tmp_path)) == ['new/x', 'new/x2']
+    assert storage.read_bytes(f'{path}2') == b'abc'
     assert storage.existing([path, f'{path}3']) == {path}
     assert storage.existing([]) == set()
     storage.remove(path)

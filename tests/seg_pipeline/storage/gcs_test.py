@@ -57,6 +57,17 @@ def test_an_empty_object(url):
     storage.remove(f'{url}/empty')
 
 
+def test_a_name_is_no_pattern(url):
+    names = ['x', 'x*', 'x[1]', 'xy']
+    for name in names:
+        storage.write(f'{url}/{name}', b'')
+    for name in ('x*', 'x[1]'):
+        storage.remove(f'{url}/{name}')
+    assert storage.names(url) == ['x', 'xy']
+    for name in ('x', 'xy'):
+        storage.remove(f'{url}/{name}')
+
+
 def test_a_missing_bucket_is_told_before_the_work(url):
     storage.check(f'{url}/nothing')
     with pytest.raises(errors.UserError, match=r'gs://no-such-bucket/x: cannot be used: '):

@@ -43,6 +43,12 @@ def test_an_upload_is_hidden_until_it_ends_and_listed_when_it_never_will(hdfs_di
     assert _entries(hdfs_directory.url).keys() == {'x', name}
 
 
+def test_an_upload_that_breaks_off_leaves_no_hidden_file(hdfs_directory, broken_file):
+    with pytest.raises((OSError, KeyboardInterrupt)):
+        storage.of(hdfs_directory.url).put(broken_file, f'{hdfs_directory.url}/x')
+    assert hdfs_directory.names() == []
+
+
 def test_writers_of_one_file_leave_one_of_the_contents(hdfs_directory):
     contents = [bytes([number]) * 1000 for number in range(8)]
     with futures.ThreadPoolExecutor(8) as pool:

@@ -133,13 +133,15 @@ def test_the_time_of_the_last_change(remote):
     assert abs(_entries(f'{remote.url}/d')['x'].modified_ns / 1e9 - time.time()) < 100
 
 
-@pytest.mark.parametrize('name', ['d[1]/x*', 'sp ace/ü', 'a?versionId=1', 'a#b'])
+@pytest.mark.parametrize('name', ['d[1]/x*', 'sp ace/ü', 'a?versionId=1', 'a#b', 'x.gz'])
 def test_names_that_mean_something_elsewhere(remote, name):
     storage.write(f'{remote.url}/{name}', b'1')
     assert remote.names() == [name]
     directory, _, base = f'{remote.url}/{name}'.rpartition('/')
     assert storage.names(directory) == [base]
-    assert storage.read_bytes(f'{remote.url}/{name}') == b'1'
+    assert remote.get(name) == b'1' == storage.read_bytes(f'{remote.url}/{name}')
+    storage.remove(f'{remote.url}/{name}')
+    assert remote.names() == []
 
 
 def test_what_the_store_refuses_is_an_os_error_with_the_address(refused):
