@@ -42,7 +42,7 @@ def test_one_line_says_what_was_left_out(tmp_path, workers):
     code, output = _run(tmp_path, True, '-ra', *workers)
     assert code == 0, output
     (line,) = re.findall('^left out: .*$', output, re.MULTILINE)
-    assert f'1 need {optional.PUBLISHED.name}' in line
+    assert f'1 needs {optional.PUBLISHED.name}' in line
     assert f'3 need {optional.HDFS.name} ({optional.HDFS.how})' in line
     # Behind pytest's own list of skips, right before its closing line.
     assert output.splitlines()[-2] == line

@@ -87,7 +87,7 @@ def summary(reasons: list[str]) -> str:
     """One line for the end of a run: how many tests need what, and how to have it; empty if nothing was left out."""
     needed = [reason.removeprefix(_PREFIX) for reason in reasons if reason.startswith(_PREFIX)]
     counts = {text: needed.count(text) for text in dict.fromkeys(needed)}
-    parts = [f'{number} need {text}' for text, number in counts.items()]
+    parts = [f'{number} {"needs" if number == 1 else "need"} {text}' for text, number in counts.items()]
     return f'left out: {"; ".join(parts)}' if parts else ''
 
 
