@@ -14,7 +14,7 @@ from absl import flags
 from beam_jobs import inputs, pipeline, process_memory, runners
 from seg_pipeline import command_line, errors, storage
 from seg_pipeline.building import config
-from seg_pipeline.building.config import BuildConfig, RecordOptions
+from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.dataset import manifest
 from seg_pipeline.imaging import images, masks, resizing
@@ -147,7 +147,7 @@ def main(argv: list[str]) -> int:
     except runners.LostWorkerError as error:
         print(f'error: {error}; finished shards are kept: the same command continues', file=sys.stderr)
         return EXIT_LOST_WORKER
-    _report(outcome)
+    _report(outcome, job.build.sources)
     return 0
 
 
@@ -209,13 +209,18 @@ def _command() -> str:
     return shlex.join(['python', '-m', 'beam_jobs.prepare_dataset', *(f.serialize() for f in own if f.present)])
 
 
-def _report(outcome: Outcome) -> None:
+def _report(outcome: Outcome, sources: SourceFolders) -> None:
     """Prints what came of the job; the last line is the directory.
+
+    Args:
+        outcome: of the job.
+        sources: the folders of the rejected files, which rejects name by their paths in them.
 
     Raises:
         UserError: if rejects forbid the publication, or a dry run found some.
     """
-    if outcome.result is not Result.UNCHANGED:
+    if outcome.result is not Result.UNCHANGED and outcome.rejects:
+        print(f'not usable of the images in {sources.images} and the masks in {sources.masks}:', file=sys.stderr)
         for reject in outcome.rejects:
             print(f'rejected {reject.reason}: {reject.message}', file=sys.stderr)
     number = len(outcome.rejects)

@@ -529,7 +529,7 @@ def table() -> str:
             write([kind], root)
             _, rejected = check(root)
             for reject in rejected:
-                message = reject.message.replace(root + '/', '').replace('|', '\\|').replace('<', '&lt;')
+                message = reject.message.replace('|', '\\|').replace('<', '&lt;')
                 lines.append(f'| {rejects.one_line(kind.name)} | `{reject.reason}` | {message} |')
     lines += ['', f'{len(good())} unusual kinds that are accepted:', '']
     lines += [f'- {rejects.one_line(kind.name)}' for kind in good()]

@@ -82,7 +82,7 @@ def write(
         splits=splits,
         rejects=what.rejects,
         pictures=gallery.choose(shards_dir, index, total.classes, proportions=proportions),
-        command=what.provenance.command,
+        command=what.provenance.shown_command,
         duplicates=duplicates,
         duplicate_pictures=gallery.of_duplicates(shards_dir, index, duplicates, proportions=proportions),
     )

@@ -36,7 +36,7 @@ def write_report(request: PublishRequest, summaries: Sequence[ShardSummary]) -> 
         total=describe.total_summary(config, summaries),
         splits=splits,
         rejects=what.rejects,
-        command=what.provenance.command,
+        command=what.provenance.shown_command,
     )
     files = {
         manifest.REJECTED_FILE: describe.rejected_lines(what.rejects),

@@ -41,7 +41,7 @@ def read(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> Pr
         RejectError: with the reason why it cannot be part of the data set.
     """
     # Around all of it: resizing can run out of memory too, and a bad pair must never end a worker.
-    with rejects.decoding(sources.image_path(pair.image)):
+    with rejects.decoding(_image_name(pair)):
         return resize(options, decode(sources, options, pair))
 
 
@@ -51,26 +51,34 @@ def decode(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> 
     Raises:
         RejectError: with the reason why it cannot be part of the data set.
     """
-    image_path, mask_path = sources.image_path(pair.image), sources.mask_path(pair.mask)
-    image_data = images.read_bytes(image_path, options.max_pixels)
-    mask_data = images.read_bytes(mask_path, options.max_pixels)
-    image = images.decode_image(image_data, image_path, options.max_pixels)
+    image_name, mask_name = _image_name(pair), _mask_name(pair)
+    image_data = images.read_bytes(sources.image_path(pair.image), options.max_pixels, image_name)
+    mask_data = images.read_bytes(sources.mask_path(pair.mask), options.max_pixels, mask_name)
+    image = images.decode_image(image_data, image_name, options.max_pixels)
     # Before the mask is decoded: who gives one folder twice should read that, and not that a colour is unknown.
     if image_data == mask_data:
-        raise rejects.RejectError(rejects.SAME_FILE, f'{mask_path}: is {image_path}, byte for byte')
-    mask = masks.decode(mask_data, mask_path, options.mask_reader, options.max_pixels)
+        raise rejects.RejectError(rejects.SAME_FILE, f'{mask_name}: is the {image_name}, byte for byte')
+    mask = masks.decode(mask_data, mask_name, options.mask_reader, options.max_pixels)
     if image.shape[:2] != mask.shape:
-        sizes = (
-            f'{mask_path}: is {mask.shape[0]}x{mask.shape[1]}, its image {image_path} {image.shape[0]}x{image.shape[1]}'
-        )
+        sizes = f'{mask_name}: is {mask.shape[0]}x{mask.shape[1]}, its {image_name} {image.shape[0]}x{image.shape[1]}'
         raise rejects.RejectError(rejects.SIZE_MISMATCH, f'{sizes} (height x width)')
     # After remapping, which may ignore the only classes of a mask. Such a record would count for nothing.
     if (mask == options.label_map.ignore_id).all():
-        message = f'{mask_path}: all {mask.size} pixels have the ignored id {options.label_map.ignore_id}'
+        message = f'{mask_name}: all {mask.size} pixels have the ignored id {options.label_map.ignore_id}'
         raise rejects.RejectError(rejects.ALL_IGNORED, message)
     height, width = mask.shape
     # Of the files, not of the pixels: `existing` compares them without decoding anything.
     return PreparedPair(image, mask, (height, width), _sha256(image_data), _sha256(mask_data))
+
+
+# Messages are published with the data set, where the root would say whose disk it was: so they have the path in it. And
+# which of the roots, since image and mask often have equal names.
+def _image_name(pair: SourcePair) -> str:
+    return f'image {pair.image}'
+
+
+def _mask_name(pair: SourcePair) -> str:
+    return f'mask {pair.mask}'
 
 
 def _sha256(data: bytes) -> str:

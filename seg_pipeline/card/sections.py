@@ -277,11 +277,12 @@ def split_story(options: Mapping[str, Any], splits: Mapping[str, SplitSummary]) 
 
 
 def command(text: str) -> str:
-    """The command that made the data set, with a button that copies it."""
+    """The command that made the data set, its paths shortened, with a button that copies it."""
     if not text:
         return ''
     shown = escape(text).replace(' --', ' \\\n  --')
     return (
         f'<h3>The command</h3><div class="command"><pre id="command" data-text="{escape(text)}">{shown}</pre>'
         '<button type="button" data-copy="command">Copy</button></div>'
+        '<p class="quiet">Of each path only the last part; provenance.json has the command as it was typed.</p>'
     )

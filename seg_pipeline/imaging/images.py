@@ -25,12 +25,13 @@ _HEADER_BYTES = 1 << 24
 cv2.setNumThreads(1)
 
 
-def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> bytes:
+def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS, name: str | None = None) -> bytes:
     """Reads a file.
 
     Args:
-        path: its name.
+        path: where it is.
         max_pixels: a file with more bytes than this many pixels can take is not read.
+        name: its name, for messages; the path if None.
 
     Returns:
         Its bytes, at least one.
@@ -38,16 +39,17 @@ def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS) -> bytes
     Raises:
         RejectError: UNREADABLE, EMPTY_FILE or TOO_LARGE.
     """
+    name = path if name is None else name
     limit = max_pixels * _BYTES_PER_PIXEL + _HEADER_BYTES
     try:
         data = storage.read_at_most(path, limit)
     except storage.FileTooLargeError as error:
-        message = f'{path}: {error.num_bytes} bytes, more than the {limit} that --max_pixels={max_pixels} can take'
+        message = f'{name}: {error.num_bytes} bytes, more than the {limit} that --max_pixels={max_pixels} can take'
         raise RejectError(rejects.TOO_LARGE, message) from error
     except OSError as error:
-        raise RejectError(rejects.UNREADABLE, f'{path}: {error.strerror}') from error
+        raise RejectError(rejects.UNREADABLE, f'{name}: {error.strerror}') from error
     if not data:
-        raise RejectError(rejects.EMPTY_FILE, f'{path}: 0 bytes')
+        raise RejectError(rejects.EMPTY_FILE, f'{name}: 0 bytes')
     return data
 
 

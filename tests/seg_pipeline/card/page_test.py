@@ -36,7 +36,7 @@ _NAMES = (
     'absent',
 )
 _SIZE = (24, 20)
-_COMMAND = "python -m beam_jobs.prepare_dataset --images='a b' --masks=<i>m</i>"
+_COMMAND = "python -m beam_jobs.prepare_dataset --images='a b' --masks=<i>m<i>"
 _HOSTILE_REJECT = rejects.Reject('<img src=x onerror=alert(1)>', rejects.NO_MASK, '<b>no mask</b>', image='x.png')
 _NUM_PAIRS = 30
 _RARE_IN = 17
@@ -143,7 +143,7 @@ def test_names_are_text_wherever_they_stand(card):
     page = _Page(card)
     assert page.tags['script'] == 2  # the data and the one script
     shown = ''.join(page.text)
-    for name in (*_NAMES, _HOSTILE_REJECT.key, _HOSTILE_REJECT.message, '--masks=<i>m</i>'):
+    for name in (*_NAMES, _HOSTILE_REJECT.key, _HOSTILE_REJECT.message, '--masks=<i>m<i>'):
         assert name in shown
     assert not [attribute for attribute in page.attributes if attribute[1].startswith('on')]
 

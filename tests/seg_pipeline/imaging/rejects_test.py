@@ -129,7 +129,7 @@ def test_unknown_reasons_are_refused():
 
 @pytest.fixture(scope='module')
 def everything(tmp_path_factory):
-    root = tmp_path_factory.mktemp('everything')
+    root = tmp_path_factory.mktemp('everything of jane')
     bad_inputs.write([*_BAD, *_GOOD], root)
     return root
 
@@ -191,11 +191,38 @@ def test_a_dry_run_reports_the_same_and_writes_no_data_set(everything, capfd):
         manifest.read(str(directory))
 
 
-def test_reject_publishes_the_rest_and_no_worker_fails(everything):
+@pytest.fixture(scope='module')
+def published(everything):
+    """What the command said that published the good pairs of all."""
     arguments = _arguments(everything, '--on_error=reject', '--direct_num_workers=2')
     command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_no_published_file_says_where_the_sources_are(everything, published):
+    dataset_dir = pathlib.Path(published.stdout.splitlines()[-1])
+    files = {path: path.read_bytes() for path in dataset_dir.rglob('*') if path.is_file()}
+    assert len(files) > 8
+    at = [str(path.relative_to(dataset_dir)) for path, data in files.items() if everything.name.encode() in data]
+    assert at == [manifest.PROVENANCE_FILE]
+    card = (dataset_dir / manifest.CARD_FILE).read_text()
+    assert '--images=.../images' in card
+    assert '--labels=.../labels.csv' in card
+
+
+def test_nor_does_the_report_of_a_dry_run(everything):
+    with pytest.raises(errors.UserError, match='rejected'):
+        _main(everything, '--dry_run')
+    report = everything / _DATASET / 'dry_run'
+    texts = [path.read_bytes() for path in report.rglob('*') if path.is_file()]
+    assert len(texts) == 3
+    assert not any(everything.name.encode() in text for text in texts)
+
+
+def test_reject_publishes_the_rest_and_no_worker_fails(everything, published):
+    done = published
     dataset_dir = done.stdout.splitlines()[-1]
     assert dataset_dir == str(everything / _DATASET / '1.0.0')
     assert list(integrity.problems(dataset_dir)) == []
