@@ -65,7 +65,7 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
 
     Raises:
         UserError: if the user can mend what is wrong.
-        LostWorkerError: if a worker process of this machine was killed; finished shards are kept.
+        OutsideError: if the disk is full, or a worker process of this machine was killed; finished shards are kept.
         RuntimeError: if the job failed otherwise.
     """
     # Everything that can be wrong with the flags and the folders is found here, before a worker starts.

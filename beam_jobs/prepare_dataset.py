@@ -23,8 +23,6 @@ from seg_pipeline.planning import grouping, sharding, split_options, splits, str
 from seg_pipeline.planning.split_options import SplitOptions
 from seg_pipeline.records import array_record, schemas, writer
 
-EXIT_LOST_WORKER = 1
-
 # A dataclass's defaults are attributes of its class: each default is declared there, once.
 _BUILD, _RECORDS, _SPLIT_OPTIONS = BuildConfig, RecordOptions, SplitOptions
 
@@ -144,9 +142,8 @@ def main(argv: list[str]) -> int:
     job = _job_config()
     try:
         outcome = pipeline.run(job, options)
-    except runners.LostWorkerError as error:
-        print(f'error: {error}; finished shards are kept: the same command continues', file=sys.stderr)
-        return EXIT_LOST_WORKER
+    except errors.OutsideError as error:
+        raise errors.OutsideError(f'{error}; finished shards are kept: the same command continues') from error
     _report(outcome, job.build.sources)
     return 0
 

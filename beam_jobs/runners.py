@@ -29,10 +29,10 @@ LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
 _POLL_SECONDS = 0.2
 _ORDERLY_END_SECONDS = 5.0  # a worker that has nothing left to do ends in a fraction of this
 _WORKER_EXIT = re.compile(r'Worker subprocess exited with return code (-?\d+)')
-_USER_ERROR = re.compile(r'UserError: (.*?)(?: \[while running|\n|$)')
+_KNOWN_ERROR = re.compile(r'(UserError|OutsideError): (.*?)(?: \[while running|\n|$)')
 
 
-class LostWorkerError(Exception):
+class LostWorkerError(errors.OutsideError):
     """A worker process ended before its work was done."""
 
 
@@ -81,6 +81,7 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
 
     Raises:
         UserError: if a worker met a mistake of the user.
+        OutsideError: if a worker met an outside fault, such as a full disk.
         LostWorkerError: if a worker process of this machine was killed; the others are ended too.
         RuntimeError: if the job failed otherwise.
     """
@@ -93,8 +94,9 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
             state = pipeline.run().wait_until_finish()
         except Exception as error:
             # Engines carry a worker's exception as text, with its traceback, and append the step that it comes from.
-            if found := _USER_ERROR.findall(f'{type(error).__name__}: {error}'):
-                raise errors.UserError(found[-1]) from error
+            if found := _KNOWN_ERROR.findall(f'{type(error).__name__}: {error}'):
+                kind, message = found[-1]
+                raise getattr(errors, kind)(message) from error
             if workers.loss:
                 raise LostWorkerError(workers.loss) from error
             raise

@@ -9,6 +9,7 @@ from absl import app, flags
 
 from seg_pipeline import errors
 
+EXIT_OUTSIDE_FAULT = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 # What absl says of a required flag that was not given.
@@ -24,8 +25,9 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
         known_only: leave unknown flags in `main`'s arguments, for Beam, instead of rejecting them.
 
     Raises:
-        SystemExit: always, with what `main` returned; 2 and one line on stderr for a wrong flag or a `UserError`; 130
-            after an interrupt. Any other exception is an error of the program, and its traceback is printed.
+        SystemExit: always, with what `main` returned; 2 and one line on stderr for a wrong flag or a `UserError`; 1 and
+            one line for an `OutsideError`, and for an `OSError` of that kind; 130 after an interrupt. Any other
+            exception is an error of the program, and its traceback is printed.
     """
 
     # Replaces absl's own parser, which accepts no unknown flags, writes two lines and exits with 1.
@@ -41,6 +43,12 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
             return main(argv)
         except errors.UserError as error:
             fail(str(error))
+        except errors.OutsideError as error:
+            fail(str(error), EXIT_OUTSIDE_FAULT)
+        except OSError as error:
+            if not errors.is_outside(error):
+                raise
+            fail(f'{error.filename or "the system"}: {error.strerror}', EXIT_OUTSIDE_FAULT)
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
@@ -54,11 +62,12 @@ def _shortened(message: str) -> str:
     return f'{", ".join(missing)} must be given' if missing else message.rstrip('.')
 
 
-def fail(message: str) -> NoReturn:
-    """Prints a message for the user on one line of stderr and exits with code 2.
+def fail(message: str, exit_code: int = EXIT_USER_ERROR) -> NoReturn:
+    """Prints a message for the user on one line of stderr and exits.
 
     Args:
         message: what is wrong; line breaks become spaces.
+        exit_code: of the process.
     """
     print('error: ' + ' '.join(message.split()), file=sys.stderr)
-    sys.exit(EXIT_USER_ERROR)
+    sys.exit(exit_code)

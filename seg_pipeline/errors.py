@@ -1,4 +1,28 @@
-"""The exception for mistakes that the user of a command can correct."""
+"""The exceptions for what ends a command with one line: the user's mistakes, and faults of what is around it."""
+
+import errno
+
+# What no flag or file of the user mends: space, quota, limits of the system, a failing disk, the network.
+_OUTSIDE = frozenset(
+    (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ETIMEDOUT,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+    )
+)
 
 
 class UserError(Exception):
@@ -7,3 +31,16 @@ class UserError(Exception):
     The message is one line that names the file, the value found, the value expected and what to do. The commands print
     it without a traceback and exit with `command_line.EXIT_USER_ERROR`.
     """
+
+
+class OutsideError(Exception):
+    """A fault of what is around the command: a full disk, a lost worker, a network that is down.
+
+    The message is one line that names the file or the server and the fault. The commands print it without a traceback
+    and exit with `command_line.EXIT_OUTSIDE_FAULT`: the same command may succeed later.
+    """
+
+
+def is_outside(error: OSError) -> bool:
+    """Whether an error of the system is an outside fault. Permissions and wrong paths are mistakes of the user."""
+    return error.errno in _OUTSIDE

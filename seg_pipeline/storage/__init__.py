@@ -24,7 +24,8 @@ from seg_pipeline.storage.files import (
     write,
     writing,
 )
-from seg_pipeline.storage.store import Entry, FileTooLargeError, RemoteStore, Store
+from seg_pipeline.storage.store import Entry, RemoteStore, Store
+from seg_pipeline.storage.store_errors import FileTooLargeError
 
 __all__ = [
     'Entry',

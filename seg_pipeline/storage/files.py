@@ -21,7 +21,8 @@ from typing import IO, Any, NamedTuple
 
 from seg_pipeline import errors
 from seg_pipeline.storage.local import LocalStore
-from seg_pipeline.storage.store import Entry, Store, os_errors
+from seg_pipeline.storage.store import Entry, Store
+from seg_pipeline.storage.store_errors import os_errors
 
 _ADDRESS = re.compile(r'([a-z][a-z0-9]*)://')
 _LOCAL = LocalStore()
@@ -130,7 +131,7 @@ def check(path: str) -> None:
     try:
         with _store(path) as store:
             store.probe(path)
-    except OSError as error:
+    except OSError as error:  # also a server that does not answer: its address may be mistyped
         raise errors.UserError(f'{path}: cannot be used: {error.strerror}') from error
 
 
@@ -151,11 +152,13 @@ def writing(path: str) -> Iterator[None]:
 
     Raises:
         UserError: for an `OSError` in the block; it names the error's own file if it has one.
+        OutsideError: likewise, if the error is no mistake of the user: no space, a network that is down.
     """
     try:
         yield
     except OSError as error:
-        raise errors.UserError(f'{error.filename or path}: cannot be written: {error.strerror or error}') from error
+        kind = errors.OutsideError if errors.is_outside(error) else errors.UserError
+        raise kind(f'{error.filename or path}: cannot be written: {error.strerror or error}') from error
 
 
 def read_bytes(path: str) -> bytes:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import IO
 
 from seg_pipeline.storage import atomic
-from seg_pipeline.storage.store import Entry, FileTooLargeError
+from seg_pipeline.storage.store import Entry
+from seg_pipeline.storage.store_errors import FileTooLargeError
 
 
 class LocalStore:

@@ -2,12 +2,13 @@
 
 import abc
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import IO, NamedTuple, Protocol
+
+from seg_pipeline.storage.store_errors import FileTooLargeError, os_errors
 
 BUFFER_BYTES = 1 << 20
 
@@ -24,19 +25,6 @@ class Entry(NamedTuple):
     num_bytes: int
     modified_ns: int
     identity: Hashable
-
-
-class FileTooLargeError(OSError):
-    """A file has more bytes than the caller accepts.
-
-    Attributes:
-        num_bytes: how many it has; where the store was not asked for that, one more than the caller accepts.
-    """
-
-    def __init__(self, path: str, num_bytes: int) -> None:
-        super().__init__(f'{path}: {num_bytes} bytes')
-        self.filename = path
-        self.num_bytes = num_bytes
 
 
 class Store(Protocol):
@@ -97,26 +85,6 @@ class Store(Protocol):
 
     def statuses(self, root: str) -> Callable[[str], Entry | None]:
         """A function from a path relative to `root` to the file's entry; to None if it is no regular file."""
-
-
-@contextlib.contextmanager
-def os_errors(path: str) -> Iterator[None]:
-    """Turns whatever a store's library raises into an `OSError` with the address as its `filename`.
-
-    Only calls of the library belong in the block, never a `yield` to a caller: what the caller raises must reach the
-    caller's own handlers unchanged.
-    """
-    try:
-        yield
-    except FileTooLargeError:
-        raise
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
-    except OSError as error:  # the local disk is full, or a library's own kind of OSError, often without a number
-        message = error.strerror or ' '.join(str(error).split())
-        raise OSError(error.errno or errno.EIO, message, path) from error
-    except Exception as error:
-        raise OSError(errno.EIO, ' '.join(str(error).split()), path) from error
 
 
 class RemoteStore(abc.ABC):

@@ -1,9 +1,11 @@
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -313,3 +315,18 @@ def test_another_geometry_or_other_classes_are_another_data_set(source, tmp_path
     options = [option.replace('=G', f'={tmp_path}/groups.csv') for option in options]
     with pytest.raises(errors.UserError, match=r'made from something else: options: (resize|mask_resize|remapping) is'):
         _main(source, tmp_path / 'out', *options)
+
+
+@pytest.mark.parametrize('engine', [_IN_MEMORY, _PROCESSES], ids=['in memory', 'processes'])
+def test_a_full_disk_is_an_outside_fault_of_one_line(source, tmp_path, engine):
+    """A limit on the size of files is the one fault of this kind that every machine can have at will."""
+    out = tmp_path / 'out'
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (2000, 2000))
+    process = _start(source, out, *engine, preexec_fn=limit)
+    _, error = process.communicate()
+    assert process.returncode == 1, error
+    expected = r'error: .*: cannot be written: File too large; finished shards are kept: the same command continues\n'
+    assert re.fullmatch(expected, error.splitlines(keepends=True)[-1])
+    assert 'Traceback' not in error
+    assert not (out / 'clothing_parsing' / '16x24' / '1.0.0').exists()
+    assert _run(source, out, *engine)[0] == 0

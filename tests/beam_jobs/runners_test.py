@@ -37,12 +37,19 @@ def test_unknown_flags():
     assert not runners.is_local(runners.parse_options(['--runner=FlinkRunner', '--some_flag_of_flink=1']))
 
 
-def test_a_users_mistake_in_a_worker_comes_back_as_one():
+@pytest.mark.parametrize('kind', [errors.UserError, errors.OutsideError])
+@pytest.mark.parametrize('mode', ['in_memory', 'multi_processing'])
+def test_a_known_error_of_a_worker_comes_back_as_what_it_is(kind, mode):
     def fail(_):
-        raise errors.UserError('x.png: 1 is not 2; mend it')
+        try:
+            raise OSError(28, 'No space left on device')
+        except OSError as error:
+            raise kind('x.png: 1 is not 2; mend it') from error
 
-    with pytest.raises(errors.UserError, match=r'^x.png: 1 is not 2; mend it$'):
-        runners.run(lambda p: p | beam.Create([1]) | beam.Map(fail), runners.parse_options(['--direct_num_workers=1']))
+    options = runners.parse_options(['--direct_num_workers=1', f'--direct_running_mode={mode}'])
+    with pytest.raises(kind, match=r'^x.png: 1 is not 2; mend it$') as caught:
+        runners.run(lambda p: p | beam.Create([1]) | beam.Map(fail), options)
+    assert type(caught.value) is kind
 
 
 def test_other_failures_stay_failures():

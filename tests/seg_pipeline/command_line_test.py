@@ -13,6 +13,10 @@ flags.DEFINE_integer('count', 1, 'Another.', 1)
 def main(argv):
     if argv[1:] == ['wrong']:
         raise errors.UserError('wrong:\\nsee there')
+    if argv[1:] == ['outside']:
+        raise errors.OutsideError('the network is down')
+    if argv[1:] == ['full']:
+        raise OSError(28, 'No space left on device', 'x.json')
     if argv[1:] == ['interrupt']:
         raise KeyboardInterrupt
     return 7
@@ -32,6 +36,8 @@ command_line.run(main)
             "error: Unknown command line flag 'counts'. Did you mean: count ?; see --help\n",
         ),
         (['--here=x', 'wrong'], 2, 'error: wrong: see there\n'),
+        (['--here=x', 'outside'], 1, 'error: the network is down\n'),
+        (['--here=x', 'full'], 1, 'error: x.json: No space left on device\n'),
         (['--here=x', 'interrupt'], 130, 'interrupted\n'),
     ],
 )

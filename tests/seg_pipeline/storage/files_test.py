@@ -90,16 +90,22 @@ def test_an_error_of_the_operating_system_keeps_its_number(memory, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('error', 'message'),
+    ('error', 'kind', 'message'),
     [
-        (OSError(13, 'Permission denied', '/a/b'), '/a/b: cannot be written: Permission denied'),
-        (OSError(28, 'No space left on device'), '/a: cannot be written: No space left on device'),
-        (OSError('of a library'), '/a: cannot be written: of a library'),
+        (OSError(13, 'Permission denied', '/a/b'), errors.UserError, '/a/b: cannot be written: Permission denied'),
+        (OSError(30, 'Read-only file system'), errors.UserError, '/a: cannot be written: Read-only file system'),
+        (OSError(20, 'Not a directory'), errors.UserError, '/a: cannot be written: Not a directory'),
+        (OSError('of a library'), errors.UserError, '/a: cannot be written: of a library'),
+        (OSError(28, 'No space left on device'), errors.OutsideError, '/a: cannot be written: No space left on device'),
+        (OSError(122, 'Disk quota exceeded'), errors.OutsideError, '/a: cannot be written: Disk quota exceeded'),
+        (OSError(5, 'I/O error', '/a/b'), errors.OutsideError, '/a/b: cannot be written: I/O error'),
+        (OSError(111, 'Connection refused'), errors.OutsideError, '/a: cannot be written: Connection refused'),
     ],
 )
-def test_what_cannot_be_written_is_one_line(error, message):
-    with pytest.raises(errors.UserError) as caught, storage.writing('/a'):
+def test_what_cannot_be_written_is_one_line(error, kind, message):
+    with pytest.raises(kind) as caught, storage.writing('/a'):
         raise error
+    assert type(caught.value) is kind
     assert str(caught.value) == message
 
 

@@ -7,6 +7,12 @@ from seg_pipeline.storage.store import Entry, RemoteStore
 objects = {}
 
 
+class RefusedError(Exception):
+    """As the libraries of stores have them."""
+
+    code = 403
+
+
 class MemoryStore(RemoteStore):
     """Objects by their address."""
 
@@ -15,7 +21,7 @@ class MemoryStore(RemoteStore):
 
     def probe(self, path):
         if '//refused' in path:
-            raise RuntimeError('permission\ndenied')
+            raise RefusedError('permission\ndenied')
 
     def open(self, path):
         if path not in objects:

@@ -5,8 +5,9 @@ import tempfile
 import time
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from seg_pipeline import storage
+from seg_pipeline import errors, storage
 from tests.seg_pipeline.storage.conftest import STORES
 
 # Beam's writer for S3 cannot write an empty object, and completes an upload that breaks off.
@@ -150,3 +151,23 @@ def test_what_the_store_refuses_is_an_os_error_with_the_address(refused):
         file.write(b'x')
     assert caught.value.filename == address
     assert not isinstance(caught.value, FileNotFoundError)
+    assert not errors.is_outside(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('flags', 'address'),
+    [
+        (['--s3_endpoint_url=http://127.0.0.1:9', '--s3_access_key_id=k', '--s3_secret_access_key=s'], 's3://b/x'),
+        (['--hdfs_host=127.0.0.1', '--hdfs_port=9', '--hdfs_user=root'], 'hdfs://x'),
+    ],
+    ids=['s3', 'hdfs'],
+)
+def test_a_server_that_does_not_answer_is_an_outside_fault(flags, address, monkeypatch):
+    monkeypatch.setenv('AWS_MAX_ATTEMPTS', '1')
+    monkeypatch.setenv('AWS_DEFAULT_REGION', 'us-east-1')
+    storage.configure(PipelineOptions(flags))
+    try:
+        with pytest.raises(errors.OutsideError, match=f'^{address}: cannot be written: '), storage.writing('y'):
+            storage.write(address, b'x')
+    finally:
+        storage.configure(None)
