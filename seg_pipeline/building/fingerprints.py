@@ -22,7 +22,7 @@ from seg_pipeline.dataset import manifest
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.records import writer
 
-RECORD_FORMAT = 2  # part of every fingerprint: raise it when equal inputs no longer give equal bytes or equal markers
+RECORD_FORMAT = 3  # part of every fingerprint: raise it when equal inputs no longer give equal bytes or equal markers
 
 
 def library_versions(file_format: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Modules:
     label_map: ids, names, colours and the ignored id of the classes.
     remapping: merges or ignores classes, by name.
+    parsing: the small text files that both are read from.
 """
 
-__all__ = ['label_map', 'remapping']
+__all__ = ['label_map', 'parsing', 'remapping']

@@ -4,14 +4,14 @@ import csv
 import dataclasses
 import functools
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_pipeline import errors, storage
+from seg_pipeline import errors
+from seg_pipeline.labels import parsing
 
 BACKGROUND_ID = 0
 DEFAULT_IGNORE_ID = 255
@@ -23,7 +23,7 @@ _COLOR_LEVELS = range(30, 241, 30)
 _NAME_COLUMNS = ('name', 'label_list', 'label')
 _ID_COLUMNS = ('id', 'i')
 
-Color = tuple[int, int, int]
+Color = parsing.Color
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ class LabelMap:
             raise ValueError(f'{len(self.names)} class names but {len(self.colors)} colours')
         if not len(self.names) <= self.ignore_id <= 255:
             raise ValueError(
-                f'ignore id {self.ignore_id} must be between the number of classes, {len(self.names)}, and 255'
+                f'ignore id {parsing.shown(self.ignore_id)} must be between the number of classes, '
+                f'{len(self.names)}, and 255'
             )
 
     @classmethod
@@ -81,7 +82,14 @@ class LabelMap:
         Raises:
             KeyError, TypeError, ValueError: if the value does not have that form.
         """
-        return cls(tuple(value['names']), tuple((r, g, b) for r, g, b in value['colors']), value['ignore_id'])
+        names, colors = value['names'], value['colors']
+        if not isinstance(names, list) or not isinstance(colors, list):
+            raise TypeError('names and colors must be lists')
+        return cls(
+            tuple(_name_of(i, name) for i, name in enumerate(names)),
+            tuple(parsing.color_of(color) for color in colors),
+            parsing.integer(value['ignore_id'], 'ignore_id'),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +120,15 @@ class SourceTable:
         if self.ignore_id in self.ids:
             name = self.names[self.ids.index(self.ignore_id)]
             raise ValueError(f'id {self.ignore_id} is class {name!r} and the ignored id; give another --ignore_id')
+
+    @property
+    def has_given_colors(self) -> bool:
+        """Whether the table gave colours, which then say what a colour in a mask means.
+
+        A table whose colours are all derived has none: it was read from a file without colours, or from the label table
+        of such a data set. The colours tell it, so that it need not be stored beside them.
+        """
+        return self.colors != tuple(derived_color(i) for i in self.ids)
 
     @classmethod
     def of(cls, labels: LabelMap) -> 'SourceTable':
@@ -155,7 +172,8 @@ def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
 
     - `.csv`, and any other suffix: a header `i,label_list` or `id,name`, and optionally `color`, as `#rrggbb` or
       `r g b`; one row for each class.
-    - `.json`: a list of names, or what `LabelMap.to_json` returns.
+    - `.json`: a list of names; a list of `{"id": 0, "name": "background", "color": "#000000"}`, where a colour is
+      `#rrggbb` or three integers, and may be left out; or what `LabelMap.to_json` returns.
     - `.txt`: one name on each line.
 
     Args:
@@ -163,37 +181,18 @@ def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
         ignore_id: the id of ignored pixels; a `.json` table that has its own keeps it.
 
     Raises:
-        UserError: if the file is missing or in none of these forms, if a name is empty, or if a name, an id or a given
-            colour appears twice.
+        UserError: if the file is missing or in none of these forms, if a name is empty, if a name, an id or a colour
+            appears twice, or if a class without a colour would get that of another class.
     """
-    text = read_text(path, 'label table')
+    text = parsing.read_text(path, 'label table')
     try:
         if path.endswith('.json'):
             return _parse_json(text, ignore_id)
         if path.endswith('.txt'):
-            return _from_names([line.strip() for line in text.rstrip().splitlines()], ignore_id)
+            return _from_names([line.strip() for line in text.rstrip().split('\n')] if text.strip() else [], ignore_id)
         return _parse_csv(text, ignore_id)
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise errors.UserError(f'label table {path}: {error}') from error
-
-
-def read_text(path: str, what: str) -> str:
-    """Reads a small text file in UTF-8.
-
-    Args:
-        path: the file.
-        what: what it is, for the message.
-
-    Returns:
-        Its text, without a byte order mark, which spreadsheets write.
-
-    Raises:
-        UserError: if it cannot be read or is not UTF-8.
-    """
-    try:
-        return storage.read_bytes(path).decode('utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.UserError(f'{what} {path}: cannot be read: {error}') from error
 
 
 def _from_names(names: Sequence[str], ignore_id: int) -> SourceTable:
@@ -215,10 +214,10 @@ def check_names(names: Sequence[str], ids: Sequence[int] | None = None) -> None:
     """
     first: dict[str, int] = {}
     for number, name in zip(range(len(names)) if ids is None else ids, names, strict=True):
-        if not name.strip() or name != name.strip() or len(name.splitlines()) > 1:
-            raise ValueError(f'the name of class {number}, {name!r}, is not one line of text')
+        if not name.strip() or name != name.strip() or not parsing.is_one_line(name):
+            raise ValueError(f'the name of class {number}, {parsing.shown(name)}, is not one line of text')
         if name in first:
-            raise ValueError(f'classes {first[name]} and {number} have one name, {name!r}')
+            raise ValueError(f'classes {first[name]} and {number} have one name, {parsing.shown(name)}')
         first[name] = number
 
 
@@ -240,58 +239,104 @@ def check_unique_colors(colors: Mapping[int, Color]) -> None:
         first[color] = number
 
 
+def complete_colors(ids: Sequence[int], given: Mapping[int, Color]) -> tuple[Color, ...]:
+    """The colours of all classes: those that a table gives, and derived ones for the others.
+
+    Args:
+        ids: the id of each class.
+        given: RGB of the classes that have a colour, by their ids.
+
+    Returns:
+        RGB of each class, in the order of `ids`.
+
+    Raises:
+        ValueError: if two given colours are equal, or a derived one is equal to a given one. Another one is not derived
+            in its place: the colour of a class would then depend on the colours of others.
+    """
+    check_unique_colors(given)
+    class_of = {color: number for number, color in given.items()}
+    for number in ids:
+        if number not in given and (color := derived_color(number)) in class_of:
+            shown = '#{:02x}{:02x}{:02x}'.format(*color)
+            raise ValueError(
+                f'class {number} has no colour, and the one derived for it, {shown}, is that of class '
+                f'{class_of[color]}: give class {number} a colour'
+            )
+    return tuple(given.get(number, derived_color(number)) for number in ids)
+
+
+def _name_of(number: int, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f'the name of class {number}, {parsing.shown(value)}, is not text')
+    return value
+
+
 def _parse_json(text: str, ignore_id: int) -> SourceTable:
-    value = json.loads(text)
+    value = parsing.json_value(text)
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return _from_objects(value, ignore_id)
     if isinstance(value, list):
-        return _from_names([str(name).strip() for name in value], ignore_id)
-    labels = LabelMap.from_json({'ignore_id': ignore_id, **value})
+        return _from_names([_name_of(i, name).strip() for i, name in enumerate(value)], ignore_id)
+    found = parsing.fields(value, 'the table', ('names', 'colors'), ('ignore_id',))
+    if not isinstance(found['names'], list) or not isinstance(found['colors'], list):
+        raise ValueError('names and colors must be lists')
+    labels = LabelMap.from_json({'ignore_id': ignore_id, **found})
     check_unique_colors(dict(enumerate(labels.colors)))
     return SourceTable.of(labels)
 
 
+def _from_objects(items: Sequence[object], ignore_id: int) -> SourceTable:
+    names: dict[int, str] = {}
+    colors: dict[int, Color] = {}
+    for i, item in enumerate(items):
+        found = parsing.fields(item, f'entry {i}', ('id', 'name'), ('color',))
+        number = parsing.integer(found['id'], f'the id of entry {i},')
+        _add_name(names, number, _name_of(number, found['name']).strip())
+        if found.get('color') is not None:
+            colors[number] = parsing.color_of(found['color'])
+    return _from_rows(names, colors, ignore_id)
+
+
 def _parse_csv(text: str, ignore_id: int) -> SourceTable:
-    reader = csv.DictReader(text.splitlines())
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = columns
+    columns, rows = parsing.csv_rows(text.splitlines(keepends=True))
     id_column = next((c for c in _ID_COLUMNS if c in columns), None)
     name_column = next((c for c in _NAME_COLUMNS if c in columns), None)
     if id_column is None or name_column is None:
         raise ValueError(f'the header is {columns}; wanted i,label_list or id,name[,color]')
+    check_color_column(columns)
     names: dict[int, str] = {}
     colors: dict[int, Color] = {}
-    for row in reader:
-        number = int(row[id_column])
-        name = (row[name_column] or '').strip()
-        if number in names:
-            raise ValueError(f'id {number} appears twice: {names[number]!r} and {name!r}')
-        names[number] = name
+    for row in rows:
+        number = parsing.whole_number(row[id_column], 'id')
+        _add_name(names, number, row[name_column])
         if row.get('color'):
-            colors[number] = parse_color(row['color'])
-    check_unique_colors(colors)
-    ids = tuple(sorted(names))
-    in_order = tuple(colors.get(i, derived_color(i)) for i in ids)
-    return SourceTable(ids, tuple(names[i] for i in ids), in_order, ignore_id)
+            colors[number] = parsing.parse_color(row['color'])
+    return _from_rows(names, colors, ignore_id)
 
 
-def parse_color(text: str) -> Color:
-    """Parses a colour.
-
-    Args:
-        text: `#rrggbb`, or three numbers 0..255 separated by spaces or commas.
-
-    Returns:
-        RGB, 0..255.
+def check_color_column(columns: Sequence[str]) -> None:
+    """Checks that a table's colours are found: other columns are ignored, and colours would be without a word.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if no column is `color`, but the name of one says that it has colours.
     """
-    if text.startswith('#'):
-        values = list(bytes.fromhex(text[1:]))
-    else:
-        values = [int(part) for part in text.replace(',', ' ').split()]
-    if len(values) != 3 or not all(0 <= value <= 255 for value in values):
-        raise ValueError(f'colour {text!r} is not #rrggbb or three numbers 0..255')
-    return values[0], values[1], values[2]
+    similar = [name for name in columns if 'color' in name.lower() or 'colour' in name.lower()]
+    if similar and 'color' not in columns:
+        raise ValueError(f'the header has {parsing.shown(similar[0])}; the column of colours must be named color')
+
+
+def _add_name(names: dict[int, str], number: int, name: str) -> None:
+    if number in names:
+        raise ValueError(f'id {number} appears twice: {parsing.shown(names[number])} and {parsing.shown(name)}')
+    names[number] = name
+
+
+def _from_rows(names: Mapping[int, str], colors: Mapping[int, Color], ignore_id: int) -> SourceTable:
+    ids = tuple(sorted(names))
+    # Before colours are derived: that needs ids from 0.
+    if ids and not 0 <= ids[0] <= ids[-1] <= MAX_SOURCE_ID:
+        raise ValueError(f'ids {parsing.shown(ids[0])}..{parsing.shown(ids[-1])}: masks hold 0..{MAX_SOURCE_ID}')
+    return SourceTable(ids, tuple(names[i] for i in ids), complete_colors(ids, colors), ignore_id)
 
 
 def derived_color(number: int) -> Color:

@@ -16,7 +16,6 @@ group, if it has one, is given in at least one of its rows. Each class of the la
 
 import csv
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_pipeline import errors
-from seg_pipeline.labels import label_map
+from seg_pipeline.labels import label_map, parsing
 from seg_pipeline.labels.label_map import Color, LabelMap, SourceTable
 
 IGNORE_GROUP = 'ignore'
@@ -75,7 +74,7 @@ class Remapping:
         Raises:
             KeyError, TypeError, ValueError: if the value does not have that form.
         """
-        colors = tuple((red, green, blue) for red, green, blue in value['colors'])
+        colors = tuple(parsing.color_of(color) for color in value['colors'])
         source = SourceTable(tuple(value['ids']), tuple(value['names']), colors, value['ignore_id'])
         return cls(source, tuple(value['targets']))
 
@@ -94,12 +93,12 @@ def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
         UserError: if the file is in neither form, names a class twice or one that `source` does not have, or has no
             group for a class of `source`.
     """
-    text = label_map.read_text(path, 'remapping')
+    text = parsing.read_text(path, 'remapping')
     try:
         group_of, colors = _parse_json(text) if path.endswith('.json') else _parse_csv(text)
         _check_complete(group_of, source)
         return _build(group_of, colors, source)
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise errors.UserError(f'remapping {path}: {error}') from error
 
 
@@ -124,37 +123,33 @@ def read_classes(labels: str, ignore_id: int, remap: str | None) -> tuple[LabelM
 
 def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
     # Comments are removed here: the csv module does not know them, and would take the first for the header.
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith('#')]
-    reader = csv.DictReader(lines, skipinitialspace=True)
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = columns
+    lines = text.splitlines(keepends=True)
+    columns, rows = parsing.csv_rows(line for line in lines if line.strip() and not line.startswith('#'))
     if not {'name', 'group'} <= set(columns):
         raise ValueError(f'the header is {columns}; wanted name,group[,color]')
+    label_map.check_color_column(columns)
     group_of: dict[str, str] = {}
     colors: dict[str, Color] = {}
-    for row in reader:
-        name, group = (row['name'] or '').strip(), (row['group'] or '').strip()
+    for row in rows:
+        name, group = row['name'], row['group']
         _add(group_of, name, group)
-        if text := (row.get('color') or '').strip():
-            color = label_map.parse_color(text)
+        if given := row.get('color'):
+            color = parsing.parse_color(given)
             if colors.setdefault(group, color) != color:
-                raise ValueError(f'group {group!r} has two colours, the second {text} in the row of {name!r}')
+                raise ValueError(f'group {group!r} has two colours, the second {given} in the row of {name!r}')
     return group_of, colors
 
 
 def _parse_json(text: str) -> tuple[dict[str, str], dict[str, Color]]:
-    # A list of pairs, because a dict would silently keep only the last of two groups of the same name.
-    groups = json.loads(text, object_pairs_hook=list)
-    if not isinstance(groups, list) or not all(isinstance(item, tuple) for item in groups):
+    groups = parsing.json_value(text)
+    if not isinstance(groups, dict):
         raise ValueError('wanted {"group": ["name", ...], ...}')
     group_of: dict[str, str] = {}
-    seen = set()
-    for group, names in groups:
-        if group in seen or not isinstance(names, list):
-            raise ValueError(f'group {group!r} ' + ('appears twice' if group in seen else 'has no list of names'))
-        seen.add(group)
+    for group, names in groups.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f'group {parsing.shown(group)} has no list of names, but {parsing.shown(names)}')
         for name in names:
-            _add(group_of, str(name).strip(), group.strip())
+            _add(group_of, name.strip(), group.strip())
     return group_of, {}
 
 
@@ -178,9 +173,8 @@ def _check_complete(group_of: Mapping[str, str], source: SourceTable) -> None:
 def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable) -> tuple[LabelMap, Remapping]:
     # `fromkeys` removes repetitions and keeps the order of the file, which gives the groups their ids.
     groups = tuple(dict.fromkeys(group for group in group_of.values() if group != IGNORE_GROUP))
-    derived = LabelMap.default(groups, source.ignore_id).colors
-    # Only colours that the file gives are checked: one that is equal to a derived colour is not an error of the user.
-    label_map.check_unique_colors({i: colors[group] for i, group in enumerate(groups) if group in colors})
-    labels = LabelMap(groups, tuple(colors.get(g, d) for g, d in zip(groups, derived, strict=True)), source.ignore_id)
+    label_map.check_names(groups)
+    given = {i: colors[group] for i, group in enumerate(groups) if group in colors}
+    labels = LabelMap(groups, label_map.complete_colors(range(len(groups)), given), source.ignore_id)
     id_of = {group: i for i, group in enumerate(groups)} | {IGNORE_GROUP: source.ignore_id}
     return labels, Remapping(source, tuple(id_of[group_of[name]] for name in source.names))

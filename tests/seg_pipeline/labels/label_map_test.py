@@ -43,7 +43,7 @@ def test_other_forms(tmp_path):
         ('l.csv', 'a,b\n0,x\n', "header is \\['a', 'b'\\]"),
         ('l.csv', 'i,label_list\n0,a\n2,b\n', 'id 1 is missing'),
         ('l.csv', 'i,label_list\n0,a\n0,b\n', "id 0 appears twice: 'a' and 'b'"),
-        ('l.csv', 'i,label_list\nx,a\n', 'invalid literal'),
+        ('l.csv', 'i,label_list\nx,a\n', "id 'x' is not a whole number"),
         ('l.csv', 'id,name,color\n0,a,#12\n', 'colour'),
         ('l.csv', 'i,label_list\n', '0 classes'),
         ('l.json', '{', 'Expecting'),

@@ -61,7 +61,7 @@ def test_from_json_is_the_inverse_of_to_json(tmp_path):
         ('g.csv', _CSV.replace('face,body,', 'face,body,#ffffff'), "'body' has two colours"),
         ('g.csv', _CSV.replace('null,background,', 'null,background,#0a0b0c'), 'one colour, #0a0b0c'),
         ('g.csv', 'name,group\nnull,ignore\nskin,ignore\nface,ignore\nblur,ignore\n', '0 classes'),
-        ('g.json', '{"a": ["null"], "a": ["skin"]}', "group 'a' appears twice"),
+        ('g.json', '{"a": ["null"], "a": ["skin"]}', "the key 'a' appears twice"),
         ('g.json', '{"a": "null"}', "group 'a' has no list of names"),
         ('g.json', '["null"]', 'wanted'),
         ('g.json', '{', 'Expecting'),
