@@ -236,7 +236,9 @@ def _report(outcome: Outcome, sources: SourceFolders) -> None:
         case Result.CHECKED:
             print(f'dry run: {counts}, {number} rejected; no data set was made')
         case Result.PUBLISHED:
-            print(f'{counts}, {number} rejected; fingerprint {outcome.fingerprint[:12]}')
+            print(f'{counts}, {number} rejected')
+    if outcome.fingerprint:
+        print(f'fingerprint {outcome.fingerprint}')
     print(outcome.directory)
     if outcome.result is Result.CHECKED and outcome.rejects:
         where = f'{outcome.directory}/{manifest.REJECTED_FILE}'

@@ -1,22 +1,29 @@
 """Command: is this data set intact?
 
-    python -m seg_pipeline.verify DATASET_DIR [--repair --images=DIR --masks=DIR]
+    python -m seg_pipeline.verify DATASET_DIR [--fingerprint=HEX] [--repair --images=DIR --masks=DIR]
 
-Compares every file with the manifest and reads every record of every shard: framing, checksums, contents. --repair
-makes what is damaged again from the sources. Exit code 0: intact, or repaired; 1: damaged, each problem on a line; 2:
-no data set.
+Compares every file with the manifest and reads every record of every shard: framing, checksums, contents. That finds
+accidents. --fingerprint finds intentions too: who alters a data set can mend its manifest, but not what prepare_dataset
+printed. --repair makes what is damaged again from the sources. Exit code 0: intact, or repaired; 1: damaged, each
+problem on a line; 2: no data set.
 """
+
+import re
 
 from absl import flags
 
 from seg_pipeline import command_line, errors, storage
 from seg_pipeline.dataset import integrity, manifest
 
+_FINGERPRINT = flags.DEFINE_string(
+    'fingerprint', None, 'What prepare_dataset printed: all 64 hexadecimal digits, or at least the first 12.'
+)
 _REPAIR = flags.DEFINE_bool('repair', False, 'Make damaged files again, from the sources.')
 _IMAGES = flags.DEFINE_string('images', None, 'For --repair: the folder of images that the data set was made from.')
 _MASKS = flags.DEFINE_string('masks', None, 'For --repair: the folder of masks.')
 
 EXIT_DAMAGED = 1
+_HEX = re.compile(r'[0-9a-f]{12,64}')
 
 
 def main(argv: list[str]) -> int:
@@ -25,11 +32,16 @@ def main(argv: list[str]) -> int:
     dataset_dir = argv[1]
     if _REPAIR.value and not (_IMAGES.value and _MASKS.value):
         raise errors.UserError('--repair needs the sources: --images=DIR --masks=DIR')
+    anchor = _anchor()
     storage.check(dataset_dir)
     if _REPAIR.value and not storage.has_directories(dataset_dir):
         raise errors.UserError(f'{dataset_dir}: --repair works on this disk only: prepare the data set again')
     count = _report(dataset_dir)
-    if count and _REPAIR.value:
+    # Not repaired, for the manifest says what a repair makes, and this one is not to be trusted.
+    if problem := _other_fingerprint(dataset_dir, anchor):
+        print(problem)
+        count += 1
+    elif count and _REPAIR.value:
         from seg_pipeline.building import repair  # here: who only looks need not load what makes data sets
 
         for file in repair.repair(dataset_dir, _IMAGES.value, _MASKS.value):
@@ -39,9 +51,34 @@ def main(argv: list[str]) -> int:
         print(f'{dataset_dir}: DAMAGED: {count} problems')
         return EXIT_DAMAGED
     present = manifest.read(dataset_dir)
+    print(f'fingerprint {present.fingerprint}')
     num_records = sum(shard.num_records for shard in present.shards)
     print(f'{dataset_dir}: intact: {num_records} records in {len(present.shards)} shards')
     return 0
+
+
+def _anchor() -> str:
+    """The value of --fingerprint, in lower case; empty without the flag."""
+    if _FINGERPRINT.value is None:
+        return ''
+    value = str(_FINGERPRINT.value).lower()
+    if not _HEX.fullmatch(value):
+        raise errors.UserError(
+            f'--fingerprint={_FINGERPRINT.value}: wanted the 64 hexadecimal digits that prepare_dataset printed, or at '
+            'least the first 12'
+        )
+    return value
+
+
+def _other_fingerprint(dataset_dir: str, anchor: str) -> str | None:
+    """One line with both fingerprints if the manifest, where it can be read, does not have the wanted one."""
+    try:
+        found = manifest.read(dataset_dir).fingerprint
+    except errors.UserError:
+        return None
+    if found.startswith(anchor):
+        return None
+    return f'{dataset_dir}: its fingerprint is {found}, wanted {anchor}: it was altered, or is another data set'
 
 
 def _report(dataset_dir: str) -> int:

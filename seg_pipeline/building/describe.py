@@ -1,7 +1,6 @@
 """The files of a data set beside its shards: index, statistics, TFDS metadata, card, and the manifest."""
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -62,8 +61,8 @@ def write(
     config = what.config
     shards = tuple(summary.shard for summary in summaries)
     splits = split_summaries(config, summaries)
-    # The index first: duplicates and gallery are chosen by streaming it, and its digest is part of the fingerprint.
-    records_sha256 = _write_index(what, work_dir, summaries, staging)
+    # The index first: duplicates and gallery are chosen by streaming it.
+    _write_index(what, work_dir, summaries, staging)
     index = RecordIndex(os.path.join(staging, manifest.RECORDS_FILE))
     duplicates = _find_duplicates(what.duplicates, index)
     _write(staging, manifest.DUPLICATES_FILE, manifest.canonical_json(_duplicates_json(duplicates)))
@@ -72,12 +71,16 @@ def write(
     _write(staging, manifest.PROVENANCE_FILE, what.provenance.to_bytes())
     if config.records.schema == schemas.TFDS:  # TFDS cannot be told of records with other names
         _write_tfds_metadata(config, shards, staging)
-    without_files = describe_manifest(config, shards, fingerprints.of_dataset(config, records_sha256))
+    # The card shows the fingerprint, and the manifest holds the digest of the card: so the fingerprint covers every
+    # file but the card and the provenance, and is had before the card is made.
+    of_shards = {shard.name for shard in shards}
+    files = dict(_file_digests(staging, of_shards))
+    without_card = dataclasses.replace(describe_manifest(config, shards), files=files).sealed()
     # A squashed image is shown as it was; the other modes keep its aspect ratio.
     proportions = 'source' if config.records.resize == 'squash' else 'stored'
     total = total_summary(config, summaries)
     card = page.DataCard(
-        manifest=without_files,
+        manifest=without_card,
         total=total,
         splits=splits,
         rejects=what.rejects,
@@ -87,10 +90,8 @@ def write(
         duplicate_pictures=gallery.of_duplicates(shards_dir, index, duplicates, proportions=proportions),
     )
     _write(staging, manifest.CARD_FILE, page.render(card))
-    # The card shows the fingerprint, and the manifest holds the digest of the card: so the card is made from a manifest
-    # without files, and the fingerprint does not cover them.
-    files = dict(_file_digests(staging, {shard.name for shard in shards}))
-    result = dataclasses.replace(without_files, files=files)
+    files.update(_file_digests(staging, of_shards | files.keys()))
+    result = dataclasses.replace(without_card, files=files)
     _write(staging, manifest.FILE_NAME, result.to_bytes())
     return result
 
@@ -99,16 +100,12 @@ def _write(directory: str, name: str, data: bytes) -> None:
     atomic.write(os.path.join(directory, name), data)
 
 
-def _write_index(what: Description, work_dir: str, summaries: Sequence[ShardSummary], staging: str) -> str:
-    """Writes the index, holding the entries of one shard at a time; returns its SHA-256."""
-    digest = hashlib.sha256()
+def _write_index(what: Description, work_dir: str, summaries: Sequence[ShardSummary], staging: str) -> None:
+    """Writes the index, holding the entries of one shard at a time."""
     with atomic.replacing(os.path.join(staging, manifest.RECORDS_FILE)) as file:
         for summary in summaries:
             for entry in markers.read_entries(work_dir, summary):
-                line = _assigned(entry, what.assignments.get(entry.key)).to_line()
-                digest.update(line)
-                file.write(line)
-    return digest.hexdigest()
+                file.write(_assigned(entry, what.assignments.get(entry.key)).to_line())
 
 
 def _assigned(entry: RecordEntry, assignment: Assignment | None) -> RecordEntry:
@@ -202,8 +199,10 @@ def _summary_text(config: BuildConfig, shards: Sequence[manifest.Shard]) -> str:
     )
 
 
-def describe_manifest(config: BuildConfig, shards: tuple[manifest.Shard, ...], fingerprint: str) -> manifest.Manifest:
-    """The manifest, without the digests of the files beside the shards."""
+def describe_manifest(
+    config: BuildConfig, shards: tuple[manifest.Shard, ...], fingerprint: str = ''
+) -> manifest.Manifest:
+    """The manifest, without the digests of the files beside the shards, which the fingerprint needs."""
     return manifest.Manifest(
         dataset_name=config.dataset_name,
         config_name=config.config_name,
@@ -211,6 +210,7 @@ def describe_manifest(config: BuildConfig, shards: tuple[manifest.Shard, ...], f
         fingerprint=fingerprint,
         options=config.options(),
         library_versions=fingerprints.library_versions(config.records.file_format),
+        record_format=fingerprints.RECORD_FORMAT,
         label_map=config.records.label_map,
         shards=shards,
         files={},

@@ -34,6 +34,7 @@ def difference(config: BuildConfig, pairs: Iterable[SourcePair]) -> str | None:
     for name, there, here in (
         ('options', present.options, config.options()),
         ('label table', present.label_map.to_json(), config.records.label_map.to_json()),
+        ('records', {'record_format': present.record_format}, {'record_format': fingerprints.RECORD_FORMAT}),
         ('libraries', present.library_versions, fingerprints.library_versions(config.records.file_format)),
     ):
         for key in sorted(there.keys() | here.keys()):

@@ -1,9 +1,8 @@
-"""Fingerprints: what decides the bytes of a shard, or of a data set, as one digest.
+"""Fingerprints of shards: what decides the bytes of a shard as one digest.
 
 The fingerprint of a shard is its name in the work directory. It must be had before any file is read, so it takes the
-size and time of each source for its contents, as `make` does. The fingerprint of a data set is part of what is
-published and must be equal for equal inputs on another machine, where times differ: it takes the SHA-256 of each
-source, by way of the index of records.
+size and time of each source for its contents, as `make` does. The fingerprint of a data set is another thing: it takes
+the SHA-256 of everything that is published, see `Manifest.computed_fingerprint`.
 """
 
 import dataclasses
@@ -17,8 +16,7 @@ import numpy as np
 import PIL
 
 from seg_pipeline import storage
-from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
-from seg_pipeline.dataset import manifest
+from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.records import writer
 
@@ -58,19 +56,3 @@ def with_fingerprints(sources: SourceFolders, options: RecordOptions, plans: Ite
 def _stamp(found: storage.Entry | None) -> list[int]:
     # A file that is missing or cannot be read gives its reject when the shard is made.
     return [] if found is None else [found.num_bytes, found.modified_ns]
-
-
-def of_dataset(config: BuildConfig, records_sha256: str) -> str:
-    """The fingerprint of a data set.
-
-    Args:
-        config: its configuration.
-        records_sha256: of its index, which has the SHA-256 of every source, its split and the reason for that.
-    """
-    decisive = [
-        config.options(),
-        library_versions(config.records.file_format),
-        config.records.label_map.to_json(),
-        records_sha256,
-    ]
-    return hashlib.sha256(manifest.canonical_json(decisive)).hexdigest()

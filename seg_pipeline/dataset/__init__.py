@@ -2,7 +2,16 @@
 
 `manifest` names every file with its digest, `record_index` every record with its sources, `statistics` counts classes,
 `provenance` keeps the command, `tfds_metadata` is what TFDS reads; `dataset_split` is one split to read; `integrity`
-compares all of it with the bytes.
+compares all of it with the bytes. `typed_json` reads what anyone may have altered.
 """
 
-__all__ = ['dataset_split', 'integrity', 'manifest', 'provenance', 'record_index', 'statistics', 'tfds_metadata']
+__all__ = [
+    'dataset_split',
+    'integrity',
+    'manifest',
+    'provenance',
+    'record_index',
+    'statistics',
+    'tfds_metadata',
+    'typed_json',
+]

@@ -19,12 +19,14 @@ def problems(dataset_dir: str) -> Iterator[str]:
         One line for each problem; it names the file and, inside a shard, the record, its byte offset and its key.
 
     Raises:
-        UserError: if the directory is no data set at all.
+        UserError: if the directory is no data set at all, or another version of this package made it.
     """
     if not storage.exists(os.path.join(dataset_dir, manifest.FILE_NAME)):
         manifest.read(dataset_dir)  # raises, saying why
     try:
         present = manifest.read(dataset_dir)
+    except manifest.OtherSchemaError:
+        raise
     except errors.UserError as error:
         yield str(error)
         return

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from seg_pipeline import errors, storage
+from seg_pipeline.dataset import typed_json
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.storage import checksums
 from seg_pipeline.storage.checksums import FileDigest
@@ -22,7 +23,9 @@ DUPLICATES_FILE = 'duplicates.json'
 REJECTED_FILE = 'rejected.jsonl'
 PROVENANCE_FILE = 'provenance.json'
 CARD_FILE = 'report/index.html'
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# What differs where the same data set was made by another command. The card shows the command and the fingerprint.
+_OUTSIDE_FINGERPRINT = (PROVENANCE_FILE, CARD_FILE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +57,10 @@ class Manifest:
         dataset_name: the TFDS name.
         config_name: the TFDS config, `<height>x<width>`.
         version: the TFDS version.
-        fingerprint: hex digest of the contents of all inputs and of every option that decides bytes.
-        options: those options.
+        fingerprint: hex digest of all that is in the data set, see `computed_fingerprint`.
+        options: every option that decides bytes.
         library_versions: the versions of the libraries that decide bytes.
+        record_format: number of the code that makes records, raised when it gives other bytes.
         label_map: the classes of the masks as stored.
         shards: all shards, ordered by name.
         files: every other file, by its path relative to the data set.
@@ -68,6 +72,7 @@ class Manifest:
     fingerprint: str
     options: dict[str, Any]
     library_versions: dict[str, str]
+    record_format: int
     label_map: LabelMap
     shards: tuple[Shard, ...]
     files: dict[str, FileDigest]
@@ -104,9 +109,27 @@ class Manifest:
         """The paths of a split's shards, in order. Raises `UserError` if there is no such split."""
         return [os.path.join(dataset_dir, shard.name) for shard in self.split_shards(split)]
 
+    def computed_fingerprint(self) -> str:
+        """The hex digest of all that the manifest says, but for the digests of the provenance and of the card.
+
+        It has the name and the SHA-256 of every shard and of every other file that follows from the inputs. So whoever
+        has noted it finds every change of the data set, of one by somebody who mended index and manifest too.
+        """
+        value = self._to_json()
+        del value['fingerprint']
+        value['files'] = {name: one for name, one in value['files'].items() if name not in _OUTSIDE_FINGERPRINT}
+        return hashlib.sha256(canonical_json(value)).hexdigest()
+
+    def sealed(self) -> 'Manifest':
+        """The same manifest with the fingerprint that it must have."""
+        return dataclasses.replace(self, fingerprint=self.computed_fingerprint())
+
+    def _to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), 'label_map': self.label_map.to_json(), 'schema_version': SCHEMA_VERSION}
+
     def to_bytes(self) -> bytes:
         """The only text of this manifest: sorted keys, its own digest among them."""
-        value = {**dataclasses.asdict(self), 'label_map': self.label_map.to_json(), 'schema_version': SCHEMA_VERSION}
+        value = self._to_json()
         value['manifest_sha256'] = hashlib.sha256(canonical_json(value)).hexdigest()
         return canonical_json(value)
 
@@ -115,24 +138,43 @@ class Manifest:
         """The inverse of `to_bytes`.
 
         Raises:
-            ValueError: if a single byte differs from what `to_bytes` writes.
+            OtherSchemaError: if it is an intact manifest of another version of this package.
+            ValueError: if a single byte differs from what `to_bytes` writes, or it does not have the fingerprint that
+                follows from the rest.
         """
-        value = json.loads(data)
-        if not isinstance(value, dict) or value.pop('schema_version', None) != SCHEMA_VERSION:
-            raise ValueError(f'not a manifest of schema version {SCHEMA_VERSION}')
-        value.pop('manifest_sha256', None)
-        result = cls(
-            **{
-                **value,
-                'label_map': LabelMap.from_json(value['label_map']),
-                'shards': tuple(Shard(**shard) for shard in value['shards']),
-                'files': {name: FileDigest(**digest) for name, digest in value['files'].items()},
-            }
-        )
+        value = typed_json.parse(data)
+        if not isinstance(value, dict):
+            raise ValueError('not an object')
+        _check_schema_version(value)
+        result = typed_json.read(cls, {name: one for name, one in value.items() if name not in _OF_THE_TEXT})
         # Stronger than comparing the digest alone: a manifest has one text, so any other byte is damage.
         if result.to_bytes() != data:
             raise ValueError('the text contradicts its own checksum manifest_sha256')
+        if (wanted := result.computed_fingerprint()) != result.fingerprint:
+            raise ValueError(f'its contents have the fingerprint {wanted}, it says {result.fingerprint}')
         return result
+
+
+class OtherSchemaError(errors.UserError):
+    """A data set is intact as far as its manifest goes, and was made by another version of this package."""
+
+
+# Members of the text that are no attributes of a manifest.
+_OF_THE_TEXT = ('schema_version', 'manifest_sha256')
+
+
+def _check_schema_version(value: dict[str, Any]) -> None:
+    found = value.get('schema_version')
+    if found == SCHEMA_VERSION:
+        return
+    unsigned = {name: one for name, one in value.items() if name != 'manifest_sha256'}
+    # Only an intact manifest says which version made it; a damaged one may say anything.
+    if isinstance(found, int) and value.get('manifest_sha256') == hashlib.sha256(canonical_json(unsigned)).hexdigest():
+        raise OtherSchemaError(
+            f'has schema version {found}, and this version of seg-pipeline reads {SCHEMA_VERSION}; prepare the data '
+            'set again with another --dataset_version, or use the version of seg-pipeline that made it'
+        )
+    raise ValueError(f'schema_version is {found!r}, wanted {SCHEMA_VERSION}')
 
 
 def canonical_json(value: Any) -> bytes:
@@ -153,6 +195,7 @@ def read(dataset_dir: str) -> Manifest:
         dataset_dir: the directory that prepare_dataset printed last.
 
     Raises:
+        OtherSchemaError: if another version of this package made it.
         UserError: if it is no data set, or its manifest was altered.
     """
     path = os.path.join(dataset_dir, FILE_NAME)
@@ -165,7 +208,9 @@ def read(dataset_dir: str) -> Manifest:
         ) from error
     try:
         return Manifest.from_bytes(data)
-    except (ValueError, KeyError, TypeError) as error:
+    except OtherSchemaError as error:
+        raise OtherSchemaError(f'{path}: {error}') from error
+    except ValueError as error:
         raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
 
 

@@ -123,7 +123,8 @@ def test_the_same_command_again(source, tmp_path, capsys):
     before = _digests(capsys.readouterr().out.splitlines()[-1])
     _main(source, tmp_path)
     output = capsys.readouterr().out.splitlines()
-    assert output[-2].startswith('nothing to do')
+    assert output[-3].startswith('nothing to do')
+    assert output[-2] == f'fingerprint {manifest.read(output[-1]).fingerprint}'
     assert _digests(output[-1]) == before
     with pytest.raises(errors.UserError, match=r'options: seed is 0 there and 1 here'):
         _main(source, tmp_path, '--seed=1')

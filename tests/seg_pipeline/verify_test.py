@@ -91,7 +91,7 @@ def test_contents_are_checked_beyond_the_checksums(dataset_dir):
         ),
         *found.shards[1:],
     )
-    (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).to_bytes())
+    (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).sealed().to_bytes())
     problems = '\n'.join(integrity.problems(str(dataset_dir)))
     assert 'is not in the label table of 4 classes' in problems
     assert f'holds {shard.num_records} records, the manifest says {shard.num_records + 1}' in problems
@@ -119,7 +119,7 @@ def test_shapes_and_ids_of_a_record_are_checked(dataset_dir, feature, array, mes
             writer.write(example_proto.serialize({name: value for name, (value,) in found_features.items()}))
     mended = dataclasses.replace(shard, num_bytes=writer.num_bytes, sha256=writer.sha256)
     shards = (mended, *found.shards[1:])
-    (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).to_bytes())
+    (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).sealed().to_bytes())
     problems = list(integrity.problems(str(dataset_dir)))
     if message is None:
         assert problems == []
@@ -153,6 +153,66 @@ def test_exit_codes(dataset_dir, tmp_path):
         assert none.returncode == 2
         assert none.stderr.startswith('error: ')
         assert len(none.stderr.splitlines()) == 1
+
+
+def _verify(*arguments):
+    command = [sys.executable, '-m', 'seg_pipeline.verify', *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _forge(dataset_dir):
+    """Changes one pixel of one mask, and then everything that tells of it."""
+    found = manifest.read(str(dataset_dir))
+    shard = found.shards[0]
+    path = dataset_dir / shard.name
+    features = [example_proto.parse(payload.data) for payload in records.read_payloads(str(path))]
+    mask = images.decode_image(features[0]['segmentation_mask'][0], 'mask')[..., 0].copy()
+    mask[0, 0] = (mask[0, 0] + 1) % 4
+    features[0]['segmentation_mask'] = [images.encode_png(mask)]
+    with open(path, 'wb') as file:
+        writer = tfrecord.FrameWriter(file)
+        for one in features:
+            writer.write(example_proto.serialize({name: value for name, (value,) in one.items()}))
+    forged = manifest.Shard(
+        shard.name, shard.split, shard.num_records, writer.num_bytes, writer.payload_bytes, writer.sha256
+    )
+    index = dataset_dir / manifest.RECORDS_FILE
+    first, *others = index.read_text().splitlines()
+    line = json.dumps({**json.loads(first), 'mask_sha256': 'f' * 64}, sort_keys=True)
+    index.write_text('\n'.join([line, *others]) + '\n')
+    info = dataset_dir / 'dataset_info.json'
+    info.write_text(info.read_text().replace(f'"{shard.payload_bytes}"', f'"{forged.payload_bytes}"'))
+    files = {name: checksums.digest(str(dataset_dir / name)) for name in found.files}
+    (dataset_dir / manifest.FILE_NAME).write_bytes(
+        dataclasses.replace(found, shards=(forged, *found.shards[1:]), files=files).sealed().to_bytes()
+    )
+
+
+def test_a_data_set_that_was_forged_with_all_its_digests_is_found_by_its_fingerprint(dataset_dir):
+    anchor = json.loads((dataset_dir / manifest.FILE_NAME).read_text())['fingerprint']
+    for wanted in (anchor, anchor[:12], anchor[:33].upper()):
+        intact = _verify(dataset_dir, f'--fingerprint={wanted}')
+        assert (intact.returncode, intact.stdout.splitlines()[-2]) == (0, f'fingerprint {anchor}')
+    _forge(dataset_dir)
+    assert _verify(dataset_dir).returncode == 0
+    other = json.loads((dataset_dir / manifest.FILE_NAME).read_text())['fingerprint']
+    for wanted in (anchor, anchor[:12]):
+        # Not repaired either: a repair makes what the manifest says.
+        for arguments in ([], ['--repair', f'--images={dataset_dir}', f'--masks={dataset_dir}']):
+            forged = _verify(dataset_dir, f'--fingerprint={wanted}', *arguments)
+            assert (forged.returncode, forged.stderr) == (1, '')
+            assert forged.stdout.splitlines()[0].startswith(
+                f'{dataset_dir}: its fingerprint is {other}, wanted {wanted}: '
+            )
+            assert len(forged.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize('value', ['', 'abc', 'a' * 11, 'a' * 65, 'g' * 64, ' ' + 'a' * 12, 'a' * 12 + '\n', '١' * 12])
+def test_what_is_no_fingerprint_is_a_mistake_of_the_user(dataset_dir, value):
+    refused = _verify(dataset_dir, f'--fingerprint={value}')
+    assert (refused.returncode, refused.stdout) == (2, '')
+    assert refused.stderr.startswith('error: --fingerprint=')
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def test_not_a_data_set(tmp_path):

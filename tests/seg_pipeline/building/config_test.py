@@ -17,7 +17,7 @@ def test_the_manifest_holds_what_makes_the_same_configuration(config):
     mapping = Remapping(SourceTable((0, 1, 7), ('a', 'b', 'c'), ((0, 0, 0), (1, 1, 1), (2, 2, 2))), (0, 1, 255))
     config = small_build.with_records(config, label_map=_LABELS, remapping=mapping, resize='crop', max_pixels=77)
     made = manifest.Manifest(
-        'clothing_parsing', '16x16', '1.0.0', '', json.loads(json.dumps(config.options())), {}, _LABELS, (), {}
+        'clothing_parsing', '16x16', '1.0.0', '', json.loads(json.dumps(config.options())), {}, 2, _LABELS, (), {}
     )
     assert BuildConfig.of_dataset(made, config.sources, config.output_dir) == config
 

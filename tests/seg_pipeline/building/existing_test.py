@@ -1,7 +1,7 @@
 import dataclasses
 import pathlib
 
-from seg_pipeline.building import existing
+from seg_pipeline.building import existing, fingerprints
 from seg_pipeline.planning import pairing
 from tests.seg_pipeline.building import small_build
 
@@ -20,6 +20,15 @@ def test_differences_name_file_and_values(config):
     photo = pathlib.Path(config.sources.images) / 'img_0005.png'
     photo.write_bytes(photo.read_bytes() + b' ')
     assert str(photo) in existing.difference(config, pairs)
+
+
+def test_another_record_format_is_a_difference(config, monkeypatch):
+    plans = small_build.plans_of(config)
+    small_build.publish_plans(config, plans)
+    there = fingerprints.RECORD_FORMAT
+    monkeypatch.setattr(fingerprints, 'RECORD_FORMAT', there + 1)
+    found = existing.difference(config, [pair for plan in plans for pair in plan.pairs])
+    assert found == f'records: record_format is {there} there and {there + 1} here'
 
 
 def test_a_rejected_pair_makes_a_difference_once_it_is_mended(config, tmp_path):

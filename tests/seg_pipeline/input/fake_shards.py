@@ -25,7 +25,7 @@ def write(directory, encoding='png') -> DatasetSplit:
                 writer.write(serialized(number, encoding))
                 number += 1
         shards.append(manifest.Shard(name, 'train', size, writer.num_bytes, writer.payload_bytes, writer.sha256))
-    made = manifest.Manifest('x', '6x4', '1.0.0', '', {'image_size': list(SIZE)}, {}, LABELS, tuple(shards), {})
+    made = manifest.Manifest('x', '6x4', '1.0.0', '', {'image_size': list(SIZE)}, {}, 2, LABELS, tuple(shards), {})
     return DatasetSplit(str(directory), made, 'train')
 
 
