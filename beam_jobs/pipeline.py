@@ -20,8 +20,8 @@ from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.dataset import manifest, record_index
 from seg_pipeline.dataset.provenance import Provenance
-from seg_pipeline.imaging import formats
-from seg_pipeline.planning import pairing, sharding
+from seg_pipeline.imaging import formats, rejects
+from seg_pipeline.planning import empty_splits, pairing, sharding
 from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import Pairing, SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
@@ -38,6 +38,7 @@ class JobConfig:
         image_key_regex: finds the key in an image's path; None lets `pairing` find it.
         mask_key_regex: finds the key in a mask's path.
         allow_rejects: publish without the pairs that are rejected instead of not at all.
+        allow_empty_splits: make the data set without the splits that get no pair instead of not at all.
         dry_run: check everything and write the report, make no data set.
         clean: remove what other commands left in the work directory.
         command: what to type to make the data set again, for its provenance.
@@ -48,6 +49,7 @@ class JobConfig:
     image_key_regex: str | None = None
     mask_key_regex: str | None = None
     allow_rejects: bool = False
+    allow_empty_splits: bool = False
     dry_run: bool = False
     clean: bool = False
     command: str = ''
@@ -78,13 +80,17 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     assignments = config.splits.assign(
         config.build.sources.images, pairs, contents, config.build.records.label_map.names
     )
+    unfilled = empty_splits.check(config.splits, assignments, allowed=config.allow_empty_splits)
     plans = _plan_shards(config, pairs, assignments, counts)
-    _announce(plans, assignments)
+    left_out = config.splits.left_out(found.pairs)
+    _announce(plans, assignments, len(left_out))
+    if unfilled:
+        _warn(unfilled)
     _report_unowned(config, [*batches, *plans])
     request = PublishRequest(
         config.build,
         tuple(plan.name for plan in plans),
-        found.rejects,
+        (*found.rejects, *left_out),
         config.allow_rejects,
         assignments.by_key,
         assignments.duplicates,
@@ -183,16 +189,23 @@ def _run_pipeline(
     return markers.take_outcome(outcome_path)
 
 
-def _announce(plans: Sequence[ShardPlan], assignments: Assignments) -> None:
+def _announce(plans: Sequence[ShardPlan], assignments: Assignments, num_left_out: int) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
         shards = 'shard' if len(members) == 1 else 'shards'
         print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} {shards}')
+    if num_left_out:
+        total = num_left_out + len(assignments.by_key)
+        print(f'{num_left_out} of {total} pairs are in no list: left out, see {manifest.REJECTED_FILE}')
     if assignments.duplicates:
         images = sum(map(len, assignments.duplicates))
         print(f'{images} images are identical or nearly identical to others: {len(assignments.duplicates)} groups')
     for warning in assignments.warnings:
-        print(f'warning: {warning}', file=sys.stderr)
+        _warn(warning)
+
+
+def _warn(message: str) -> None:
+    print(f'warning: {message}', file=sys.stderr)
 
 
 def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
@@ -219,12 +232,17 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair]) -> Outcome
         )
     work_dir.remove_stale(config.work_dir)  # of a command that was killed after it had published
     _report_unowned(config, [])
-    rejects = record_index.read_rejects(build.dataset_dir)
-    if rejects and not config.allow_rejects:
+    found_rejects = record_index.read_rejects(build.dataset_dir)
+    if (number := len(rejects.unintended(found_rejects))) and not config.allow_rejects:
         raise errors.UserError(
-            f'{build.dataset_dir}: the data set that is there was made without {len(rejects)} rejected files or pairs, '
+            f'{build.dataset_dir}: the data set that is there was made without {number} rejected files or pairs, '
             f'which {manifest.REJECTED_FILE} lists; accept that with --on_error=reject'
         )
     present = manifest.read(build.dataset_dir)
+    if missing := ' and '.join(empty_splits.missing(config.splits, present.split_names)):
+        without = f'{build.dataset_dir}: the data set that is there was made without {missing}'
+        if not config.allow_empty_splits:
+            raise errors.UserError(f'{without}, for which there was no pair; accept that with --allow_empty_splits')
+        _warn(without)
     counts = {split: present.num_records(split) for split in present.split_names}
-    return Outcome(Result.UNCHANGED, build.dataset_dir, counts, tuple(rejects), fingerprint=present.fingerprint)
+    return Outcome(Result.UNCHANGED, build.dataset_dir, counts, tuple(found_rejects), fingerprint=present.fingerprint)

@@ -14,10 +14,10 @@ from absl import flags
 from beam_jobs import inputs, pipeline, process_memory, runners
 from seg_pipeline import command_line, errors, storage
 from seg_pipeline.building import config
-from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
+from seg_pipeline.building.config import BuildConfig, RecordOptions
 from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.dataset import manifest
-from seg_pipeline.imaging import images, masks, resizing
+from seg_pipeline.imaging import images, masks, rejects, resizing
 from seg_pipeline.labels import label_map, remapping
 from seg_pipeline.planning import grouping, sharding, split_options, splits, stratification
 from seg_pipeline.planning.split_options import SplitOptions
@@ -126,6 +126,9 @@ _MAX_PIXELS = flags.DEFINE_integer('max_pixels', _RECORDS.max_pixels, 'Images wi
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'fail', ('fail', 'reject'), 'What bad pairs do: end the job, or stay out of the data set.'
 )
+_ALLOW_EMPTY_SPLITS = flags.DEFINE_bool(
+    'allow_empty_splits', False, 'A split that gets no pair is left out, with a warning, instead of ending the job.'
+)
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run',
     False,
@@ -144,7 +147,7 @@ def main(argv: list[str]) -> int:
         outcome = pipeline.run(job, options)
     except errors.OutsideError as error:
         raise errors.OutsideError(f'{error}; finished shards are kept: the same command continues') from error
-    _report(outcome, job.build.sources)
+    _report(outcome, job)
     return 0
 
 
@@ -194,6 +197,7 @@ def _job_config() -> pipeline.JobConfig:
         image_key_regex=_IMAGE_KEY_REGEX.value,
         mask_key_regex=_MASK_KEY_REGEX.value,
         allow_rejects=_ON_ERROR.value == 'reject',
+        allow_empty_splits=_ALLOW_EMPTY_SPLITS.value,
         dry_run=_DRY_RUN.value,
         clean=_CLEAN.value,
         command=_command(),
@@ -206,21 +210,23 @@ def _command() -> str:
     return shlex.join(['python', '-m', 'beam_jobs.prepare_dataset', *(f.serialize() for f in own if f.present)])
 
 
-def _report(outcome: Outcome, sources: SourceFolders) -> None:
+def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
     """Prints what came of the job; the last line is the directory.
 
     Args:
         outcome: of the job.
-        sources: the folders of the rejected files, which rejects name by their paths in them.
+        job: has the folders of the rejected files, which rejects name by their paths in them.
 
     Raises:
         UserError: if rejects forbid the publication, or a dry run found some.
     """
-    if outcome.result is not Result.UNCHANGED and outcome.rejects:
+    bad = rejects.unintended(outcome.rejects)
+    if outcome.result is not Result.UNCHANGED and bad:
+        sources = job.build.sources
         print(f'not usable of the images in {sources.images} and the masks in {sources.masks}:', file=sys.stderr)
-        for reject in outcome.rejects:
+        for reject in bad:
             print(f'rejected {reject.reason}: {reject.message}', file=sys.stderr)
-    number = len(outcome.rejects)
+    number = len(bad)
     counts = ', '.join(f'{records} in {split}' for split, records in outcome.num_records.items())
     match outcome.result:
         case Result.REJECTED:
@@ -240,7 +246,7 @@ def _report(outcome: Outcome, sources: SourceFolders) -> None:
     if outcome.fingerprint:
         print(f'fingerprint {outcome.fingerprint}')
     print(outcome.directory)
-    if outcome.result is Result.CHECKED and outcome.rejects:
+    if outcome.result is Result.CHECKED and bad:
         where = f'{outcome.directory}/{manifest.REJECTED_FILE}'
         raise errors.UserError(f'{number} rejected, listed above and in {where}')
 

@@ -20,6 +20,7 @@ from seg_pipeline.building.describe import Description
 from seg_pipeline.building.markers import Outcome, Result, ShardSummary
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.provenance import Provenance
+from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.assignment import Assignment
 from seg_pipeline.storage import atomic
@@ -100,7 +101,7 @@ def _refusal(request: PublishRequest, what: Description, summaries: Sequence[Sha
     if not what.rejects:
         return None
     counts = count_records(summaries)
-    if not request.allow_rejects:
+    if rejects.unintended(what.rejects) and not request.allow_rejects:
         return Outcome(Result.REJECTED, '', counts, what.rejects)
     # A reader could not open a split without a record.
     if emptied := tuple(sorted(split for split, number in counts.items() if not number)):

@@ -14,6 +14,7 @@ from seg_pipeline.card.text import count, escape, percent, size
 from seg_pipeline.dataset.manifest import Manifest
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.dataset.statistics import SplitSummary
+from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.labels.label_map import BACKGROUND_ID, IGNORE_COLOR
 
@@ -138,7 +139,7 @@ def _tiles(card: DataCard) -> str:
         (' + '.join(count(figures.num_records) for figures in card.splits.values()), ' + '.join(card.splits)),
         (size(sum(shard.num_bytes for shard in card.manifest.shards)), f'in {count(len(card.manifest.shards))} shards'),
         (percent(card.total.ignored_share), 'of the pixels ignored'),
-        (count(len(card.rejects)), 'rejected'),
+        (count(len(rejects.unintended(card.rejects))), 'rejected'),
     ]
     return ''.join(
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in tiles

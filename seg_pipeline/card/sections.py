@@ -58,8 +58,11 @@ def findings(total: SplitSummary, splits: Mapping[str, SplitSummary], rejected: 
         lines.append(
             f'A model that answers <b>{escape(most.name)}</b> everywhere has a pixel accuracy of {percent(share)}.'
         )
-    if rejected:
-        lines.append(f'{plural(len(rejected), "pair or file was", "pairs or files were")} rejected; see below.')
+    bad = len(rejects_lib.unintended(rejected))
+    if bad:
+        lines.append(f'{plural(bad, "pair or file was", "pairs or files were")} rejected; see below.')
+    if left_out := len(rejected) - bad:
+        lines.append(f'{plural(left_out, "pair is", "pairs are")} in no list, and left out as asked for.')
     return ''.join(f'<li>{line}</li>' for line in lines)
 
 
@@ -260,6 +263,9 @@ def split_story(options: Mapping[str, Any], splits: Mapping[str, SplitSummary]) 
     parts = [
         f'By fractions: {fractions}. The keys were put in the order of a hash of key and seed '
         f'{escape(options.get("seed", 0))} and dealt out in that order; that made {sizes}.'
+    ]
+    parts += [
+        f'<b class="missing">No pair came into {escape(name)}.</b>' for name in options['splits'] if name not in splits
     ]
     together = []
     if 'near_duplicates' in options:

@@ -131,10 +131,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         options = RecordOptions(classes, mapping, self.builder_config.image_size)
         pairs = _find_pairs(found)
         options_of_splits = SplitOptions()
+        if len(pairs) < len(names := options_of_splits.names):
+            raise errors.UserError(f'{found.images}: {len(pairs)} pair for the splits {" and ".join(names)}; add pairs')
         split_of = splits.assign((pair.key for pair in pairs), options_of_splits.fractions, options_of_splits.seed)
         return {
             split: self._generate_examples(sources, options, [pair for pair in pairs if split_of[pair.key] == split])
-            for split in options_of_splits.names
+            for split in names
         }
 
     def _generate_examples(

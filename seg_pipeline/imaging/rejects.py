@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # Pairing.
 NO_MASK = 'no_mask'
@@ -15,6 +15,8 @@ NO_IMAGE = 'no_image'
 NO_KEY = 'no_key'
 DUPLICATE_KEY = 'duplicate_key'
 UNUSABLE_NAME = 'unusable_name'
+# Splitting.
+IN_NO_LIST = 'in_no_list'
 # Files.
 UNREADABLE = 'unreadable'
 EMPTY_FILE = 'empty_file'
@@ -40,6 +42,7 @@ EXPLANATIONS = {
     NO_KEY: 'A file whose path does not match the regular expression that gives its key.',
     DUPLICATE_KEY: 'Two images, or two masks, with one key.',
     UNUSABLE_NAME: 'A file whose name is not UTF-8.',
+    IN_NO_LIST: 'A pair that no list of --split_files names; it is left out as asked for, whatever --on_error says.',
     UNREADABLE: 'The file cannot be read: permissions, a broken link, a pipe or a device.',
     EMPTY_FILE: 'The file has no bytes.',
     UNKNOWN_FORMAT: 'The first bytes are not those of a supported format.',
@@ -85,9 +88,19 @@ class Reject:
             raise ValueError(f'{self.reason!r} is not a reason code')
         object.__setattr__(self, 'message', one_line(self.message))  # the dataclass is frozen
 
+    @property
+    def is_intended(self) -> bool:
+        """Whether an option asked for it: nothing is wrong with the files, and no job fails because of it."""
+        return self.reason == IN_NO_LIST
+
     def to_json(self) -> str:
         """One line of `rejected.jsonl`."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True)
+
+
+def unintended(rejects: Iterable[Reject]) -> list[Reject]:
+    """Those with which something is wrong, and that `--on_error` decides about."""
+    return [reject for reject in rejects if not reject.is_intended]
 
 
 class RejectError(ValueError):

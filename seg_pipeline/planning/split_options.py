@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from seg_pipeline import errors, storage
-from seg_pipeline.imaging import perceptual_hash
+from seg_pipeline.imaging import perceptual_hash, rejects
 from seg_pipeline.planning import assignment, grouping, splits
 from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import SourcePair
@@ -90,6 +90,16 @@ class SplitOptions:
             return list(pairs)
         listed = splits.from_lists(pairs, self.lists)
         return [pair for pair in pairs if pair.key in listed]
+
+    def left_out(self, pairs: Sequence[SourcePair]) -> tuple[rejects.Reject, ...]:
+        """A reject for each pair that is in no split, since no list names it."""
+        members = {pair.key for pair in self.members(pairs)}
+        message = f'in no list of --split_files ({", ".join(self.names)})'
+        return tuple(
+            rejects.Reject(pair.key, rejects.IN_NO_LIST, f'image {pair.image}: {message}', pair.image, pair.mask)
+            for pair in pairs
+            if pair.key not in members
+        )
 
     def assign(
         self, images: str, pairs: Sequence[SourcePair], contents: Contents, class_names: Sequence[str]

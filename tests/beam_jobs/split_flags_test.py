@@ -173,3 +173,136 @@ def test_work_of_other_options_is_reported_and_removed_with_clean(source, tmp_pa
     _main(source, tmp_path, '--clean')
     assert f'{left} files of other commands, 0.0 MB, removed' in capsys.readouterr().out
     assert not work.exists()
+
+
+def _one_group(source):
+    return [
+        '--group_regex=(img)'
+    ], '20 pairs for 2 splits, in 1 group of up to 20 that stay together (--group_regex=(img)'
+
+
+def _one_pair(source):
+    _keep(source, 1)
+    return [], '1 pair for 2 splits'
+
+
+def _two_pairs(source):
+    _keep(source, 2)
+    return ['--splits=train:0.6,validation:0.2,test:0.2'], '2 pairs for 3 splits'
+
+
+def _empty_list(source):
+    (source / 'train').write_text('0001\n0002\n')
+    (source / 'test').write_text('\n \n')
+    return [f'--split_files=train:{source}/train,test:{source}/test'], '--split_files names no pair in its list'
+
+
+def _copies(source):
+    first, *others = sorted((source / 'images').iterdir())
+    for path in others:
+        shutil.copy(first, path)
+    return [], '20 pairs for 2 splits, in 1 group of up to 20 that stay together (identical images)'
+
+
+def _one_scene(source):
+    coarse = np.random.default_rng(0).integers(0, 200, (6, 5, 3), dtype=np.uint8)
+    photo = cv2.resize(coarse, (40, 48), interpolation=cv2.INTER_CUBIC)
+    for number, path in enumerate(sorted((source / 'images').iterdir())):
+        cv2.imwrite(str(path), np.clip(photo.astype(int) + number, 0, 255).astype(np.uint8))
+    return ['--near_duplicates=group'], 'in 1 group of up to 20 that stay together (--near_duplicates=group'
+
+
+def _small_fraction(source):
+    _keep(source, 19)  # groups of 9 and 10
+    return ['--group_regex=img_00(.)', '--splits=train:0.95,validation:0.05'], 'where validation should get 1'
+
+
+def _keep(source, number):
+    for tree in ('images', 'masks'):
+        for path in sorted((source / tree).iterdir())[number:]:
+            path.unlink()
+
+
+@pytest.mark.parametrize('case', [_one_group, _one_pair, _two_pairs, _empty_list, _copies, _one_scene, _small_fraction])
+def test_an_empty_split_ends_the_job_unless_it_is_allowed(source, tmp_path, capsys, case):
+    options, cause = case(source)
+    empty = 'test' if any('test:' in option for option in options) else 'validation'
+    dataset_dir = tmp_path / 'out' / 'clothing_parsing' / '24x20' / '1.0.0'
+    for more in ([], ['--dry_run']):
+        with pytest.raises(
+            errors.UserError, match=rf'^split.* {empty} (is|are) empty: .*--allow_empty_splits$'
+        ) as caught:
+            _main(source, tmp_path / 'out', *options, *more)
+        assert cause in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+        assert not dataset_dir.exists()
+        assert not dataset_dir.with_name('dry_run').exists()
+    capsys.readouterr()
+    for more in (['--dry_run'], []):
+        _main(source, tmp_path / 'out', *options, '--allow_empty_splits', *more)
+        (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('warning: split')]
+        assert cause in warning
+        assert f' no {empty}, since an empty split cannot be read' in warning
+    assert empty not in manifest.read(str(dataset_dir)).split_names
+    card = (dataset_dir / manifest.CARD_FILE).read_text()
+    assert (f'No pair came into {empty}.' in card) == (case is not _empty_list)  # of a list it says the number of names
+    with pytest.raises(errors.UserError, match=f'was made without .*{empty}, .*accept that with --allow_empty_splits'):
+        _main(source, tmp_path / 'out', *options)
+    _main(source, tmp_path / 'out', *options, '--allow_empty_splits')
+    assert 'nothing to do' in capsys.readouterr().out
+
+
+def test_lists_that_are_all_empty_are_no_data_set(source, tmp_path):
+    (tmp_path / 'train').write_text('')
+    with pytest.raises(
+        errors.UserError, match=r'^split train is empty: --split_files names no pair.*; name pairs there$'
+    ):
+        _main(source, tmp_path / 'out', f'--split_files=train:{tmp_path}/train', '--allow_empty_splits')
+    assert not (tmp_path / 'out' / 'clothing_parsing').exists()
+
+
+@pytest.mark.parametrize('listed', [1, 3, 20])
+@pytest.mark.parametrize('on_error', ['fail', 'reject'])
+def test_pairs_in_no_list_are_left_out_listed_and_no_failure(source, tmp_path, capsys, listed, on_error):
+    (tmp_path / 'train').write_text(''.join(f'img_{n:04d}.png\n' for n in range(1, listed + 1)))
+    options = [f'--split_files=train:{tmp_path}/train', f'--on_error={on_error}']
+    said = f'{20 - listed} of 20 pairs are in no list: left out, see rejected.jsonl'
+    for more in (['--dry_run'], []):
+        _main(source, tmp_path, *options, *more)
+        output = capsys.readouterr()
+        assert (said in output.out.splitlines()) == (listed < 20)
+        assert f'{listed} in train, 0 rejected' in output.out
+        lines = (pathlib.Path(output.out.splitlines()[-1]) / manifest.REJECTED_FILE).read_text().splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {
+                'key': f'{n:04d}',
+                'reason': 'in_no_list',
+                'message': f'image img_{n:04d}.png: in no list of --split_files (train)',
+                'image': f'img_{n:04d}.png',
+                'mask': f'seg_{n:04d}.png',
+            }
+            for n in range(listed + 1, 21)
+        ]
+    assert sorted(_lines(tmp_path)) == [f'{n:04d}' for n in range(1, listed + 1)]
+    _main(source, tmp_path, *options)
+    assert 'nothing to do' in capsys.readouterr().out
+
+
+def test_a_bad_pair_fails_the_job_beside_those_in_no_list(source, tmp_path, capsys):
+    (tmp_path / 'train').write_text('0001\n0002\n')
+    (source / 'masks' / 'seg_0002.png').write_bytes(b'')
+    (source / 'masks' / 'seg_0003.png').write_bytes(b'')  # in no list: nobody asked for it
+    options = [f'--split_files=train:{tmp_path}/train']
+    with pytest.raises(errors.UserError, match=r'^1 rejected, listed above; nothing was published'):
+        _main(source, tmp_path / 'out', *options)
+    assert capsys.readouterr().err.count('rejected ') == 1
+    _main(source, tmp_path / 'out', *options, '--on_error=reject')
+    assert '1 in train, 1 rejected\n' in capsys.readouterr().out
+    with pytest.raises(errors.UserError, match='was made without 1 rejected files or pairs'):
+        _main(source, tmp_path / 'out', *options)
+
+
+def test_a_name_in_a_list_that_is_no_pair_is_a_mistake(source, tmp_path):
+    (tmp_path / 'train').write_text('0001\n0099\n')
+    with pytest.raises(errors.UserError, match="--split_files: '0099' in the list of train fits 0 pairs, not one"):
+        _main(source, tmp_path / 'out', f'--split_files=train:{tmp_path}/train')

@@ -223,6 +223,13 @@ def test_other_classes_are_refused(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / 'clothing_parsing/128x128/1.0.0').exists()
 
 
+def test_one_pair_cannot_fill_two_splits(tmp_path: pathlib.Path) -> None:
+    pair_set.write(str(tmp_path / 'one'), num_pairs=1, seed=3)
+    with pytest.raises(errors.UserError, match='1 pair for the splits train and validation; add pairs'):
+        _prepare(tfds.builder('clothing_parsing', data_dir=str(tmp_path)), tmp_path / 'one', tmp_path)
+    assert not (tmp_path / 'clothing_parsing/128x128/1.0.0').exists()
+
+
 @pytest.fixture
 def loopback(tmp_path: pathlib.Path) -> Iterator[Callable[[bytes], str]]:
     """Serves bytes on loopback; returns their address."""

@@ -20,8 +20,14 @@ from tests import bad_inputs
 
 _BAD, _GOOD = bad_inputs.bad(), bad_inputs.good()
 _DATASET = 'out/clothing_parsing/32x32'
-# Reasons that a bad file alone does not give: their tests are below, in pairing_test and in masks_test.
-_TESTED_ELSEWHERE = {rejects.NO_KEY, rejects.OUT_OF_MEMORY, rejects.DECODER_FAILED, rejects.AMBIGUOUS_BINARY}
+# Reasons that a bad file alone does not give: tested below, in pairing_test, masks_test and split_flags_test.
+_TESTED_ELSEWHERE = {
+    rejects.NO_KEY,
+    rejects.IN_NO_LIST,
+    rejects.OUT_OF_MEMORY,
+    rejects.DECODER_FAILED,
+    rejects.AMBIGUOUS_BINARY,
+}
 
 
 def _id(kind):
@@ -244,7 +250,7 @@ def test_reject_publishes_the_rest_and_no_worker_fails(everything, published):
 
 def test_a_dry_run_of_good_pairs(tmp_path, capsys):
     bad_inputs.write(_GOOD[:6], tmp_path)
-    _main(tmp_path, '--dry_run')
+    _main(tmp_path, '--dry_run', '--allow_empty_splits')
     output = capsys.readouterr().out.splitlines()
     assert output[-2] == 'dry run: 6 in train, 0 rejected; no data set was made'  # copies of one image
     assert output[-1] == str(tmp_path / _DATASET / 'dry_run')

@@ -1,0 +1,80 @@
+"""Splits that were asked for and get no pair: found before anything is built, and explained with figures.
+
+An empty split cannot be part of a data set. TFDS lists a split without records, but fails when it is opened:
+"corresponds to no data". So the data set does not have it, which must be no surprise.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from seg_pipeline import errors
+from seg_pipeline.planning import splits
+from seg_pipeline.planning.assignment import Assignments
+from seg_pipeline.planning.split_options import SplitOptions
+
+
+def missing(options: SplitOptions, present: Collection[str]) -> list[str]:
+    """The splits that were asked for and are not among those that have a pair."""
+    return [name for name in options.names if name not in present]
+
+
+def check(options: SplitOptions, assignments: Assignments, *, allowed: bool) -> str | None:
+    """Finds the splits that get no pair.
+
+    Args:
+        options: what was asked for.
+        assignments: what that gave.
+        allowed: warn of empty splits, as long as one has a pair, instead of raising.
+
+    Returns:
+        A warning of one line; None if every split has a pair.
+
+    Raises:
+        UserError: if a split is empty, with the splits, the cause in figures, and what to do.
+    """
+    empty = missing(options, set(assignments.split_of.values()))
+    if not empty:
+        return None
+    found = f'{_are(empty)} empty: {_cause(options, assignments, empty)}'
+    if allowed and assignments.by_key:
+        return f'{found}; the data set has no {" and no ".join(empty)}, since an empty split cannot be read'
+    rest = (
+        '' if not assignments.by_key else f', or make the data set without {" and ".join(empty)}: --allow_empty_splits'
+    )
+    raise errors.UserError(f'{found}; {_advice(options)}{rest}')
+
+
+def _are(names: Sequence[str]) -> str:
+    return f'split {names[0]} is' if len(names) == 1 else f'splits {" and ".join(names)} are'
+
+
+def _cause(options: SplitOptions, assignments: Assignments, empty: Sequence[str]) -> str:
+    if options.lists is not None:
+        return f'--split_files names no pair in {"its list" if len(empty) == 1 else "their lists"}'
+    number = len(assignments.by_key)
+    pairs = f'{_counted(number, "pair")} for {_counted(len(options.names), "split")}'
+    sizes = Counter(found.group or key for key, found in assignments.by_key.items())
+    if len(sizes) == number:
+        return pairs
+    wanted = splits.sizes(number, options.fractions)
+    wishes = ' and '.join(f'{name} should get {wanted[name]}' for name in empty)
+    groups = f'{_counted(len(sizes), "group")} of up to {max(sizes.values())}'
+    return f'{pairs}, in {groups} that stay together ({_what_groups(options)}), where {wishes}'
+
+
+def _what_groups(options: SplitOptions) -> str:
+    ways = [f'--group_regex={options.group_regex}'] if options.group_regex else []
+    ways += ['--near_duplicates=group'] if options.needs_hashes else []
+    return ', '.join([*ways, 'identical images'])
+
+
+def _advice(options: SplitOptions) -> str:
+    if options.lists is not None:
+        return 'name pairs there'
+    if options.group_regex or options.needs_hashes:
+        return 'let --group_regex or --near_duplicate_distance make more groups, ask for other --splits'
+    return 'add pairs, ask for fewer --splits'
+
+
+def _counted(number: int, noun: str) -> str:
+    return f'{number} {noun}{"" if number == 1 else "s"}'
