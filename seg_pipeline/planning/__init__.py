@@ -4,4 +4,4 @@
 `assignment` adds the reasons; `split_options` holds the options of all that; `sharding` cuts each split into shards.
 """
 
-__all__ = ['assignment', 'grouping', 'pairing', 'sharding', 'split_options', 'splits', 'stratification']
+__all__ = ['assignment', 'empty_splits', 'grouping', 'pairing', 'sharding', 'split_options', 'splits', 'stratification']
