@@ -25,7 +25,7 @@ _SCALE = 1 << 12
 _COSINES: NDArray[np.int64] = np.rint(
     _SCALE * np.cos(np.outer(np.arange(_FREQUENCIES), 2 * np.arange(_SIDE) + 1) * np.pi / (2 * _SIDE))
 ).astype(np.int64)
-_CHUNK = 1 << 21  # candidate pairs that are compared at once: 50 MB
+_CHUNK = 1 << 18  # candidate pairs that are compared at once: 6 MB
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> int:
@@ -45,7 +45,9 @@ def perceptual_hash(image: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), 'big')
 
 
-def near_pairs(hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTANCE) -> Iterator[tuple[int, int, int]]:
+def near_pairs(
+    hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTANCE
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
     """Finds all pairs of hashes that differ in few bits, without comparing each with all others.
 
     The bits are divided into max_distance // 2 + 1 bands. By the pigeonhole principle, two hashes within max_distance
@@ -59,20 +61,18 @@ def near_pairs(hashes: NDArray[np.uint64], max_distance: int = DEFAULT_MAX_DISTA
         max_distance: the largest Hamming distance of a pair, 0..63 bits.
 
     Yields:
-        (i, j, distance) with i < j, each pair once. Equal hashes are paired only with the first of them, and only the
-        first is paired with other hashes: n equal hashes give n - 1 pairs, not n * (n - 1) / 2.
+        Portions of the pairs, as three arrays of one length: i, j and their distance, i < j. A pair comes once for each
+        band in which it agrees. Equal hashes are paired only with the first of them, and only the first is paired with
+        other hashes: n equal hashes give n - 1 pairs, not n * (n - 1) / 2.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    for place in np.flatnonzero(first[inverse] != np.arange(len(hashes))):
-        yield int(first[inverse[place]]), int(place), 0
-    seen: set[tuple[int, int]] = set()  # a pair may be a candidate in several bands
+    copies = np.flatnonzero(first[inverse] != np.arange(len(hashes)))
+    yield first[inverse[copies]], copies, np.zeros(len(copies), np.int64)
     for a, b in _candidates(unique, max(2, max_distance // 2 + 1)):  # 2: one band of 64 bits does not fit an int64
-        distances = np.bitwise_count(unique[a] ^ unique[b])
-        for k in np.flatnonzero(distances <= max_distance):
-            i, j = sorted((int(first[a[k]]), int(first[b[k]])))
-            if (i, j) not in seen:
-                seen.add((i, j))
-                yield i, j, int(distances[k])
+        distances = np.bitwise_count(unique[a] ^ unique[b]).astype(np.int64)
+        near = distances <= max_distance
+        i, j = first[a[near]], first[b[near]]
+        yield np.minimum(i, j), np.maximum(i, j), distances[near]
 
 
 def _candidates(hashes: NDArray[np.uint64], num_bands: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:

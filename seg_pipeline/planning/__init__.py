@@ -1,7 +1,18 @@
 """From two listings to a plan: which files are a pair, which split and which shard it goes to. Nothing is decoded here.
 
-`pairing` finds the pairs, `grouping` what must stay in one split; `splits` and `stratification` compute the splits,
-`assignment` adds the reasons; `split_options` holds the options of all that; `sharding` cuts each split into shards.
+`pairing` finds the pairs, `grouping` what must stay in one split (with `spanning_forest`); `splits` and
+`stratification` compute the splits, `assignment` adds the reasons; `split_options` holds the options of all that;
+`sharding` cuts each split into shards, `empty_splits` refuses one without a pair.
 """
 
-__all__ = ['assignment', 'empty_splits', 'grouping', 'pairing', 'sharding', 'split_options', 'splits', 'stratification']
+__all__ = [
+    'assignment',
+    'empty_splits',
+    'grouping',
+    'pairing',
+    'sharding',
+    'spanning_forest',
+    'split_options',
+    'splits',
+    'stratification',
+]

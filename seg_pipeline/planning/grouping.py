@@ -141,12 +141,21 @@ def _digest_file(path: str) -> str | None:
 
 
 def near_duplicates(hashes: Mapping[str, int], max_distance: int = perceptual_hash.DEFAULT_MAX_DISTANCE) -> list[Link]:
-    """Links the keys whose perceptual hashes differ in at most `max_distance` bits."""
+    """Links the keys whose perceptual hashes differ in at most `max_distance` bits.
+
+    Only the links of a minimum spanning tree of each group: `form` drops the others, of which there may be n * n / 2.
+    """
     import numpy as np
 
-    keys = sorted(hashes)
+    from seg_pipeline.planning import spanning_forest
+
+    keys = sorted(
+        hashes
+    )  # so the order of the numbers is that of the keys, and equal distances are ordered as links are
     array = np.fromiter((hashes[key] for key in keys), np.uint64, len(keys))
-    return [Link(d, keys[j], keys[i]) for i, j, d in perceptual_hash.near_pairs(array, max_distance)]
+    portions = (spanning_forest.Edges(*found) for found in perceptual_hash.near_pairs(array, max_distance))
+    forest = spanning_forest.of(len(keys), portions)
+    return [Link(d, keys[j], keys[i]) for i, j, d in zip(*(values.tolist() for values in forest), strict=True)]
 
 
 def form(names: Mapping[str, str], links: Sequence[Link]) -> Grouping:

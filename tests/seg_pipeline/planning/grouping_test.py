@@ -1,3 +1,4 @@
+import itertools
 import os
 
 import pytest
@@ -95,3 +96,29 @@ def test_a_hundred_thousand_copies_are_one_group():
     """Comparing all with all would take an hour: this test would not end."""
     links = [Link(-1, f'{n:06d}', '000000') for n in range(1, 100_000)]
     assert len(grouping.form({}, links).group_of) == 100_000
+
+
+@given(st.lists(st.sets(st.integers(0, 9), max_size=4), min_size=1, max_size=14), st.integers(0, 6))
+def test_near_duplicates_form_the_groups_that_all_their_links_form(bits, max_distance):
+    hashes = {f'k{n:02d}': sum(1 << 6 * bit for bit in chosen) for n, chosen in enumerate(bits)}
+    every = [
+        Link(distance, b, a)
+        for a, b in itertools.combinations(sorted(hashes), 2)
+        if (distance := (hashes[a] ^ hashes[b]).bit_count()) <= max_distance
+    ]
+    found = grouping.near_duplicates(hashes, max_distance)
+    assert len(found) == len(hashes) - len({grouping.form({}, every).group_of.get(key, key) for key in hashes})
+    expected, result = grouping.form({}, every), grouping.form({}, found)
+    assert (result.group_of, result.duplicates) == (expected.group_of, expected.duplicates)
+    # Of copies only the first is linked to others: the distances are those of all links, the other end may differ.
+    distances = [{key: link.distance for key, link in form.link_of.items()} for form in (result, expected)]
+    assert sorted(distances[0].values()) == sorted(distances[1].values())
+
+
+def test_a_scene_in_which_nothing_moves_has_a_link_for_each_photo():
+    """Each of 512 hashes is within reach of all others: 130,816 pairs, of which the groups need 511."""
+    hashes = {f'{n:03d}': sum(1 << 7 * bit for bit in range(9) if n >> bit & 1) for n in range(512)}
+    links = grouping.near_duplicates(hashes, 9)
+    assert len(links) == 511
+    assert {link.distance for link in links} == {1}
+    assert len(grouping.form({}, links).duplicates) == 1
