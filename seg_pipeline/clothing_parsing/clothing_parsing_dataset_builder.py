@@ -9,15 +9,17 @@ import io
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import load
 
 from seg_pipeline import errors
 from seg_pipeline.building import pair as pair_lib
 from seg_pipeline.building.config import DEFAULT_IMAGE_SIZE, RecordOptions, SourceFolders
-from seg_pipeline.clothing_parsing import source
+from seg_pipeline.clothing_parsing import prepared, source
 from seg_pipeline.dataset import tfds_metadata
 from seg_pipeline.imaging import formats, images, rejects
 from seg_pipeline.labels import label_map, remapping
@@ -87,26 +89,55 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         version: str | tfds.core.Version | None = None,
         **kwargs: Any,
     ) -> None:
-        """Takes, where no config is named and the default one is not in `data_dir`, the only one that is."""
+        """Finds what is on the disk: the config if only one is there, and the newest version.
+
+        Raises:
+            UserError: if several configs are there and none is named, or a version that is asked for is not there.
+        """
         self._with_beam = False
-        if config is None and data_dir is not None:
-            config = _only_config(pathlib.Path(data_dir).expanduser() / self.name, str(self.VERSION))
+        directories = prepared.data_dirs(data_dir)
+        self._found = prepared.find(directories, self.name)
+        asked = None if version is None or str(version) == 'experimental_latest' else str(version)
+        config_name = config.name if isinstance(config, tfds.core.BuilderConfig) else config
+        where = ', '.join(directories)
+        self._chosen = prepared.choose(self._found, where, self.name, config_name, asked, str(self.VERSION))
+        if self._chosen is not None:
+            config, version = config or self._chosen.config, str(self._chosen.version)
+        if data_dir is not None:
+            data_dir = prepared.expanded(data_dir)
         super().__init__(data_dir=data_dir, config=config, version=version, **kwargs)
+
+    @tfds.core.utils.classproperty  # type: ignore[untyped-decorator]
+    @classmethod
+    def default_builder_config(cls) -> tfds.core.BuilderConfig:
+        """A config without a name.
+
+        TFDS asks the class for its default config in one place: where it looks for the files of a version that is asked
+        for without a config. It would take the files of that config where other sizes are there as well. An empty name
+        leads to no files, and then the search in `__init__` decides.
+        """
+        return tfds.core.BuilderConfig(name='')
+
+    def _pick_version(self, requested_version: str | tfds.core.Version | None) -> tfds.core.Version:
+        """The version on the disk, which the class need not list; else one of the class."""
+        return self._chosen.version if self._chosen else super()._pick_version(requested_version)
 
     def _create_builder_config(
         self, builder_config: str | tfds.core.BuilderConfig | None, version: str | tfds.core.Version | None
     ) -> tfds.core.BuilderConfig | None:
-        """Makes a config of any `<height>x<width>`, with or without `9groups_` before it."""
-        unknown = isinstance(builder_config, str) and builder_config not in self.builder_configs
-        if unknown and (found := re.fullmatch(rf'({_GROUPED_PREFIX})?([1-9]\d*)x([1-9]\d*)', str(builder_config))):
+        """Makes a config of any `<height>x<width>`, with or without `9groups_` before it, and of any on the disk."""
+        if not isinstance(builder_config, str) or builder_config in self.builder_configs:
+            return super()._create_builder_config(builder_config, version)
+        if found := re.fullmatch(rf'({_GROUPED_PREFIX})?([1-9]\d*)x([1-9]\d*)', builder_config):
             return ClothingParsingConfig.of((int(found[2]), int(found[3])), grouped=bool(found[1]))
+        if self._chosen:
+            return ClothingParsingConfig(name=builder_config, description='Prepared by another program.')
         return super()._create_builder_config(builder_config, version)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        prepared = pathlib.Path(self.data_dir)
-        if (prepared / tfds_metadata.COMMIT_FILE).exists():
+        if (self.data_path / tfds_metadata.COMMIT_FILE).exists():
             # What is on disk describes itself: prepare_dataset may have made it of other classes.
-            features = tfds.features.FeaturesDict.from_config(str(prepared))
+            features = tfds.features.FeaturesDict.from_config(self.data_dir)
             return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=tfds_metadata.SUPERVISED_KEYS)
         size = self.builder_config.image_size or (None, None)
         return self.dataset_info_from_configs(
@@ -119,9 +150,29 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any
     ) -> None:
-        """Prepares with Beam if a runner or pipeline options are given, else in this process."""
+        """Prepares with Beam if a runner or pipeline options are given, else in this process.
+
+        `tfds.load` calls this by default. It then prepares what is in the default manual_dir, but downloads nothing:
+        someone who reads a directory does not ask for an archive of the net in it. A call by the program itself does,
+        and so do `tfds build` and `tfds.load` with `download_and_prepare_kwargs`.
+
+        Raises:
+            UserError: if `tfds.load` calls it, and there is nothing to read and nothing to prepare.
+        """
+        by_load = sys._getframe(1).f_code is load._download_and_prepare_builder.__code__
+        if by_load and download_config is None and not kwargs and not self.is_prepared():
+            self._check_at_hand()
         self._with_beam = bool(download_config and (download_config.beam_runner or download_config.beam_options))
         super().download_and_prepare(download_config=download_config, **kwargs)
+
+    def _check_at_hand(self) -> None:
+        if source.find(os.path.join(self._data_dir_root, 'downloads', 'manual')) is None:
+            full_name = f'{self.name}/{self.builder_config.name}'
+            raise errors.UserError(
+                f'{self._data_dir_root}: has no {full_name}; there is {prepared.listed(self._found)}. tfds.load '
+                f"downloads nothing by itself: call tfds.builder('{full_name}', data_dir=...).download_and_prepare() "
+                'for the published data, or make a data set with beam_jobs.prepare_dataset'
+            )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         found = _source(dl_manager)
@@ -147,14 +198,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         import apache_beam as beam
 
         return beam.Create(list(pairs)) | beam.Map(_example, sources, options)
-
-
-def _only_config(dataset_root: pathlib.Path, version: str) -> str | None:
-    """The name of the config that is prepared, if there is just one and it is not the default."""
-    prepared = [path.parent.parent.name for path in dataset_root.glob(f'*/{version}/{tfds_metadata.COMMIT_FILE}')]
-    if len(prepared) != 1 or prepared[0] == Builder.BUILDER_CONFIGS[0].name:
-        return None
-    return prepared[0]
 
 
 def _source(dl_manager: tfds.download.DownloadManager) -> source.Source:
@@ -190,13 +233,13 @@ def _find_pairs(found: source.Source) -> list[pairing.SourcePair]:
 def _example(pair: pairing.SourcePair, sources: SourceFolders, options: RecordOptions) -> tuple[str, dict[str, Any]]:
     """The key and features of one pair; images as the bytes that prepare_dataset writes."""
     try:
-        prepared = pair_lib.read(sources, options, pair)
+        read = pair_lib.read(sources, options, pair)
     except rejects.RejectError as error:
         raise errors.UserError(f'{error.reason}: {error}') from error
     return pair.key, {
-        schemas.IMAGE: io.BytesIO(images.encode_image(prepared.image, options.image_encoding)),
-        schemas.MASK: io.BytesIO(images.encode_png(prepared.mask)),
+        schemas.IMAGE: io.BytesIO(images.encode_image(read.image, options.image_encoding)),
+        schemas.MASK: io.BytesIO(images.encode_png(read.mask)),
         schemas.FILE_NAME: pair.image,
-        schemas.ORIGINAL_HEIGHT: prepared.original_size[0],
-        schemas.ORIGINAL_WIDTH: prepared.original_size[1],
+        schemas.ORIGINAL_HEIGHT: read.original_size[0],
+        schemas.ORIGINAL_WIDTH: read.original_size[1],
     }

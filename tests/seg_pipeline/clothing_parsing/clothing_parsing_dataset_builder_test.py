@@ -118,16 +118,6 @@ def test_load_believes_the_data_about_its_classes(tmp_path: pathlib.Path) -> Non
     assert {split: len(list(dataset)) for split, dataset in datasets.items()} == {'train': 4, 'validation': 1}
 
 
-def test_the_default_config_wins_over_others_on_disk(tmp_path: pathlib.Path) -> None:
-    both = tmp_path / 'both'
-    fake_data.make_dataset(both, num_pairs=2, image_size=(128, 128))
-    other = pathlib.Path(fake_data.make_dataset(tmp_path / 'other', num_pairs=2, image_size=(32, 32))).parent
-    other.rename(both / 'clothing_parsing' / other.name)
-    assert tfds.builder('clothing_parsing', data_dir=str(both)).info.full_name == 'clothing_parsing/128x128/1.0.0'
-    small = tfds.builder('clothing_parsing/32x32', data_dir=str(both))
-    assert small.info.features['image'].shape == (32, 32, 3)
-
-
 def test_it_prepares_the_records_of_prepare_dataset(
     kaggle_dir: pathlib.Path, prepared_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
