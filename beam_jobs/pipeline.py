@@ -181,7 +181,7 @@ def _run_pipeline(
             | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
             | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
             | make  # ShardSummary
-            | beam.CombineGlobally(beam.combiners.ToListCombineFn())  # list[ShardSummary]
+            | beam.CombineGlobally(transforms.MergeSummaries())  # Summaries
             | finish(request, outcome_path)  # None
         ),
         options,

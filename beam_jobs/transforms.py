@@ -1,13 +1,14 @@
 """The steps of the pipeline. They wire; `seg_pipeline.building` decides."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import apache_beam as beam
 
 from seg_pipeline.building import content_scan, dry_run, markers, publish, shard
 from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.building.content_scan import Scan
-from seg_pipeline.building.markers import ShardSummary
+from seg_pipeline.building.markers import ShardSummary, Summaries
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.planning.sharding import ShardPlan
 
@@ -61,31 +62,51 @@ def _check(plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work
     return shard.check(sources, options, work_dir, plan)
 
 
+class MergeSummaries(beam.CombineFn):
+    """ShardSummary -> Summaries, added as they come: a worker sends the sum of what it made."""
+
+    def create_accumulator(self) -> Summaries:
+        return Summaries()
+
+    def add_input(self, accumulator: Summaries, element: ShardSummary) -> Summaries:
+        accumulator.add(element)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Summaries]) -> Summaries:
+        result = Summaries()
+        for accumulator in accumulators:
+            result.merge(accumulator)
+        return result
+
+    def extract_output(self, accumulator: Summaries) -> Summaries:
+        return accumulator
+
+
 @dataclasses.dataclass
 class PublishDataset(beam.PTransform):
-    """list[ShardSummary] -> None: the data set is published; the outcome is left for the command."""
+    """Summaries -> None: the data set is published; the outcome is left for the command."""
 
     request: PublishRequest
     outcome_path: str
 
-    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[None]:
+    def expand(self, summaries: beam.PCollection[Summaries]) -> beam.PCollection[None]:
         return summaries | beam.Map(_publish, self.request, self.outcome_path)
 
 
-def _publish(summaries: list[ShardSummary], request: PublishRequest, outcome_path: str) -> None:
+def _publish(summaries: Summaries, request: PublishRequest, outcome_path: str) -> None:
     markers.write_outcome(outcome_path, publish.publish(request, summaries))
 
 
 @dataclasses.dataclass
 class ReportFindings(beam.PTransform):
-    """list[ShardSummary] of a dry run -> None: the report is written; the outcome is left for the command."""
+    """Summaries of a dry run -> None: the report is written; the outcome is left for the command."""
 
     request: PublishRequest
     outcome_path: str
 
-    def expand(self, summaries: beam.PCollection[list[ShardSummary]]) -> beam.PCollection[None]:
+    def expand(self, summaries: beam.PCollection[Summaries]) -> beam.PCollection[None]:
         return summaries | beam.Map(_report, self.request, self.outcome_path)
 
 
-def _report(summaries: list[ShardSummary], request: PublishRequest, outcome_path: str) -> None:
+def _report(summaries: Summaries, request: PublishRequest, outcome_path: str) -> None:
     markers.write_outcome(outcome_path, dry_run.write_report(request, summaries))

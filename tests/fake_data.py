@@ -102,8 +102,8 @@ def prepare(config: BuildConfig, splitting: SplitOptions | None = None, **option
 
 def publish_plans(config: BuildConfig, plans: Sequence[sharding.ShardPlan], **options: Any) -> markers.Outcome:
     """Makes the shards of some plans and publishes them; `options` are those of `PublishRequest`."""
-    summaries = [shard.write(config.sources, config.records, config.work_dir, plan) for plan in plans]
-    return publish.publish(publish.PublishRequest(config, tuple(plan.name for plan in plans), **options), summaries)
+    made = markers.Summaries.of(shard.write(config.sources, config.records, config.work_dir, plan) for plan in plans)
+    return publish.publish(publish.PublishRequest(config, tuple(plan.name for plan in plans), **options), made)
 
 
 def read_split(dataset_dir: str, split: str) -> list[records.Record]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from seg_pipeline.building import fingerprints, markers
 from seg_pipeline.building.config import BuildConfig
-from seg_pipeline.building.markers import ShardSummary
+from seg_pipeline.building.markers import FinishedShard
 from seg_pipeline.card import gallery, page
 from seg_pipeline.dataset import manifest, statistics, tfds_metadata
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.dataset.record_index import RecordEntry, RecordIndex
-from seg_pipeline.dataset.statistics import SplitSummary
+from seg_pipeline.dataset.statistics import SplitStatistics, SplitSummary
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.assignment import Assignment
 from seg_pipeline.records import schemas
@@ -31,6 +31,7 @@ class Description:
         duplicates: the keys of each set of identical or nearly identical images.
         provenance: what made it.
         rejects: what was left out, in order.
+        statistics: over the records of each split.
     """
 
     config: BuildConfig
@@ -38,10 +39,11 @@ class Description:
     duplicates: tuple[tuple[str, ...], ...] = ()
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
     rejects: tuple[Reject, ...] = ()
+    statistics: Mapping[str, SplitStatistics] = dataclasses.field(default_factory=dict)
 
 
 def write(
-    what: Description, work_dir: str, summaries: Sequence[ShardSummary], staging: str, shards_dir: str
+    what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str, shards_dir: str
 ) -> manifest.Manifest:
     """Writes every file but the shards into a directory; the manifest comes last.
 
@@ -60,7 +62,7 @@ def write(
     """
     config = what.config
     shards = tuple(summary.shard for summary in summaries)
-    splits = split_summaries(config, summaries)
+    splits = split_summaries(what, summaries)
     # The index first: duplicates and gallery are chosen by streaming it.
     _write_index(what, work_dir, summaries, staging)
     index = RecordIndex(os.path.join(staging, manifest.RECORDS_FILE))
@@ -78,7 +80,7 @@ def write(
     without_card = dataclasses.replace(describe_manifest(config, shards), files=files).sealed()
     # A squashed image is shown as it was; the other modes keep its aspect ratio.
     proportions = 'source' if config.records.resize == 'squash' else 'stored'
-    total = total_summary(config, summaries)
+    total = total_summary(what)
     card = page.DataCard(
         manifest=without_card,
         total=total,
@@ -100,7 +102,7 @@ def _write(directory: str, name: str, data: bytes) -> None:
     atomic.write(os.path.join(directory, name), data)
 
 
-def _write_index(what: Description, work_dir: str, summaries: Sequence[ShardSummary], staging: str) -> None:
+def _write_index(what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str) -> None:
     """Writes the index, holding the entries of one shard at a time."""
     with atomic.replacing(os.path.join(staging, manifest.RECORDS_FILE)) as file:
         for summary in summaries:
@@ -144,19 +146,15 @@ def sorted_rejects(rejects: Iterable[Reject]) -> tuple[Reject, ...]:
     return tuple(sorted(rejects, key=lambda reject: (reject.key, reject.reason, reject.message)))
 
 
-def split_summaries(config: BuildConfig, summaries: Sequence[ShardSummary]) -> dict[str, SplitSummary]:
+def split_summaries(what: Description, summaries: Iterable[FinishedShard]) -> dict[str, SplitSummary]:
     """The figures of each split by its name, in the order of the shards."""
-    label_map = config.records.label_map
     splits = dict.fromkeys(summary.shard.split for summary in summaries)
-    return {
-        split: statistics.merged(s.statistics for s in summaries if s.shard.split == split).summary(label_map)
-        for split in splits
-    }
+    return {split: what.statistics[split].summary(what.config.records.label_map) for split in splits}
 
 
-def total_summary(config: BuildConfig, summaries: Sequence[ShardSummary]) -> SplitSummary:
+def total_summary(what: Description) -> SplitSummary:
     """The figures of all splits together."""
-    return statistics.merged(summary.statistics for summary in summaries).summary(config.records.label_map)
+    return statistics.merged(what.statistics.values()).summary(what.config.records.label_map)
 
 
 def statistics_json(splits: Mapping[str, SplitSummary]) -> bytes:

@@ -6,34 +6,33 @@ set would, but no shard, no manifest, and nothing that TFDS looks for.
 
 import contextlib
 import os
-from collections.abc import Sequence
 
 from seg_pipeline import storage
 from seg_pipeline.building import describe, markers, publish
-from seg_pipeline.building.markers import Outcome, Result, ShardSummary
+from seg_pipeline.building.markers import Outcome, Result, Summaries
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.card import page
 from seg_pipeline.dataset import manifest
 
 
-def write_report(request: PublishRequest, summaries: Sequence[ShardSummary]) -> Outcome:
+def write_report(request: PublishRequest, made: Summaries) -> Outcome:
     """Writes the report and removes what the workers left.
 
     Args:
         request: as for a publication.
-        summaries: of all shards that would be.
+        made: the shards that would be, and what was counted.
 
     Raises:
         UserError: if it cannot be written.
     """
     config = request.config
-    summaries = sorted(summaries, key=lambda summary: summary.shard.name)
-    what = request.description(summaries)
-    splits = describe.split_summaries(config, summaries)
+    summaries = sorted(made.shards, key=lambda summary: summary.shard.name)
+    what = request.description(made)
+    splits = describe.split_summaries(what, summaries)
     shards = tuple(summary.shard for summary in summaries)
     card = page.DataCard(
         manifest=describe.describe_manifest(config, shards, fingerprint='none: dry run'),
-        total=describe.total_summary(config, summaries),
+        total=describe.total_summary(what),
         splits=splits,
         rejects=what.rejects,
         command=what.provenance.shown_command,

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seg_pipeline import errors, storage
@@ -29,20 +29,64 @@ _OF_PLAN = ('shard', 'split', 'split_reason', 'group', 'duplicate_of', 'distance
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardSummary:
-    """What came of one shard plan.
+class FinishedShard:
+    """What must be known of each shard until the data set is published.
 
     Attributes:
         shard: what the manifest says of the shard.
         fingerprint: of the plan.
-        statistics: over the records.
         rejects: the pairs that are no records.
     """
 
     shard: manifest.Shard
     fingerprint: str
-    statistics: SplitStatistics
     rejects: tuple[Reject, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSummary(FinishedShard):
+    """What came of one shard plan.
+
+    Attributes:
+        statistics: over the records. With 200 classes they are some megabytes: `Summaries` does not keep them.
+    """
+
+    statistics: SplitStatistics
+
+
+@dataclasses.dataclass
+class Summaries:
+    """What came of many shards; grows by a few hundred bytes a shard.
+
+    Attributes:
+        shards: each of them, in any order.
+        statistics: over the records of each split.
+    """
+
+    shards: list[FinishedShard] = dataclasses.field(default_factory=list)
+    statistics: dict[str, SplitStatistics] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, summaries: Iterable[ShardSummary]) -> 'Summaries':
+        """Those of some shards."""
+        result = cls()
+        for summary in summaries:
+            result.add(summary)
+        return result
+
+    def add(self, summary: ShardSummary) -> None:
+        """Adds a shard."""
+        self.shards.append(FinishedShard(summary.shard, summary.fingerprint, summary.rejects))
+        self._add_statistics(summary.shard.split, summary.statistics)
+
+    def merge(self, other: 'Summaries') -> None:
+        """Adds the shards of another one."""
+        self.shards += other.shards
+        for split, counted in other.statistics.items():
+            self._add_statistics(split, counted)
+
+    def _add_statistics(self, split: str, counted: SplitStatistics) -> None:
+        self.statistics.setdefault(split, SplitStatistics()).merge(counted)
 
 
 def shard_path(work_dir: str, fingerprint: str, file_format: str) -> str:
@@ -83,10 +127,10 @@ def read(work_dir: str, plan: ShardPlan) -> ShardSummary | None:
     # The shard may have been made for another plan, with another number of shards or other splits.
     shard = dataclasses.replace(manifest.Shard(**value['shard']), name=plan.name, split=plan.split)
     rejects = tuple(Reject(**reject) for reject in value['rejects'])
-    return ShardSummary(shard, plan.fingerprint, SplitStatistics.from_json(value['statistics']), rejects)
+    return ShardSummary(shard, plan.fingerprint, rejects, SplitStatistics.from_json(value['statistics']))
 
 
-def read_entries(work_dir: str, summary: ShardSummary) -> list[RecordEntry]:
+def read_entries(work_dir: str, summary: FinishedShard) -> list[RecordEntry]:
     """The entries of the records of one shard, in order, without their assignments.
 
     Raises:
@@ -100,7 +144,7 @@ def read_entries(work_dir: str, summary: ShardSummary) -> list[RecordEntry]:
     return [RecordEntry.from_json({**record, **shard}) for record in value['records']]
 
 
-def remove(work_dir: str, summary: ShardSummary, file_format: str) -> None:
+def remove(work_dir: str, summary: FinishedShard, file_format: str) -> None:
     """Removes a shard and its marker; first the marker, since it promises the shard."""
     storage.remove(marker_path(work_dir, summary.fingerprint))
     storage.remove(shard_path(work_dir, summary.fingerprint, file_format))

@@ -17,7 +17,7 @@ from seg_pipeline import errors, storage
 from seg_pipeline.building import describe, markers, object_commit, work_dir
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.describe import Description
-from seg_pipeline.building.markers import Outcome, Result, ShardSummary
+from seg_pipeline.building.markers import FinishedShard, Outcome, Result, Summaries
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
@@ -48,13 +48,13 @@ class PublishRequest:
     duplicates: tuple[tuple[str, ...], ...] = ()
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
 
-    def description(self, summaries: Iterable[ShardSummary]) -> Description:
+    def description(self, made: Summaries) -> Description:
         """What is said of the data set, with the rejects of the shards too."""
-        rejects = describe.sorted_rejects([*self.rejects, *(r for summary in summaries for r in summary.rejects)])
-        return Description(self.config, self.assignments, self.duplicates, self.provenance, rejects)
+        rejects = describe.sorted_rejects([*self.rejects, *(r for shard in made.shards for r in shard.rejects)])
+        return Description(self.config, self.assignments, self.duplicates, self.provenance, rejects, made.statistics)
 
 
-def publish(request: PublishRequest, summaries: Sequence[ShardSummary]) -> Outcome:
+def publish(request: PublishRequest, made: Summaries) -> Outcome:
     """Makes the data set of finished shards visible, or says why not.
 
     Calling it twice, even at the same time, is harmless: equal inputs give equal bytes, and the first rename decides.
@@ -66,9 +66,9 @@ def publish(request: PublishRequest, summaries: Sequence[ShardSummary]) -> Outco
         UserError: if a shard is missing, another data set is there already, or something cannot be written.
     """
     config = request.config
+    what = request.description(made)
+    summaries = sorted(made.shards, key=lambda summary: summary.shard.name)
     _check_complete(request, summaries)
-    what = request.description(summaries)
-    summaries = sorted(summaries, key=lambda summary: summary.shard.name)
     refused = _refusal(request, what, summaries)
     if refused is not None:
         return refused
@@ -90,14 +90,14 @@ def publish(request: PublishRequest, summaries: Sequence[ShardSummary]) -> Outco
     )
 
 
-def _check_complete(request: PublishRequest, summaries: Sequence[ShardSummary]) -> None:
+def _check_complete(request: PublishRequest, summaries: Sequence[FinishedShard]) -> None:
     missing = set(request.shard_names) - {summary.shard.name for summary in summaries}
     if missing or len(summaries) != len(request.shard_names):
         made = f'{len(summaries)} of {len(request.shard_names)} shards were made'
         raise errors.UserError(f'{request.config.work_dir}: {made}; run the command again')
 
 
-def _refusal(request: PublishRequest, what: Description, summaries: Sequence[ShardSummary]) -> Outcome | None:
+def _refusal(request: PublishRequest, what: Description, summaries: Sequence[FinishedShard]) -> Outcome | None:
     if not what.rejects:
         return None
     counts = count_records(summaries)
@@ -109,7 +109,7 @@ def _refusal(request: PublishRequest, what: Description, summaries: Sequence[Sha
     return None
 
 
-def count_records(summaries: Iterable[ShardSummary]) -> dict[str, int]:
+def count_records(summaries: Iterable[FinishedShard]) -> dict[str, int]:
     """The records of each split."""
     counts: Counter[str] = Counter()
     for summary in summaries:
@@ -117,7 +117,7 @@ def count_records(summaries: Iterable[ShardSummary]) -> dict[str, int]:
     return dict(counts)
 
 
-def _publish_by_rename(what: Description, summaries: Sequence[ShardSummary]) -> manifest.Manifest:
+def _publish_by_rename(what: Description, summaries: Sequence[FinishedShard]) -> manifest.Manifest:
     config = what.config
     # In the work directory, which is on the same file system: a rename across two is a copy, and not atomic.
     staging = os.path.join(config.work_dir, f'{work_dir.STAGING_PREFIX}{uuid.uuid4().hex}')
@@ -129,7 +129,7 @@ def _publish_by_rename(what: Description, summaries: Sequence[ShardSummary]) -> 
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def build(what: Description, summaries: Sequence[ShardSummary], staging: str) -> manifest.Manifest:
+def build(what: Description, summaries: Sequence[FinishedShard], staging: str) -> manifest.Manifest:
     """Puts every file of the data set into a directory; the manifest comes last.
 
     Args:
@@ -149,7 +149,7 @@ def build(what: Description, summaries: Sequence[ShardSummary], staging: str) ->
     return describe.write(what, config.work_dir, summaries, staging, staging)
 
 
-def _shard_path(config: BuildConfig, summary: ShardSummary) -> str:
+def _shard_path(config: BuildConfig, summary: FinishedShard) -> str:
     return markers.shard_path(config.work_dir, summary.fingerprint, config.records.file_format)
 
 
@@ -184,7 +184,7 @@ def _move_into_place(staging: str, dataset_dir: str, built: manifest.Manifest) -
     return built
 
 
-def _publish_by_manifest(what: Description, summaries: Sequence[ShardSummary]) -> manifest.Manifest:
+def _publish_by_manifest(what: Description, summaries: Sequence[FinishedShard]) -> manifest.Manifest:
     config = what.config
     if manifest.is_taken(config.dataset_dir):
         published = _published(config.dataset_dir, summaries)
@@ -202,7 +202,7 @@ def _publish_by_manifest(what: Description, summaries: Sequence[ShardSummary]) -
     return built
 
 
-def _published(dataset_dir: str, summaries: Sequence[ShardSummary]) -> manifest.Manifest | None:
+def _published(dataset_dir: str, summaries: Sequence[FinishedShard]) -> manifest.Manifest | None:
     """The data set that is there, if another command published the same shards while this one was at work."""
     try:
         present = manifest.read(dataset_dir)
@@ -211,7 +211,7 @@ def _published(dataset_dir: str, summaries: Sequence[ShardSummary]) -> manifest.
     return present if set(present.shards) == {summary.shard for summary in summaries} else None
 
 
-def _remove_work(config: BuildConfig, summaries: Sequence[ShardSummary]) -> None:
+def _remove_work(config: BuildConfig, summaries: Sequence[FinishedShard]) -> None:
     """Removes from the work directory what the data set now holds; the work of other commands stays."""
     for summary in summaries:
         # The data set is published: what cannot be removed costs space, and the next command may remove it.

@@ -11,7 +11,7 @@ from seg_pipeline import errors, storage
 from seg_pipeline.building import describe, fingerprints, markers, publish, shard
 from seg_pipeline.building.config import BuildConfig, SourceFolders
 from seg_pipeline.building.describe import Description
-from seg_pipeline.building.markers import ShardSummary
+from seg_pipeline.building.markers import ShardSummary, Summaries
 from seg_pipeline.dataset import manifest, provenance, record_index
 from seg_pipeline.dataset.manifest import Manifest, Shard
 from seg_pipeline.dataset.provenance import Provenance
@@ -158,10 +158,10 @@ def _repair_files(
 ) -> Iterator[RepairedFile]:
     """Describes the data set again, from all its shards."""
     try:
-        summaries = [
+        made = Summaries.of(
             _make_again(config, present, wanted, entries)
             for wanted, entries in _with_entries(dataset_dir, present.shards)
-        ]
+        )
     except _RefusedError as refusal:
         yield from (RepairedFile(name, str(refusal)) for name in names)
         return
@@ -172,25 +172,25 @@ def _repair_files(
         made_by = provenance.read(dataset_dir)
     except errors.UserError:
         made_by = None
-    what = _description(config, dataset_dir, made_by or Provenance())
-    publish.build(what, sorted(summaries, key=lambda summary: summary.shard.name), staging)
+    what = _description(config, dataset_dir, made_by or Provenance(), made)
+    publish.build(what, sorted(made.shards, key=lambda summary: summary.shard.name), staging)
     for name in names:
-        made = os.path.join(staging, name)
-        problem = checksums.problem(made, present.files[name])
+        path = os.path.join(staging, name)
+        problem = checksums.problem(path, present.files[name])
         if problem is None:
-            _put(made, os.path.join(dataset_dir, name))
+            _put(path, os.path.join(dataset_dir, name))
             yield RepairedFile(name)
         elif made_by is None and name in (manifest.PROVENANCE_FILE, manifest.CARD_FILE):
             yield RepairedFile(
                 name, f'{manifest.PROVENANCE_FILE} is missing or damaged, and no other file holds the command'
             )
         else:
-            found = problem.removeprefix(f'{made}: ')
+            found = problem.removeprefix(f'{path}: ')
             yield RepairedFile(name, _unequal(config, present, f'other contents ({found})'))
 
 
-def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance) -> Description:
-    """What was said of the data set, as its index and its provenance tell."""
+def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance, made: Summaries) -> Description:
+    """What was said of the data set, as its index, its provenance and its shards tell."""
     index = record_index.of(dataset_dir)
     assignments = {entry.key: _assignment(entry) for entry in index if entry.split_reason is not None}
     links = [
@@ -199,7 +199,7 @@ def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance) -> 
         if entry.duplicate_of is not None
     ]
     rejects = describe.sorted_rejects(record_index.read_rejects(dataset_dir))
-    return Description(config, assignments, grouping.form({}, links).duplicates, made_by, rejects)
+    return Description(config, assignments, grouping.form({}, links).duplicates, made_by, rejects, made.statistics)
 
 
 def _assignment(entry: RecordEntry) -> Assignment:

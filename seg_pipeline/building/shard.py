@@ -60,7 +60,7 @@ def _make(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
     shard = manifest.Shard(
         plan.name, plan.split, records.num_records, records.num_bytes, records.payload_bytes, records.sha256
     )
-    summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    summary = ShardSummary(shard, plan.fingerprint, tuple(rejected), statistics)
     # Last: a marker promises its shard. A worker that is killed before it leaves a shard that is made again.
     markers.write(work_dir, summary, entries)
     return summary
@@ -77,7 +77,7 @@ def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
     for source, prepared in _good_pairs(sources, options, plan, rejected):
         statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
     shard = manifest.Shard(plan.name, plan.split, statistics.num_records, num_bytes=0, payload_bytes=0, sha256='')
-    summary = ShardSummary(shard, plan.fingerprint, statistics, tuple(rejected))
+    summary = ShardSummary(shard, plan.fingerprint, tuple(rejected), statistics)
     with storage.writing(work_dir):
         markers.write(work_dir, summary, [])
     return summary

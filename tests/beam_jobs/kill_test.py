@@ -118,7 +118,7 @@ def kill_everything(stage, shards, delay):
 def fill_disk(stage, shards, delay):
     stage.mount(int(stage.num_bytes * (0.1 + 0.8 * shards / _NUM_SHARDS)))
     code, output, error = finish(stage.start())
-    assert code == 2, error
+    assert code == 1, error
     assert error[-1].startswith('error: '), error
     assert error[-1].endswith('cannot be written: No space left on device'), error
     stage.remount('size=100m')
