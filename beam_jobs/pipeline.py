@@ -6,6 +6,7 @@ the bytes of the data set do not depend on the engine, on the number of workers 
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.dataset import manifest, record_index
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import formats, rejects
-from seg_pipeline.planning import empty_splits, pairing, sharding
+from seg_pipeline.planning import empty_splits, pairing, path_patterns, sharding
 from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import Pairing, SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
@@ -35,6 +36,8 @@ class JobConfig:
     Attributes:
         build: the data set configuration.
         splits: how pairs come into splits and shards.
+        image_glob: which files of the folder of images are images, see `planning.path_patterns`; None for all.
+        mask_glob: which files of the folder of masks are masks.
         image_key_regex: finds the key in an image's path; None lets `pairing` find it.
         mask_key_regex: finds the key in a mask's path.
         allow_rejects: publish without the pairs that are rejected instead of not at all.
@@ -46,6 +49,8 @@ class JobConfig:
 
     build: BuildConfig
     splits: SplitOptions
+    image_glob: str | None = None
+    mask_glob: str | None = None
     image_key_regex: str | None = None
     mask_key_regex: str | None = None
     allow_rejects: bool = False
@@ -109,18 +114,34 @@ def find_pairs(config: JobConfig) -> Pairing:
     """Lists the sources and pairs them.
 
     Raises:
-        UserError: if a folder cannot be listed or no image has a mask.
+        UserError: if a folder cannot be listed, a pattern fits nothing, no image has a mask, or names contradict that
+            they are pairs.
     """
     sources = config.build.sources
-    found = pairing.list_files(sources.images), pairing.list_files(sources.masks, formats.MASK_SUFFIXES)
-    result = pairing.match_pairs(*found, config.image_key_regex, config.mask_key_regex)
+    images = path_patterns.select(pairing.list_files(sources.images), config.image_glob, '--image_glob', sources.images)
+    masks = path_patterns.select(
+        pairing.list_files(sources.masks, formats.MASK_SUFFIXES), config.mask_glob, '--mask_glob', sources.masks
+    )
+    result = pairing.match_pairs(images, masks, config.image_key_regex, config.mask_key_regex)
     if not result.pairs:
-        examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in found]
+        examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in (images, masks)]
         raise errors.UserError(
             f'no image has a mask: {sources.images} holds {examples[0]}, {sources.masks} holds {examples[1]}; '
             'give --image_key_regex and --mask_key_regex'
         )
+    _check_trimming(result)
     return result
+
+
+def _check_trimming(found: Pairing) -> None:
+    """Says what of the names is no part of the keys; refuses what contradicts itself."""
+    cut = found.trimming
+    if cut is None:
+        return
+    if found.doubt:
+        flags = shlex.join((f'--image_key_regex={cut.images.key_regex}', f'--mask_key_regex={cut.masks.key_regex}'))
+        raise errors.UserError(f'{found.doubt}; if they are pairs, say so: {flags}')
+    print(f'keys: the * in {cut.images} of the images and {cut.masks} of the masks')
 
 
 def _scan_contents(
@@ -192,8 +213,9 @@ def _run_pipeline(
 def _announce(plans: Sequence[ShardPlan], assignments: Assignments, num_left_out: int) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
-        shards = 'shard' if len(members) == 1 else 'shards'
-        print(f'{split}: {sum(len(plan.pairs) for plan in members)} pairs in {len(members)} {shards}')
+        number = sum(len(plan.pairs) for plan in members)
+        pairs, shards = 'pair' if number == 1 else 'pairs', 'shard' if len(members) == 1 else 'shards'
+        print(f'{split}: {number} {pairs} in {len(members)} {shards}')
     if num_left_out:
         total = num_left_out + len(assignments.by_key)
         print(f'{num_left_out} of {total} pairs are in no list: left out, see {manifest.REJECTED_FILE}')

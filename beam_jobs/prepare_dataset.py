@@ -120,6 +120,13 @@ _NUM_SHARDS = flags.DEFINE_string(
     _SPLIT_OPTIONS.num_shards,
     f'As train:8,validation:2; by default one for each {sharding.PAIRS_PER_SHARD} pairs.',
 )
+_IMAGE_GLOB = flags.DEFINE_string(
+    'image_glob',
+    None,
+    'Which files of --images are images, where masks are in the same folder: *.jpg, **/*_rgb.png. Fits paths in the '
+    'folder: * fits within one part of a path, ** as a part any folders, also none.',
+)
+_MASK_GLOB = flags.DEFINE_string('mask_glob', None, 'Which files of --masks are masks, in the same way.')
 _IMAGE_KEY_REGEX = flags.DEFINE_string('image_key_regex', None, "Finds the key in an image's path: its first group.")
 _MASK_KEY_REGEX = flags.DEFINE_string('mask_key_regex', None, "Finds the key in a mask's path: its first group.")
 _MAX_PIXELS = flags.DEFINE_integer('max_pixels', _RECORDS.max_pixels, 'Images with more are rejected unread.')
@@ -194,6 +201,8 @@ def _job_config() -> pipeline.JobConfig:
             split_options=splitting.to_json(),
         ),
         splits=splitting,
+        image_glob=_IMAGE_GLOB.value,
+        mask_glob=_MASK_GLOB.value,
         image_key_regex=_IMAGE_KEY_REGEX.value,
         mask_key_regex=_MASK_KEY_REGEX.value,
         allow_rejects=_ON_ERROR.value == 'reject',

@@ -227,6 +227,8 @@ def _find_pairs(found: source.Source) -> list[pairing.SourcePair]:
     if result.rejects or not result.pairs:
         first = result.rejects[0].message if result.rejects else f'{found.images} and {found.masks}: no pairs'
         raise errors.UserError(f'{len(result.rejects)} files have no partner, the first: {first}')
+    if result.doubt:
+        raise errors.UserError(f'{found.images} and {found.masks}: {result.doubt}; rename them if they are')
     return list(result.pairs)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from seg_pipeline import errors, storage
 from seg_pipeline.imaging import formats, rejects
+from seg_pipeline.planning import trimming
+from seg_pipeline.planning.trimming import Trimming
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -28,10 +30,28 @@ class SourcePair:
 
 @dataclasses.dataclass(frozen=True)
 class Pairing:
-    """All files of both trees: the pairs, ordered by key, and what could not be paired."""
+    """All files of both trees: the pairs, ordered by key, and what could not be paired.
+
+    Attributes:
+        pairs: ordered by key.
+        rejects: ordered too.
+        trimming: what was cut off the names to get the keys; None if nothing was.
+    """
 
     pairs: tuple[SourcePair, ...]
     rejects: tuple[rejects.Reject, ...]
+    trimming: Trimming | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """Why these are hardly pairs, on one line; None if nothing speaks against it. See `Trimming.contradiction`."""
+        if not self.pairs or self.trimming is None or self.trimming.contradiction is None:
+            return None
+        first, (of_images, of_masks) = self.pairs[0], self.trimming.contradiction
+        return rejects.one_line(
+            f'image {first.image} and mask {first.mask} would be a pair: all images have the number {of_images} in '
+            f'their names, and all masks {of_masks}'
+        )
 
 
 def list_files(root: str, suffixes: Iterable[str] = formats.IMAGE_SUFFIXES) -> list[str]:
@@ -67,7 +87,7 @@ def match_pairs(
     The key of a file is, in the order in which they are tried: the first group of the expression, where one is given;
     its path without suffix, if any image and mask share one; else that path without the prefix and suffix that all
     files of its tree have in common, cut at a boundary of digits or letters (`img_0007`/`seg_0007`,
-    `x_leftImg8bit`/`x_gtFine_labelIds`).
+    `x_leftImg8bit`/`x_gtFine_labelIds`). What was cut off may say that these are no pairs: see `Pairing.doubt`.
 
     Args:
         images: paths relative to the root of the images.
@@ -81,7 +101,7 @@ def match_pairs(
     """
     problems: list[rejects.Reject] = []
     images, masks = _with_usable_names(images, 'image', problems), _with_usable_names(masks, 'mask', problems)
-    image_keys, mask_keys = _best_keys(images, masks, image_key_regex, mask_key_regex)
+    image_keys, mask_keys, trimmed = _best_keys(images, masks, image_key_regex, mask_key_regex)
     images_by_key = _index(images, image_keys, 'image', problems)
     masks_by_key = _index(masks, mask_keys, 'mask', problems)
     twice = {problem.key for problem in problems}
@@ -93,7 +113,7 @@ def match_pairs(
         message = f'{masks_by_key[key]}: no image has its key {key!r}'
         problems.append(rejects.Reject(key, rejects.NO_IMAGE, message, mask=masks_by_key[key]))
     pairs = tuple(SourcePair(key, images_by_key[key], masks_by_key[key]) for key in sorted(shared - twice))
-    return Pairing(pairs, tuple(sorted(problems, key=lambda problem: (problem.key, problem.message))))
+    return Pairing(pairs, tuple(sorted(problems, key=lambda problem: (problem.key, problem.message))), trimmed)
 
 
 def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.Reject]) -> list[str]:
@@ -112,18 +132,21 @@ def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.R
 
 def _best_keys(
     images: Sequence[str], masks: Sequence[str], image_key_regex: str | None, mask_key_regex: str | None
-) -> tuple[Sequence[str | None], Sequence[str | None]]:
+) -> tuple[Sequence[str | None], Sequence[str | None], Trimming | None]:
     if image_key_regex or mask_key_regex:
         return (
             _regex_keys(images, '--image_key_regex', image_key_regex),
             _regex_keys(masks, '--mask_key_regex', mask_key_regex),
+            None,
         )
-    equal = [_stem(path) for path in images], [_stem(path) for path in masks]
-    if set(equal[0]) == set(equal[1]):  # nothing can pair more
-        return equal
-    trimmed = _trimmed(equal[0]), _trimmed(equal[1])
+    image_stems, mask_stems = [_stem(path) for path in images], [_stem(path) for path in masks]
+    if set(image_stems) == set(mask_stems):  # nothing can pair more
+        return image_stems, mask_stems, None
+    (image_keys, of_images), (mask_keys, of_masks) = trimming.trim(image_stems), trimming.trim(mask_stems)
     # Most pairs wins; equal stems win a tie.
-    return max((equal, trimmed), key=lambda keys: len(set(keys[0]) & set(keys[1])))
+    if len(set(image_keys) & set(mask_keys)) > len(set(image_stems) & set(mask_stems)):
+        return image_keys, mask_keys, Trimming(of_images, of_masks)
+    return image_stems, mask_stems, None
 
 
 def _stem(path: str) -> str:
@@ -142,34 +165,6 @@ def _regex_keys(paths: Sequence[str], flag: str, expression: str | None) -> list
     group = 1 if compiled.groups else 0
     matches = [compiled.search(unicodedata.normalize('NFC', path)) for path in paths]
     return [match.group(group) if match else None for match in matches]
-
-
-def _trimmed(stems: list[str]) -> list[str]:
-    """Cuts off what all stems have in common at both ends, never inside a run of digits or of letters."""
-    if len(stems) < 2:
-        # One file has everything in common with itself: its last run of digits is what tells it from others.
-        return [(re.findall(r'\d+', stem) or [stem])[-1] for stem in stems]
-    start = _common_cut(stems)
-    rest = [stem[start:] for stem in stems]
-    end = _common_cut([stem[::-1] for stem in rest])
-    keys = [stem[: len(stem) - end] for stem in rest]
-    return keys if all(keys) else stems
-
-
-def _common_cut(stems: list[str]) -> int:
-    """How many first characters all stems share, so that the cut after them splits no run of digits or letters."""
-    first, last = min(stems), max(stems)  # in sorted order, no two differ earlier than these
-    cut = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    while cut > 0 and any(_splits_a_run(stem, cut) for stem in stems):
-        cut -= 1
-    return cut
-
-
-def _splits_a_run(stem: str, position: int) -> bool:
-    if not 0 < position < len(stem):
-        return False
-    before, after = stem[position - 1], stem[position]
-    return (before.isdigit() and after.isdigit()) or (before.isalpha() and after.isalpha())
 
 
 def _index(

@@ -136,7 +136,9 @@ def _is_image(path: str) -> bool:
 
 def _ground_truths(pattern: str, root: str, paths: list[str], masks: str) -> dict[str, str]:
     """Returns the path of the mask of each image that has one, by the image's path."""
-    pairs = pairing.match_pairs(paths, pairing.list_files(masks, formats.MASK_SUFFIXES)).pairs
-    if not pairs:
+    found = pairing.match_pairs(paths, pairing.list_files(masks, formats.MASK_SUFFIXES))
+    if not found.pairs:
         raise errors.UserError(f'no mask in --masks={masks} belongs to an image of --images={pattern}')
-    return {os.path.join(root, pair.image): os.path.join(masks, pair.mask) for pair in pairs}
+    if found.doubt:
+        raise errors.UserError(f'--masks={masks}: {found.doubt}; rename them if they are')
+    return {os.path.join(root, pair.image): os.path.join(masks, pair.mask) for pair in found.pairs}

@@ -220,6 +220,16 @@ def test_one_pair_cannot_fill_two_splits(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / 'clothing_parsing/128x128/1.0.0').exists()
 
 
+def test_names_with_other_numbers_are_no_pairs(tmp_path: pathlib.Path) -> None:
+    pair_set.write(str(tmp_path / 'pairs'), num_pairs=2, seed=3)
+    for tree, year in (('png_images/IMAGES', 2019), ('png_masks/MASKS', 2020)):
+        for path in (tmp_path / 'pairs' / tree).iterdir():
+            path.rename(path.with_name(f'{year}_{path.name[-8:]}'))
+    with pytest.raises(errors.UserError, match=r'image 2019_0001\.png and mask 2020_0001\.png would be'):
+        _prepare(tfds.builder('clothing_parsing', data_dir=str(tmp_path)), tmp_path / 'pairs', tmp_path)
+    assert not (tmp_path / 'clothing_parsing/128x128/1.0.0').exists()
+
+
 @pytest.fixture
 def loopback(tmp_path: pathlib.Path) -> Iterator[Callable[[bytes], str]]:
     """Serves bytes on loopback; returns their address."""

@@ -1,4 +1,5 @@
 import os
+import re
 import string
 
 import pytest
@@ -38,6 +39,87 @@ def test_common_suffix_is_cut_outside_of_numbers():
 
 def test_a_single_pair():
     assert _keys(['img_0007.png'], ['seg_0007.png']) == [('0007', 'img_0007.png', 'seg_0007.png')]
+
+
+def _doubt(images, masks, **regexes):
+    found = pairing.match_pairs(images, masks, **regexes)
+    assert len(found.pairs) == len(images)
+    return found.doubt
+
+
+def _numbered(form, numbers=range(1, 13)):
+    return [form.format(n) for n in numbers]
+
+
+_CONTRADICTIONS = [
+    ('2019_cam_{:02d}.jpg', '2020_cam_{:02d}.png'),
+    ('cam1_{:03d}.jpg', 'cam2_{:03d}.png'),
+    ('day 3/{:03d}.jpg', 'day 4/{:03d}.png'),
+    ('2019/05/img_{:02d}.jpg', '2019/06/seg_{:02d}.png'),
+]
+
+
+@pytest.mark.parametrize(
+    ('image', 'mask', 'numbers'),
+    [
+        *((*names, range(1, 13)) for names in [*_CONTRADICTIONS, ('{:03d}_v1.jpg', '{:03d}_v2.png')]),
+        *((*names, [7]) for names in _CONTRADICTIONS),  # a single pair, whose key is the last number
+    ],
+)
+def test_names_with_other_numbers_are_doubted_until_expressions_are_given(image, mask, numbers):
+    images, masks = _numbered(image, numbers), _numbered(mask, numbers)
+    message = _doubt(images, masks)
+    assert f'image {images[0]} and mask {masks[0]} would be a pair' in message
+    cut = pairing.match_pairs(images, masks).trimming
+    for text, number in zip((image, mask), cut.contradiction, strict=True):
+        assert re.search(rf'(?<!\d)0*{number}(?!\d)', text)
+    given = {'image_key_regex': cut.images.key_regex, 'mask_key_regex': cut.masks.key_regex}
+    assert _doubt(images, masks, **given) is None
+    assert pairing.match_pairs(images, masks, **given).pairs == pairing.match_pairs(images, masks).pairs
+
+
+@pytest.mark.parametrize(
+    ('image', 'mask', 'shown'),
+    [
+        ('img_{:04d}.jpg', 'seg_{:04d}.png', ('img_*', 'seg_*')),
+        (
+            'ulm_{:06d}_leftImg8bit.png',
+            'ulm_{:06d}_gtFine_labelIds.png',
+            ('ulm_*_leftImg8bit', 'ulm_*_gtFine_labelIds'),
+        ),
+        ('{:04d}.jpg', '{:04d}_mask.png', ('*', '*_mask')),
+        ('train2017/{:04d}.jpg', 'stuff/{:04d}.png', ('train2017/*', 'stuff/*')),
+        ('2019_{:04d}.jpg', '2019_seg_{:04d}.png', ('2019_*', '2019_seg_*')),
+        ('image_2/{:06d}_10.png', 'semantic/{:06d}_10.png', ('image_2/*_10', 'semantic/*_10')),
+    ],
+)
+def test_what_was_cut_off_is_told(image, mask, shown):
+    found = pairing.match_pairs(_numbered(image), _numbered(mask))
+    assert len(found.pairs) == 12
+    assert (str(found.trimming.images), str(found.trimming.masks)) == shown
+    assert found.doubt is None
+
+
+def test_where_names_are_equal_nothing_was_cut_off():
+    found = pairing.match_pairs(_numbered('2019_{:02d}.jpg'), _numbered('2019_{:02d}.png'))
+    assert found.trimming is None
+    assert found.doubt is None
+
+
+@given(
+    numbers=st.sets(st.integers(0, 999), min_size=2, max_size=9),
+    parts=st.lists(st.text('ab1_2/ ', max_size=6), min_size=4, max_size=4),
+)
+def test_prefix_key_and_suffix_make_the_path(numbers, parts):
+    images = [f'{parts[0]}x_{n:03d}_x{parts[1]}z.png' for n in numbers]
+    masks = [f'{parts[2]}y_{n:03d}_y{parts[3]}z.png' for n in numbers]
+    found = pairing.match_pairs(images, masks)
+    cut = found.trimming
+    for pair in found.pairs:
+        assert f'{cut.images.prefix}{pair.key}{cut.images.suffix}.png' == pair.image
+        assert f'{cut.masks.prefix}{pair.key}{cut.masks.suffix}.png' == pair.mask
+    regexes = {'image_key_regex': cut.images.key_regex, 'mask_key_regex': cut.masks.key_regex}
+    assert pairing.match_pairs(images, masks, **regexes).pairs == found.pairs
 
 
 def test_regular_expressions():

@@ -88,6 +88,15 @@ def test_only_the_images_of_a_split(tmp_path):
         photos.only_of_split([photos.ImageFile('else', 'else.png')], DatasetSplit.read(data_dir, 'validation'))
 
 
+def test_ground_truths_whose_numbers_contradict_are_no_ground_truths(tmp_path):
+    names = [f'{folder}/{year}_cam_{n}.png' for folder, year in (('images', 2019), ('masks', 2020)) for n in (1, 2)]
+    for folder in ('images', 'masks'):
+        (tmp_path / folder).mkdir()
+    write(tmp_path, *names)
+    with pytest.raises(errors.UserError, match=r'--masks=.*: image 2019_cam_1\.png and mask 2020_cam_1\.png would be'):
+        photos.find(f'{tmp_path}/images', f'{tmp_path}/masks')
+
+
 def test_an_image_and_its_ground_truth_are_read(tmp_path):
     write(tmp_path, 'a.png', 'mask.png')
     loaded = photos.load(photos.ImageFile('a', f'{tmp_path}/a.png', f'{tmp_path}/mask.png'), READER)

@@ -1,0 +1,96 @@
+"""Keys by trimming: what all names of a tree have in common tells no file from another, and is cut off."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from seg_pipeline.imaging import rejects
+
+
+@dataclasses.dataclass(frozen=True)
+class Affixes:
+    """What is cut off the paths of one tree, whose suffixes (`.png`) are gone before.
+
+    Attributes:
+        prefix: at the start of each.
+        suffix: at the end of each.
+    """
+
+    prefix: str = ''
+    suffix: str = ''
+
+    def __str__(self) -> str:
+        return rejects.one_line(f'{self.prefix}*{self.suffix}')
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The numbers in it: 2019 of `2019_cam_`, 8 of `_leftImg8bit`."""
+        return frozenset(int(digits) for digits in re.findall(r'\d+', f'{self.prefix}*{self.suffix}'))
+
+    @property
+    def key_regex(self) -> str:
+        """A regular expression whose first group is the same key, for paths with their suffix."""
+        return rf'^{re.escape(self.prefix)}(.+){re.escape(self.suffix)}\.[^.]+$'
+
+
+@dataclasses.dataclass(frozen=True)
+class Trimming:
+    """What is cut off both trees."""
+
+    images: Affixes
+    masks: Affixes
+
+    @property
+    def contradiction(self) -> tuple[int, int] | None:
+        """A number that only the images have in what is cut off, and one that only the masks have.
+
+        Such names say themselves that they do not belong together: `2019_cam_07` is no photo of the mask `2020_cam_07`.
+        A number in one tree alone, or beside those of the other tree, contradicts nothing: `leftImg8bit` and `gtFine`.
+
+        Returns:
+            The smallest of each; None if a tree has no number of its own.
+        """
+        of_images = self.images.numbers - self.masks.numbers
+        of_masks = self.masks.numbers - self.images.numbers
+        return (min(of_images), min(of_masks)) if of_images and of_masks else None
+
+
+def trim(stems: Sequence[str]) -> tuple[list[str], Affixes]:
+    """Cuts off what all stems have in common at both ends, never inside a run of digits or of letters.
+
+    Args:
+        stems: paths without suffix.
+
+    Returns:
+        What is left of each, and what was cut off. Nothing is, if nothing would be left of some stem.
+    """
+    if len(stems) < 2:
+        # One file has everything in common with itself: its last run of digits is what tells it from others.
+        runs = [match for stem in stems for match in re.finditer(r'\d+', stem)]
+        if not runs:
+            return list(stems), Affixes()
+        start, end = runs[-1].span()
+        return [stems[0][start:end]], Affixes(stems[0][:start], stems[0][end:])
+    start = _common_cut(stems)
+    rest = [stem[start:] for stem in stems]
+    end = _common_cut([stem[::-1] for stem in rest])
+    keys = [stem[: len(stem) - end] for stem in rest]
+    if not all(keys):
+        return list(stems), Affixes()
+    return keys, Affixes(stems[0][:start], stems[0][len(stems[0]) - end :])
+
+
+def _common_cut(stems: Sequence[str]) -> int:
+    """How many first characters all stems share, so that the cut after them splits no run of digits or letters."""
+    first, last = min(stems), max(stems)  # in sorted order, no two differ earlier than these
+    cut = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    while cut > 0 and any(_splits_a_run(stem, cut) for stem in stems):
+        cut -= 1
+    return cut
+
+
+def _splits_a_run(stem: str, position: int) -> bool:
+    if not 0 < position < len(stem):
+        return False
+    before, after = stem[position - 1], stem[position]
+    return (before.isdigit() and after.isdigit()) or (before.isalpha() and after.isalpha())
