@@ -87,8 +87,9 @@ _MASK_FORMAT = flags.DEFINE_enum(
     'mask_format',
     _RECORDS.mask_format,
     masks.MASK_FORMATS,
-    'ids: grey values or palette indices; color: the colours of the label table; binary: 0 and 255 are the classes 0 '
-    'and 1; auto: colour images by colour, others by id.',
+    'ids: grey values or palette indices; color: the colours of the label table, RGB or of a palette; binary: 0 and '
+    '255 are the classes 0 and 1; auto: grey by id, others by colour; but where the table has no colours, palettes and '
+    'RGB with only grey by id.',
 )
 _IGNORE_ID = flags.DEFINE_integer('ignore_id', label_map.DEFAULT_IGNORE_ID, 'Id of the pixels that are ignored.')
 _SPLITS = flags.DEFINE_string('splits', split_options.DEFAULT_FRACTIONS, 'Fraction of each split; they add up to 1.')

@@ -304,15 +304,16 @@ def _bad_masks() -> Iterator[Kind]:
     yield _mask('id that 8 bits cut to a known one', rejects.UNKNOWN_ID, 'id 257', lambda: png(_with(257, np.uint16)))
     signed = _with(-1, np.int32)
     yield _mask('negative id', rejects.UNKNOWN_ID, 'id -1', lambda: saved(signed, 'TIFF'), '.tif')
-    palette = chunk(b'PLTE', bytes(9))
-    rows = grey_rows(_with(9))
-    yield _mask('palette index without a colour', rejects.UNKNOWN_ID, 'id 9', lambda: raw_png(3, rows, palette))
     fractions = np.full(SIZE, 0.5, np.float32)
-    yield _mask('mask of fractions', rejects.UNSUPPORTED_MASK, 'type F', lambda: saved(fractions, 'TIFF'), '.tif')
+    yield _mask(
+        'mask of fractions', rejects.UNSUPPORTED_MASK, 'floating point', lambda: saved(fractions, 'TIFF'), '.tif'
+    )
     yield _mask(
         'mask with only the ignored id', rejects.ALL_IGNORED, '720 pixels', lambda: png(np.full(SIZE, 255, np.uint8))
     )
     yield _mask('transparent mask', rejects.UNSUPPORTED_MASK, 'alpha down to 0', lambda: png(_painted(alpha=0)))
+    says = 'is in no class; every pixel is grey: --mask_format=ids'
+    yield _mask('ids as equal channels', rejects.UNKNOWN_COLOR, says, lambda: png(np.dstack([ids()] * 3)))
     deep = gradient().astype(np.uint16) * 257
     yield _mask('colours of 16 bits', rejects.UNSUPPORTED_MASK, '16 bits', lambda: png(deep))
     yield _mask(
@@ -354,6 +355,27 @@ def _bad_masks() -> Iterator[Kind]:
 
     yield Kind('mask that is the image', (rejects.SAME_FILE,), 'byte for byte', the_image)
     yield Kind('mask that links to the image', (rejects.SAME_FILE,), 'byte for byte', link_to_image)
+
+
+def _bad_palettes() -> Iterator[Kind]:
+    palette = chunk(b'PLTE', bytes(9))
+    rows = grey_rows(_with(9))
+    says = 'index 3 at row 15, column 2: the palette of 3 has no such colour; --mask_format=ids'
+    yield _mask('palette index without a colour', rejects.PALETTE_MISMATCH, says, lambda: raw_png(3, rows, palette))
+    ramp = chunk(b'PLTE', np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
+    says = 'index 1 at row 2, column 3: colour #010101 is in no class; --mask_format=ids'
+    yield _mask('palette of greys', rejects.PALETTE_MISMATCH, says, lambda: raw_png(3, grey_rows(ids()), ramp))
+    black = chunk(b'PLTE', bytes(768))
+    says = 'palette indices 0 and 1 have one colour, that of class 0'
+    yield _mask('palette of one colour', rejects.PALETTE_MISMATCH, says, lambda: raw_png(3, grey_rows(ids()), black))
+
+
+def _bad_tiff_masks() -> Iterator[Kind]:
+    jpeg = functools.partial(saved, ids(), 'TIFF', compression='jpeg')
+    yield _mask('TIFF with JPEG inside', rejects.LOSSY_MASK, 'a TIFF with JPEG inside', jpeg, '.tif')
+    yield _mask('TIFF of CMYK', rejects.UNSUPPORTED_MASK, 'CMYK', lambda: saved(_painted(), 'TIFF', 'CMYK'), '.tif')
+    white = functools.partial(saved, ids(), 'TIFF', tiffinfo={262: 0})
+    yield _mask('TIFF with white as 0', rejects.UNSUPPORTED_MASK, 'min-is-white', white, '.tif')
 
 
 def _with(value: int, dtype: type = np.uint8) -> np.ndarray:
@@ -405,7 +427,15 @@ def _bad_pairs() -> Iterator[Kind]:
 
 def bad() -> list[Kind]:
     """The kinds that are rejected."""
-    return [*_truncated(), *_bad_files(), *_unreadable_files(), *_bad_masks(), *_bad_pairs()]
+    return [
+        *_truncated(),
+        *_bad_files(),
+        *_unreadable_files(),
+        *_bad_masks(),
+        *_bad_palettes(),
+        *_bad_tiff_masks(),
+        *_bad_pairs(),
+    ]
 
 
 def good() -> list[Kind]:
@@ -413,8 +443,9 @@ def good() -> list[Kind]:
     gamma = chunk(b'gAMA', struct.pack('>I', 22727)) + chunk(b'sRGB', b'\0')
     profile = chunk(b'iCCP', b'any\0\0' + zlib.compress(bytes(200)))
     key = chunk(b'tRNS', b'\0\1')
-    colors = np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes()
-    palette = chunk(b'PLTE', colors) + chunk(b'tRNS', b'\0\x80')
+    colors = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
+    colors[: LABELS.num_classes] = LABELS.colors
+    palette = chunk(b'PLTE', colors.tobytes()) + chunk(b'tRNS', b'\0\x80')
     rows = grey_rows(ids())
     kinds = [_good(name, _plain) for name in ('plain', 'name with spaces', '名前 🧥', 'line\nbreak', "quo'te", '-rf *')]
     kinds += [
@@ -433,8 +464,7 @@ def good() -> list[Kind]:
         _good_mask('mask as TIFF', lambda: saved(ids(), 'TIFF'), '.tif'),
         _good_mask('mask as BMP', lambda: saved(ids(), 'BMP'), '.bmp'),
         _good_mask('mask as MATLAB', lambda: mat(groundtruth=ids().astype(float)), '.mat'),
-        _good_mask('RGB of equal channels', lambda: png(np.dstack([ids()] * 3))),
-        _good_mask('opaque alpha', lambda: png(np.dstack([ids()] * 3 + [np.full(SIZE, 255, np.uint8)]))),
+        _good_mask('opaque alpha', lambda: saved(np.dstack([ids(), np.full(SIZE, 255, np.uint8)]), 'PNG', 'LA')),
     ]
     return [*kinds, _good('directory that links to itself', _looped)]
 

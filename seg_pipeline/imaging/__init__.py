@@ -4,10 +4,11 @@ Modules:
     rejects: the reason codes of files and pairs that cannot be used.
     formats: detects the format of a file and checks that it is complete, before it is decoded.
     images: reads, decodes and encodes images.
-    masks: reads and decodes masks of class ids.
+    masks: reads masks, and gives their values a meaning: class ids.
+    stored_values: decodes a mask file to the values that are stored in it.
     resizing: resizes images and masks, and maps predictions back to the original size.
     perceptual_hash: hashes images and finds near-duplicates.
     visualization: draws masks, overlays and panels.
 """
 
-__all__ = ['formats', 'images', 'masks', 'perceptual_hash', 'rejects', 'resizing', 'visualization']
+__all__ = ['formats', 'images', 'masks', 'perceptual_hash', 'rejects', 'resizing', 'stored_values', 'visualization']

@@ -32,6 +32,8 @@ UNSUPPORTED_MASK = 'unsupported_mask'
 SIZE_MISMATCH = 'size_mismatch'
 UNKNOWN_ID = 'unknown_id'
 UNKNOWN_COLOR = 'unknown_color'
+PALETTE_MISMATCH = 'palette_mismatch'
+AMBIGUOUS_GREY = 'ambiguous_grey'
 AMBIGUOUS_BINARY = 'ambiguous_binary'
 ALL_IGNORED = 'all_ignored'
 SAME_FILE = 'same_file'
@@ -51,11 +53,13 @@ EXPLANATIONS = {
     SEVERAL_IMAGES: 'The file holds several images: an animation, or pages.',
     OUT_OF_MEMORY: 'There is not enough memory to decode the file: lower --max_pixels, or run fewer workers.',
     DECODER_FAILED: 'The decoder failed with an unexpected error, which the message names.',
-    LOSSY_MASK: 'The mask is stored with lossy compression (JPEG, WebP), which changes ids.',
+    LOSSY_MASK: 'The mask is stored with lossy compression (JPEG, WebP, a TIFF of those), which changes ids.',
     UNSUPPORTED_MASK: 'The mask is fractional, transparent, rotated by EXIF, of 16 bits a channel, or not one of ids.',
     SIZE_MISMATCH: 'Image and mask differ in height or width.',
     UNKNOWN_ID: 'The mask holds an id that the label table does not have.',
     UNKNOWN_COLOR: 'The mask holds a colour that the label table does not have.',
+    PALETTE_MISMATCH: 'The palette of the mask and the colours of the label table contradict each other.',
+    AMBIGUOUS_GREY: 'The grey values of the mask are ids and, as colours, other classes of the label table.',
     AMBIGUOUS_BINARY: 'The mask holds only 0 and 255, and with two classes 255 may mean class 1 or ignored.',
     ALL_IGNORED: 'Every pixel of the mask has the ignored id.',
     SAME_FILE: 'The mask is the image itself, byte for byte.',

@@ -66,12 +66,22 @@ def _png(width, height, bits, color_type, scanlines):
     return magic + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(scanlines)) + chunk(b'IEND', b'')
 
 
-def test_a_palette_mask_is_read_as_indices():
-    picture = Image.fromarray(_IDS, 'P')
-    picture.putpalette(np.random.default_rng(1).integers(0, 256, 768).tolist())
+def _indexed(indices, colors):
+    picture = Image.fromarray(indices, 'P')
+    picture.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
     file = io.BytesIO()
     picture.save(file, 'PNG')
-    np.testing.assert_array_equal(_read(file.getvalue()), _IDS)
+    return file.getvalue()
+
+
+_NO_COLORS = LabelMap.default(_LABELS.names)
+
+
+def test_a_palette_mask_is_read_as_indices_where_the_table_has_no_colours():
+    colors = np.random.default_rng(1).integers(0, 256, 768)
+    np.testing.assert_array_equal(_read(_indexed(_IDS, colors), labels=_NO_COLORS), _IDS)
+    np.testing.assert_array_equal(_read(_indexed(_IDS, colors), 'ids'), _IDS)
+    assert _reject(_read, _indexed(_IDS, colors)).reason == rejects.PALETTE_MISMATCH
 
 
 def test_colours_of_the_label_table():
@@ -85,7 +95,10 @@ def test_colours_of_the_label_table():
 
 
 def test_ids_saved_as_equal_channels():
-    np.testing.assert_array_equal(_read(_encode(np.dstack([_IDS] * 3), 'PNG')), _IDS)
+    data = _encode(np.dstack([_IDS] * 3), 'PNG')
+    np.testing.assert_array_equal(_read(data, labels=_NO_COLORS), _IDS)
+    np.testing.assert_array_equal(_read(data, 'ids'), _IDS)
+    assert '--mask_format=ids' in str(_reject(_read, data))
 
 
 def test_binary_masks():

@@ -20,13 +20,15 @@ from tests import bad_inputs
 
 _BAD, _GOOD = bad_inputs.bad(), bad_inputs.good()
 _DATASET = 'out/clothing_parsing/32x32'
-# Reasons that a bad file alone does not give: tested below, in pairing_test, masks_test and split_flags_test.
+# Reasons that a bad file alone does not give: tested below, in pairing_test, masks_test, mask_conformance_test and
+# split_flags_test.
 _TESTED_ELSEWHERE = {
     rejects.NO_KEY,
     rejects.IN_NO_LIST,
     rejects.OUT_OF_MEMORY,
     rejects.DECODER_FAILED,
     rejects.AMBIGUOUS_BINARY,
+    rejects.AMBIGUOUS_GREY,
 }
 
 
