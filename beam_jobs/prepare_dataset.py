@@ -91,7 +91,9 @@ _MASK_FORMAT = flags.DEFINE_enum(
     '255 are the classes 0 and 1; auto: grey by id, others by colour; but where the table has no colours, palettes and '
     'RGB with only grey by id.',
 )
-_IGNORE_ID = flags.DEFINE_integer('ignore_id', label_map.DEFAULT_IGNORE_ID, 'Id of the pixels that are ignored.')
+_IGNORE_ID = flags.DEFINE_integer(
+    'ignore_id', label_map.DEFAULT_IGNORE_ID, 'Id of the pixels that are ignored.', 1, 255
+)
 _SPLITS = flags.DEFINE_string('splits', split_options.DEFAULT_FRACTIONS, 'Fraction of each split; they add up to 1.')
 _SPLIT_FILES = flags.DEFINE_string(
     'split_files', None, 'Official lists instead of --splits, as train:FILE,validation:FILE; one name a line.'
@@ -115,7 +117,9 @@ _STRATIFY = flags.DEFINE_enum(
     stratification.STRATIFY,
     'rare: every class that at least two groups have is in every split, found in a pass of its own.',
 )
-_SEED = flags.DEFINE_integer('seed', split_options.DEFAULT_SEED, 'Decides, with the keys, splits and order.')
+_SEED = flags.DEFINE_integer(
+    'seed', split_options.DEFAULT_SEED, 'Decides, with the keys, splits and order.', -(2**63), 2**63 - 1
+)
 _NUM_SHARDS = flags.DEFINE_string(
     'num_shards',
     _SPLIT_OPTIONS.num_shards,
@@ -130,7 +134,9 @@ _IMAGE_GLOB = flags.DEFINE_string(
 _MASK_GLOB = flags.DEFINE_string('mask_glob', None, 'Which files of --masks are masks, in the same way.')
 _IMAGE_KEY_REGEX = flags.DEFINE_string('image_key_regex', None, "Finds the key in an image's path: its first group.")
 _MASK_KEY_REGEX = flags.DEFINE_string('mask_key_regex', None, "Finds the key in a mask's path: its first group.")
-_MAX_PIXELS = flags.DEFINE_integer('max_pixels', _RECORDS.max_pixels, 'Images with more are rejected unread.')
+_MAX_PIXELS = flags.DEFINE_integer(
+    'max_pixels', _RECORDS.max_pixels, 'Images with more are rejected unread.', 1, 2**31 - 1
+)
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'fail', ('fail', 'reject'), 'What bad pairs do: end the job, or stay out of the data set.'
 )

@@ -1,7 +1,7 @@
 """Which engine runs the job on this machine."""
 
-import argparse
 import contextlib
+import io
 import logging
 import os
 import re
@@ -23,9 +23,10 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_hand
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms import environments
 
+from beam_jobs import beam_options
 from seg_pipeline import errors
 
-LOCAL_RUNNERS = ('DirectRunner', 'FnApiRunner')
+_MOST_WORKERS = 1024
 _POLL_SECONDS = 0.2
 _ORDERLY_END_SECONDS = 5.0  # a worker that has nothing left to do ends in a fraction of this
 _WORKER_EXIT = re.compile(r'Worker subprocess exited with return code (-?\d+)')
@@ -37,23 +38,25 @@ class LostWorkerError(errors.OutsideError):
 
 
 def parse_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Parses Beam's options; on this machine's own runner, an unknown flag is a mistake.
+    """Parses Beam's options; on this machine's own runner, an unknown flag, or one without effect, is a mistake.
 
     If the user says nothing about it, the local runner uses every core, in processes.
 
     Raises:
-        UserError: if a flag is unknown.
+        UserError: if a flag is unknown, has no effect, or has a value that Beam cannot take.
     """
-    try:
-        options = PipelineOptions(list(arguments))
-        options.get_all_options()
-    except SystemExit as error:  # argparse has printed what is wrong
-        raise errors.UserError(f'Beam does not accept {" ".join(arguments)}') from error
+    options = _parse(arguments)
+    standard = options.view_as(StandardOptions)
+    standard.runner = beam_options.runner_name(standard.runner)
     if is_local(options):
-        _refuse_unknown(arguments)
+        beam_options.check_local(arguments)
         # Not by comparison with the defaults: one worker in memory is Beam's default, and may be what the user wants.
         given = {argument.lstrip('-').partition('=')[0] for argument in arguments}
         direct = options.view_as(DirectOptions)
+        if not 0 <= direct.direct_num_workers <= _MOST_WORKERS:
+            raise errors.UserError(
+                f'--direct_num_workers={direct.direct_num_workers}: wanted 0, for every core, to {_MOST_WORKERS}'
+            )
         if 'direct_num_workers' not in given:
             direct.direct_num_workers = 0
         direct.direct_num_workers = direct.direct_num_workers or os.cpu_count() or 1
@@ -62,18 +65,24 @@ def parse_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
+def _parse(arguments: Sequence[str]) -> PipelineOptions:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # argparse prints its usage, a hundred lines, and ends the process
+            options = PipelineOptions(list(arguments))
+            options.get_all_options()
+            return options
+    except (SystemExit, ValueError, TypeError) as error:
+        if isinstance(error, SystemExit):
+            problem = said.getvalue().rpartition(': error: ')[2].strip()
+        else:  # without the values: a secret key may be one
+            problem = f'{", ".join(argument.partition("=")[0] for argument in arguments)}: {error}'
+        raise errors.UserError(problem) from error
+
+
 def is_local(options: PipelineOptions) -> bool:
     """Whether the job runs on this machine, by Beam's own runner."""
-    return (options.view_as(StandardOptions).runner or 'DirectRunner') in LOCAL_RUNNERS
-
-
-def _refuse_unknown(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for subclass in PipelineOptions.__subclasses__():
-        subclass._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(arguments))
-    if unknown:
-        raise errors.UserError(f'unknown flag {unknown[0]}: neither this command nor Beam has it. See --help')
+    return beam_options.runner_name(options.view_as(StandardOptions).runner) in beam_options.LOCAL_RUNNERS
 
 
 def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:

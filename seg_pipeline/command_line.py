@@ -1,9 +1,11 @@
 """Starts and ends every command: parses its flags, and turns errors into one line on stderr and an exit code."""
 
+import math
+import os
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags
 
@@ -12,6 +14,8 @@ from seg_pipeline import errors
 EXIT_OUTSIDE_FAULT = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
+_LONGEST_VALUE = 4096  # characters of a flag: the longest path of Linux, in bytes
+_LONGEST_MESSAGE = 2000
 # What absl says of a required flag that was not given.
 _MISSING = re.compile(r'(--\w+)=None: Flag --\w+ must have a value other than None')
 
@@ -32,10 +36,14 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
 
     # Replaces absl's own parser, which accepts no unknown flags, writes two lines and exits with 1.
     def parse(argv: list[str]) -> list[str]:
+        for name in flags.FLAGS:
+            _check_strictly(flags.FLAGS[name])
         try:
             arguments: list[str] = flags.FLAGS(argv, known_only=known_only)
+            for argument in arguments[1:]:
+                _check_argument(argument)
             return arguments
-        except flags.Error as error:
+        except (flags.Error, ValueError) as error:  # absl's own ValueError: --noNAME=1, a flag file that is no text
             fail(f'{_shortened(str(error))}; see --help')
 
     def guarded(argv: list[str]) -> int | None:
@@ -56,6 +64,61 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
     app.run(guarded, flags_parser=parse)
 
 
+class _StrictParser(flags.ArgumentParser[Any]):
+    """A parser of a flag that refuses what absl accepts and no flag means.
+
+    Python's `int` and `float` take digits of every script, `nan` and `inf`; a path can be empty, or have a line break
+    that makes two lines of one.
+    """
+
+    def __init__(self, parser: flags.ArgumentParser[Any]) -> None:
+        self._parser = parser
+        self.syntactic_help = parser.syntactic_help
+
+    def parse(self, argument: Any) -> Any:
+        """Parses as the flag's own parser does. Raises `ValueError`, which absl reports with the flag's name."""
+        if isinstance(argument, str):
+            _check_text(argument)
+        value = self._parser.parse(argument)
+        if isinstance(value, int | float) and isinstance(argument, str) and not argument.isascii():
+            raise ValueError('not written in the digits 0 to 9')
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError('not a finite number')
+        return value
+
+    def flag_type(self) -> str:
+        """What absl's help says of the value."""
+        return str(self._parser.flag_type())
+
+
+def _check_text(text: str) -> None:
+    if len(text) > _LONGEST_VALUE:
+        raise ValueError(f'{len(text)} characters, more than {_LONGEST_VALUE}')
+    if not text.strip():
+        raise ValueError('an empty value; give one, or leave the flag out')
+    try:
+        os.fsencode(text).decode()
+    except UnicodeError as error:  # neither a report nor a manifest could name such a file
+        raise ValueError('not UTF-8') from error
+    if control := next((character for character in text if ord(character) < 32 or ord(character) == 127), None):
+        raise ValueError(f'the control character {control!r} in it')
+
+
+def _check_strictly(flag: flags.Flag[Any]) -> None:
+    if not isinstance(flag.parser, _StrictParser):
+        flag.parser = _StrictParser(flag.parser)
+
+
+def _check_argument(argument: str) -> None:
+    """Checks an argument that is no flag of this command: a path, or a flag of Beam's."""
+    flag, equals, value = argument.partition('=') if argument.startswith('-') else ('', '', argument)
+    if equals or not flag:
+        try:
+            _check_text(value)
+        except ValueError as error:
+            raise ValueError(f'{f"flag {argument}" if flag else f"argument {argument!r}"}: {error}') from error
+
+
 def _shortened(message: str) -> str:
     """An error message of absl about flags, shorter if it is about a flag that must be given."""
     missing = _MISSING.findall(message)
@@ -66,8 +129,16 @@ def fail(message: str, exit_code: int = EXIT_USER_ERROR) -> NoReturn:
     """Prints a message for the user on one line of stderr and exits.
 
     Args:
-        message: what is wrong; line breaks become spaces.
+        message: what is wrong; line breaks become spaces, other control characters are spelled out, and the middle of
+            a very long one is left out.
         exit_code: of the process.
     """
-    print('error: ' + ' '.join(message.split()), file=sys.stderr)
+    line = ''.join(map(_printable, ' '.join(message.split())))
+    if len(line) > _LONGEST_MESSAGE:
+        line = f'{line[: _LONGEST_MESSAGE // 2]} [...] {line[-_LONGEST_MESSAGE // 2 :]}'
+    print(f'error: {line}', file=sys.stderr)
     sys.exit(exit_code)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]

@@ -8,6 +8,7 @@ printed. --repair makes what is damaged again from the sources. Exit code 0: int
 problem on a line; 2: no data set.
 """
 
+import os
 import re
 
 from absl import flags
@@ -32,6 +33,9 @@ def main(argv: list[str]) -> int:
     dataset_dir = argv[1]
     if _REPAIR.value and not (_IMAGES.value and _MASKS.value):
         raise errors.UserError('--repair needs the sources: --images=DIR --masks=DIR')
+    for flag in (_IMAGES, _MASKS) if _REPAIR.value else ():
+        if not os.path.isdir(flag.value):
+            raise errors.UserError(f'--{flag.name}={flag.value}: no such directory')
     anchor = _anchor()
     storage.check(dataset_dir)
     if _REPAIR.value and not storage.has_directories(dataset_dir):

@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import json
 import os
+import stat
+from collections.abc import Mapping
 from typing import Any
 
 from seg_pipeline import errors, storage
@@ -29,6 +31,22 @@ OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
 IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
 # The models of a run: the one at its largest validation mean IoU, and the one of its latest checkpoint.
 BEST, LATEST = 'best', 'latest'
+
+BATCH_SIZES = (1, 2**20)
+MOST = 2**31 - 1  # of what is counted: it fits into every integer that TensorFlow counts with
+# What each number of a recipe may be, both ends included.
+_RANGES: dict[str, tuple[float, float]] = {
+    'batch_size': BATCH_SIZES,
+    'epochs': (1, MOST),
+    'frozen_epochs': (0, MOST),
+    'steps_per_epoch': (0, MOST),
+    'seed': (0, 2**32 - 1),  # numpy's, which Keras seeds too
+    'learning_rate': (0, 1e6),
+    'fine_tune_learning_rate': (0, 1e6),
+    'clip_norm': (0, 1e18),  # the square is a float32
+    'batch_norm_momentum': (0, 1),
+    'cache_budget_mb': (0, MOST),
+}
 
 # A finished run may be taken further with more epochs; any other difference would make it another experiment.
 _EXTENDABLE = ('epochs',)
@@ -56,6 +74,9 @@ class Recipe:
         mixed_precision: compute in bfloat16, keep variables and logits in float32.
         cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
             pass, and then drawn in another order, which is why this belongs to the recipe.
+
+    Raises:
+        UserError: if a number is not in its range, or the encoder is frozen for longer than the run.
     """
 
     encoder: str = 'densenet121'
@@ -79,8 +100,25 @@ class Recipe:
         return self.cache_budget_mb * 2**20
 
     def __post_init__(self) -> None:
+        check_ranges(self, _RANGES)
         if self.frozen_epochs > self.epochs:
             raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
+
+
+def check_ranges(options: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Checks numbers, which come from flags or from a program that calls the package.
+
+    Args:
+        options: a dataclass; None is no number and passes.
+        ranges: by the name of an attribute, which is that of its flag: the least and the largest number.
+
+    Raises:
+        UserError: if one is outside, or is nan; it names the flag, the value and the range.
+    """
+    for name, (least, most) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not least <= value <= most:  # so put, nan is in no range
+            raise errors.UserError(f'--{name}={value}: wanted a number from {least} to {most}')
 
 
 # Options of prepare_dataset that decide whether records can be read here.
@@ -192,6 +230,28 @@ def write(model_dir: str, config: RunConfig) -> None:
         atomic.write(os.path.join(model_dir, CONFIG_FILE), text.encode())
 
 
+def check_output_dir(flag: str, path: str) -> None:
+    """Makes sure that a directory of this disk can be of that name, before anything is computed for it.
+
+    Args:
+        flag: the name of the flag, for messages.
+        path: what it says.
+
+    Raises:
+        UserError: if it is an address of a store, a file, or no name that the file system takes.
+    """
+    if not storage.has_directories(path):
+        raise errors.UserError(f'--{flag}={path}: the trainer writes on this disk; copy it from there')
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise errors.UserError(f'--{flag}={path}: cannot be a directory: {error.strerror}') from error
+    if not is_directory:
+        raise errors.UserError(f'--{flag}={path} is a file; choose a directory')
+
+
 def has_checkpoint(model_dir: str) -> bool:
     """Tells whether a run has saved its state at least once."""
     # TensorFlow's index of the checkpoints in a directory, written by tf.train.CheckpointManager.
@@ -207,11 +267,10 @@ def check_continues(model_dir: str, wanted: RunConfig) -> bool:
     Raises:
         UserError: it holds the run of another recipe or other data (named with both values), or files of no run.
     """
+    check_output_dir('model_dir', model_dir)
     if not os.path.exists(os.path.join(model_dir, CONFIG_FILE)):
         if os.path.isdir(model_dir) and os.listdir(model_dir):
             raise errors.UserError(f'--model_dir={model_dir} is not empty and holds no run; choose another directory')
-        if os.path.exists(model_dir) and not os.path.isdir(model_dir):
-            raise errors.UserError(f'--model_dir={model_dir} is a file; choose a directory')
         return False
     differences = _differences(read(model_dir), wanted)
     if differences:

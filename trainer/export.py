@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     tensorflow_setup.start_tensorflow()
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
-    file_format, output_dir = _FORMAT.value, _OUTPUT_DIR.value.rstrip('/')
+    file_format, output_dir = _FORMAT.value, _OUTPUT_DIR.value
     jobs.export(_MODEL_DIR.value, file_format, output_dir)
     labels = os.path.join(output_dir, export_formats.LABEL_MAP_FILE)
     print(f'{file_format}: {output_dir}; the names of its ids: {labels}')

@@ -163,6 +163,7 @@ def predict(
     """Does what `trainer.predict` says."""
     prediction = prediction or PredictionOptions()
     config.read(model_dir)
+    config.check_output_dir('output_dir', output_dir)
     found = photos.find(images, prediction.masks)
     if prediction.data_dir:
         found = photos.only_of_split(found, DatasetSplit.read(prediction.data_dir, prediction.split))
@@ -179,8 +180,9 @@ def predict(
 
 def export(model_dir: str, file_format: str, output_dir: str) -> None:
     """Does what `trainer.export` says."""
-    output_dir = output_dir.rstrip('/')  # A temporary directory beside it has its name and a suffix.
     config.read(model_dir)
+    config.check_output_dir('output_dir', output_dir)
+    output_dir = output_dir.rstrip('/') or '/'  # A temporary directory beside it has its name and a suffix.
     if os.path.lexists(output_dir):
         raise errors.UserError(f'--output_dir={output_dir} exists; remove it or choose another')
     export_formats.check_installed(file_format)

@@ -4,6 +4,7 @@ import dataclasses
 
 from trainer import config
 
+_MOST_DEVICES = 256  # each splits the memory and threads of one CPU
 STRATEGIES = ('auto', 'mirrored', 'one_device')
 
 
@@ -23,6 +24,14 @@ class RuntimeOptions:
     checkpoint_every_steps: int = 0
     keep_checkpoints: int = 2
 
+    def __post_init__(self) -> None:
+        ranges = {
+            'virtual_devices': (0, _MOST_DEVICES),
+            'checkpoint_every_steps': (0, config.MOST),
+            'keep_checkpoints': (1, config.MOST),
+        }
+        config.check_ranges(self, ranges)
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
@@ -37,6 +46,9 @@ class EvaluationOptions:
     split: str = config.VALIDATION_SPLIT
     checkpoint: str = config.BEST
     batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        config.check_ranges(self, {'batch_size': config.BATCH_SIZES})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +66,6 @@ class PredictionOptions:
     data_dir: str | None = None
     split: str = config.VALIDATION_SPLIT
     batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        config.check_ranges(self, {'batch_size': config.BATCH_SIZES})

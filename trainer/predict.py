@@ -37,6 +37,8 @@ def main(argv: list[str]) -> None:
     tensorflow_setup.start_tensorflow()
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
+    if _SPLIT.present and not _DATA_DIR.value:
+        raise errors.UserError(f'--split={_SPLIT.value} is a split of --data_dir: give that too')
     output_dir = _OUTPUT_DIR.value
     prediction = options.PredictionOptions(_MASKS.value, _DATA_DIR.value, _SPLIT.value, _BATCH_SIZE.value)
     result = jobs.predict(_MODEL_DIR.value, _IMAGES.value, output_dir, prediction)

@@ -15,8 +15,14 @@ from seg_pipeline.labels.remapping import Remapping
 from seg_pipeline.records import schemas, writer
 
 DEFAULT_IMAGE_SIZE = (128, 128)
-_NAME = re.compile(r'[a-z][a-z0-9_]*')
-_VERSION = re.compile(r'\d+\.\d+\.\d+')
+# A shard's file name holds the names of data set and split: together with the rest of it they fit into 255 bytes.
+_NAME = re.compile(r'[a-z][a-z0-9_]{0,99}')
+# As TFDS reads a version. `\d` would be the digits of every script, and 01 is the number 1, under another name.
+_NUMBER = '(?:0|[1-9][0-9]{0,8})'
+_VERSION = re.compile(rf'{_NUMBER}\.{_NUMBER}\.{_NUMBER}')
+_SIZE = re.compile(' *([0-9]{1,9}) *[,x] *([0-9]{1,9}) *')
+# Pixels on one side that libpng and libjpeg encode; both stop below what their formats can say.
+_LONGEST_SIDE, _LONGEST_JPEG_SIDE = 1_000_000, 65500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +55,9 @@ class RecordOptions:
         file_format: of the shards, one of `writer.FILE_FORMATS`.
         mask_format: how masks are read, one of `masks.MASK_FORMATS`.
         max_pixels: images with more pixels are rejected without being decoded.
+
+    Raises:
+        UserError: if images of that size cannot be stored.
     """
 
     label_map: LabelMap
@@ -61,6 +70,24 @@ class RecordOptions:
     file_format: str = writer.TFRECORD
     mask_format: str = masks.MaskReader.mask_format
     max_pixels: int = formats.DEFAULT_MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.image_size is None:
+            return
+        height, width = self.image_size
+        longest = _LONGEST_JPEG_SIDE if self.image_encoding == 'jpeg' else _LONGEST_SIDE
+        if max(height, width) > longest:
+            raise errors.UserError(
+                f'--image_size={height},{width}: a side of {max(height, width)} pixels; '
+                f'--image_encoding={self.image_encoding} stores at most {longest}'
+            )
+        # By the larger of the two: whoever lowers the limit for sources may still enlarge what is below it.
+        most = max(self.max_pixels, formats.DEFAULT_MAX_PIXELS)
+        if height * width > most:
+            raise errors.UserError(
+                f'--image_size={height},{width}: {height * width} pixels in a record, more than {most}; '
+                'give a smaller size, or the larger --max_pixels'
+            )
 
     @property
     def mask_reader(self) -> masks.MaskReader:
@@ -113,9 +140,13 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.dataset_name):
-            raise errors.UserError(f'--dataset_name={self.dataset_name}: TFDS wants lower case letters, digits and _')
+            raise errors.UserError(
+                f'--dataset_name={self.dataset_name}: TFDS wants lower case letters, digits and _, at most 100'
+            )
         if not _VERSION.fullmatch(self.version):
-            raise errors.UserError(f'--dataset_version={self.version}: wanted MAJOR.MINOR.PATCH, as 1.0.0')
+            raise errors.UserError(
+                f'--dataset_version={self.version}: wanted MAJOR.MINOR.PATCH, as 1.0.0, without leading zeros'
+            )
 
     @classmethod
     def of_dataset(cls, manifest: Manifest, sources: SourceFolders, output_dir: str) -> 'BuildConfig':
@@ -171,7 +202,8 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         UserError: if it is neither.
     """
-    parts = [part.strip() for part in text.replace('x', ',').split(',')]
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    found = _SIZE.fullmatch(text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if 0 in size:
         raise errors.UserError(f'--image_size={text}: wanted HEIGHT,WIDTH in pixels, as 128,128')
-    return int(parts[0]), int(parts[1])
+    return size

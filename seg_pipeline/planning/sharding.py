@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -47,7 +48,7 @@ def parse_counts(text: str, split_names: Iterable[str]) -> dict[str, int]:
     for split, value in splits.parse(text, 'num_shards').items() if text else ():
         if split not in known:
             raise errors.UserError(f'--num_shards={text}: no split {split!r}; the splits are {", ".join(known)}')
-        if not value.isdigit() or not 1 <= int(value) <= 99999:
+        if not re.fullmatch('[0-9]{1,5}', value) or int(value) == 0:
             raise errors.UserError(f'--num_shards={text}: {value!r} shards of {split}; wanted 1 to 99999')
         counts[split] = int(value)
     return counts

@@ -8,12 +8,21 @@ size, which is as random, and exact.
 import hashlib
 import itertools
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from seg_pipeline import errors
 from seg_pipeline.planning.pairing import SourcePair
+
+# What TFDS takes for a split in `split='NAME[:10]+...'` and in the name of a shard, and file systems in that name.
+_NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]{0,63}')
+_RESERVED = ('all',)  # TFDS: all splits together
+# As it was always allowed: 0.8, .8, 4/5, 8e-1; in ASCII, and never so many digits that exact arithmetic takes long.
+_FRACTION = re.compile(
+    r'\+?(?:[0-9]{1,20}/[0-9]{1,20}|(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?)'
+)
 
 
 def parse(text: str, flag: str) -> dict[str, str]:
@@ -24,13 +33,17 @@ def parse(text: str, flag: str) -> dict[str, str]:
         flag: the flag's name, for messages.
 
     Raises:
-        UserError: if a part has no colon, or a name is no identifier or appears twice.
+        UserError: if a part has no colon, or a name is none that TFDS takes or appears twice.
     """
     result: dict[str, str] = {}
     for part in text.split(','):
         name, colon, value = part.strip().partition(':')
-        if not colon or not name.isidentifier() or not value:
+        if not colon or not name or not value:
             raise errors.UserError(f'--{flag}={text}: {part!r} is not of the form name:value, as in train:0.8')
+        if not _NAME.fullmatch(name):
+            raise errors.UserError(f'--{flag}={text}: split {name!r}: wanted letters A to Z, digits and _, at most 64')
+        if name in _RESERVED:
+            raise errors.UserError(f'--{flag}={text}: split {name!r}: TFDS means all splits by that; take another name')
         if name in result:
             raise errors.UserError(f'--{flag}={text}: split {name!r} appears twice')
         result[name] = value
@@ -45,16 +58,23 @@ def parse_fractions(text: str) -> dict[str, Fraction]:
     """
     fractions: dict[str, Fraction] = {}
     for name, value in parse(text, 'splits').items():
-        try:
-            fractions[name] = Fraction(value)
-        except (ValueError, ZeroDivisionError) as error:
-            raise errors.UserError(f'--splits={text}: {value!r} is not a number') from error
-        if fractions[name] <= 0:
-            raise errors.UserError(f'--splits={text}: the fraction of {name} is {value}, and must be positive')
+        fractions[name] = _parse_fraction(value, name, text)
     total = sum(fractions.values())
     if total != 1:
         raise errors.UserError(f'--splits={text}: the fractions add up to {float(total):g}, and must add up to 1')
     return fractions
+
+
+def _parse_fraction(value: str, name: str, text: str) -> Fraction:
+    try:
+        fraction = Fraction(value) if _FRACTION.fullmatch(value.strip().lstrip('-')) else None
+    except ZeroDivisionError:
+        fraction = None
+    if fraction is None:
+        raise errors.UserError(f'--splits={text}: {value!r} is not a number')
+    if fraction <= 0:
+        raise errors.UserError(f'--splits={text}: the fraction of {name} is {value}, and must be positive')
+    return fraction
 
 
 def sizes(total: int, fractions: Mapping[str, Fraction]) -> dict[str, int]:

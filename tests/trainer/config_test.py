@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import math
+import re
 
 import pytest
 
 from seg_pipeline import errors
 from seg_pipeline.imaging import masks
 from seg_pipeline.labels import label_map, remapping
-from trainer import config
+from trainer import config, options
 
 DATA = config.Data('clothing_parsing', 'f' * 64, (32, 64), label_map.LabelMap.default(('background', 'shirt')))
 
@@ -72,7 +74,7 @@ def test_every_other_difference_is_named_with_both_values(tmp_path):
 def test_no_option_of_the_recipe_is_forgotten(tmp_path, name):
     config.write(str(tmp_path), _run())
     value = getattr(config.Recipe(), name)
-    other = 'other' if isinstance(value, str) else (value or 0) + 1
+    other = 'other' if isinstance(value, str) else (value or 0) + (-0.5 if name == 'batch_norm_momentum' else 1)
     with pytest.raises(errors.UserError, match=f'--{name} is'):
         config.check_continues(str(tmp_path), _run(**{name: other}))
 
@@ -107,3 +109,46 @@ def test_the_file_is_plain_json(tmp_path):
 def test_a_data_set_elsewhere_is_refused_in_one_line():
     with pytest.raises(errors.UserError, match=r'--data_dir=s3://b/x: the trainer reads data sets of this disk'):
         config.read_manifest('s3://b/x')
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        *(
+            (name, value)
+            for name in ('learning_rate', 'fine_tune_learning_rate', 'clip_norm', 'batch_norm_momentum')
+            for value in (math.nan, math.inf, -math.inf, -0.1)
+        ),
+        ('batch_norm_momentum', 1.5),
+        ('learning_rate', 1e7),
+        ('seed', 2**32),
+        ('seed', -1),
+        *((name, 2**63) for name in ('batch_size', 'epochs', 'steps_per_epoch', 'cache_budget_mb')),
+        *((name, 0) for name in ('batch_size', 'epochs')),
+    ],
+)
+def test_a_number_of_a_recipe_out_of_its_range(name, value):
+    with pytest.raises(errors.UserError, match=f'^--{name}={re.escape(str(value))}: wanted a number from '):
+        config.Recipe(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ('make', 'name', 'value'),
+    [
+        (options.RuntimeOptions, 'virtual_devices', 257),
+        (options.RuntimeOptions, 'virtual_devices', -1),
+        (options.RuntimeOptions, 'keep_checkpoints', 0),
+        (options.RuntimeOptions, 'checkpoint_every_steps', 2**31),
+        (options.EvaluationOptions, 'batch_size', 0),
+        (options.PredictionOptions, 'batch_size', 2**31),
+    ],
+)
+def test_a_number_of_an_option_out_of_its_range(make, name, value):
+    with pytest.raises(errors.UserError, match=f'^--{name}={value}: wanted a number from '):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize('path', ['s3://bucket/run', 'x://y', 'a' * 300])
+def test_no_directory_of_this_disk(path):
+    with pytest.raises(errors.UserError, match=f'^--output_dir={path}'):
+        config.check_output_dir('output_dir', path)

@@ -1,11 +1,19 @@
+import io
 import json
+import re
 
+import numpy as np
+import PIL.Image
 import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seg_pipeline import errors
 from seg_pipeline.building import config as config_lib
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.dataset import manifest
+from seg_pipeline.imaging import images
 from seg_pipeline.labels.label_map import LabelMap, SourceTable
 from seg_pipeline.labels.remapping import Remapping
 from tests.seg_pipeline.building import small_build
@@ -48,3 +56,38 @@ def test_sizes(text, size):
 def test_sizes_that_are_none(text):
     with pytest.raises(errors.UserError, match='wanted HEIGHT,WIDTH'):
         config_lib.parse_size(text)
+
+
+@pytest.mark.parametrize(
+    'version', ['01.00.0', '١.٠.٠', '1.0', '1.0.0.0', '1.0.-1', '1..0', '1.0.0 ', '1.0.' + '9' * 10, '²']
+)
+def test_versions_that_tfds_writes_otherwise(version):
+    with pytest.raises(errors.UserError, match=f'--dataset_version={re.escape(version)}: '):
+        BuildConfig(SourceFolders('i', 'm'), 'o', RecordOptions(_LABELS), version=version)
+
+
+@given(version=st.from_regex(r'[0-9]{1,11}(\.[0-9]{1,11}){2,3}', fullmatch=True))
+def test_an_accepted_version_is_what_tfds_prints_of_it(version):
+    try:
+        BuildConfig(SourceFolders('i', 'm'), 'o', RecordOptions(_LABELS), version=version)
+    except errors.UserError:
+        return
+    assert str(tfds.core.Version(version)) == version
+
+
+@pytest.mark.parametrize(('encoding', 'longest'), [('jpeg', 65_500), ('png', 1_000_000)])
+def test_the_longest_side_is_the_longest_that_can_be_encoded(encoding, longest):
+    for size in ((longest + 1, 1), (1, longest + 1)):
+        with pytest.raises(errors.UserError, match=f'--image_encoding={encoding} stores at most {longest}'):
+            RecordOptions(_LABELS, image_size=size, image_encoding=encoding)
+        with pytest.raises(ValueError, match='cannot be encoded'):
+            images.encode_image(np.zeros((*size, 3), np.uint8), encoding)
+    RecordOptions(_LABELS, image_size=(longest, 1), image_encoding=encoding)
+    encoded = images.encode_image(np.zeros((longest, 1, 3), np.uint8), encoding)
+    assert PIL.Image.open(io.BytesIO(encoded)).size == (1, longest)
+
+
+def test_a_record_has_no_more_pixels_than_a_source_may_have():
+    with pytest.raises(errors.UserError, match=r'--image_size=100000,100000: .* --max_pixels'):
+        RecordOptions(_LABELS, image_size=(100_000, 100_000))
+    RecordOptions(_LABELS, image_size=(100, 100), max_pixels=77)

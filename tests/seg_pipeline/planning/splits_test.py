@@ -1,8 +1,10 @@
+import re
 from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+import tensorflow_datasets as tfds
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seg_pipeline import errors
@@ -71,7 +73,7 @@ def test_a_group_stays_on_one_side(sizes, seed):
         ('train', 'name:value'),
         ('train:x', 'not a number'),
         ('train:0.5,train:0.5', 'twice'),
-        ('tr ain:1', 'name:value'),
+        ('tr ain:1', "split 'tr ain': wanted letters"),
     ],
 )
 def test_wrong_shares(text, message):
@@ -137,3 +139,49 @@ def test_adding_groups_moves_few():
     after = splits.assign({**groups, **more}, _SHARES, 0, {**groups, **more})
     # A tenth more pairs: the border lies 64 of 800 pairs further, and its last group with it.
     assert sum(before[key] != after[key] for key in groups) <= 64 + 7
+
+
+def _tfds_takes(name):
+    """Whether TFDS reads a name, alone and with a part of it, as that one split."""
+    template = tfds.core.ShardedFileTemplate('/d', dataset_name='d', filetype_suffix='tfrecord', split=name)
+    info = tfds.core.SplitInfo(name=name, shard_lengths=[4], num_bytes=0, filename_template=template)
+    found = tfds.core.splits.SplitDict([info])
+    try:
+        return [found[name].num_examples, found[f'{name}[:50%]'].num_examples] == [4, 2] and name != 'all'
+    except (ValueError, KeyError, AssertionError):
+        return False
+
+
+@given(st.text(st.characters(codec='utf-8'), max_size=12))
+@example('all')
+@example('train١')
+@example('a' * 65)
+def test_a_name_that_is_accepted_is_one_that_tfds_reads(name):
+    try:
+        splits.parse(f'{name}:1', 'splits')
+    except errors.UserError:
+        return
+    assert _tfds_takes(name.strip())
+
+
+@pytest.mark.parametrize('name', ['train', 'Validation_2', '_x', 'a' * 64])
+def test_names_of_splits(name):
+    assert splits.parse(f'{name}:1', 'splits') == {name: '1'}
+    assert _tfds_takes(name)
+
+
+@pytest.mark.parametrize('name', ['all', 'train١', 'é', 'a-b', '2nd', '../x', 'a' * 65, 'a[1]', 'a+b'])
+def test_names_that_are_none(name):
+    with pytest.raises(errors.UserError, match=f'split {re.escape(repr(name))}'):
+        splits.parse(f'{name}:1', 'num_shards')
+
+
+@pytest.mark.parametrize('text', ['1e9999', '1e-999999999', '²', '١', 'nan', 'inf', '1_0', '0x1', '1/0', '9' * 21])
+def test_fractions_that_are_no_numbers(text):
+    with pytest.raises(errors.UserError, match=rf'{text}.* is not a number'):
+        splits.parse_fractions(f'train:{text}')
+
+
+def test_spellings_of_a_fraction():
+    for text in ('0.5', '.5', '5e-1', '1/2', '+0.50'):
+        assert splits.parse_fractions(f'a:{text},b:0.5') == {'a': Fraction(1, 2), 'b': Fraction(1, 2)}
