@@ -19,7 +19,7 @@ from seg_pipeline.building import content_scan, existing, fingerprints, markers,
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
-from seg_pipeline.dataset import manifest, record_index
+from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import formats, rejects
 from seg_pipeline.planning import empty_splits, pairing, path_patterns, sharding
@@ -79,7 +79,7 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     found = find_pairs(config)
     pairs = config.splits.members(found.pairs)
     if manifest.is_taken(config.build.dataset_dir) and not config.dry_run:
-        return _compare_existing(config, pairs)
+        return _compare_existing(config, pairs, (*found.rejects, *config.splits.left_out(found.pairs)))
     counts = sharding.parse_counts(config.splits.num_shards, config.splits.names)
     batches, contents = _scan_contents(config, pairs, options)
     assignments = config.splits.assign(
@@ -244,22 +244,19 @@ def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
         print(f'{what}; --clean removes them')
 
 
-def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair]) -> Outcome:
-    """The outcome where a data set is there already: unchanged, or a mistake of the user."""
+def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: Sequence[rejects.Reject]) -> Outcome:
+    """The outcome where a data set is there already: unchanged, refused as a fresh run, or a mistake of the user."""
     build = config.build
-    if found := existing.difference(build, pairs):
+    found = existing.compare(build, pairs, rejected)
+    # What a fresh run would refuse is refused with the same messages, however good the data set that is there.
+    is_refused = not found.difference and not config.allow_rejects and rejects.unintended(found.rejects)
+    if not is_refused and (difference := found.difference or found.rejects_difference):
         raise errors.UserError(
-            f'{build.dataset_dir}: there is a data set made from something else: {found}; '
+            f'{build.dataset_dir}: there is a data set made from something else: {difference}; '
             'remove it, or give another --dataset_version or --output_dir'
         )
     work_dir.remove_stale(config.work_dir)  # of a command that was killed after it had published
     _report_unowned(config, [])
-    found_rejects = record_index.read_rejects(build.dataset_dir)
-    if (number := len(rejects.unintended(found_rejects))) and not config.allow_rejects:
-        raise errors.UserError(
-            f'{build.dataset_dir}: the data set that is there was made without {number} rejected files or pairs, '
-            f'which {manifest.REJECTED_FILE} lists; accept that with --on_error=reject'
-        )
     present = manifest.read(build.dataset_dir)
     if missing := ' and '.join(empty_splits.missing(config.splits, present.split_names)):
         without = f'{build.dataset_dir}: the data set that is there was made without {missing}'
@@ -267,4 +264,6 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair]) -> Outcome
             raise errors.UserError(f'{without}, for which there was no pair; accept that with --allow_empty_splits')
         _warn(without)
     counts = {split: present.num_records(split) for split in present.split_names}
-    return Outcome(Result.UNCHANGED, build.dataset_dir, counts, tuple(found_rejects), fingerprint=present.fingerprint)
+    if is_refused:
+        return Outcome(Result.REJECTED, '', counts, found.rejects)
+    return Outcome(Result.UNCHANGED, build.dataset_dir, counts, found.rejects, fingerprint=present.fingerprint)

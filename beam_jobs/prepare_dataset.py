@@ -237,7 +237,7 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
         UserError: if rejects forbid the publication, or a dry run found some.
     """
     bad = rejects.unintended(outcome.rejects)
-    if outcome.result is not Result.UNCHANGED and bad:
+    if bad:
         sources = job.build.sources
         print(f'not usable of the images in {sources.images} and the masks in {sources.masks}:', file=sys.stderr)
         for reject in bad:

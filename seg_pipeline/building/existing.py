@@ -1,19 +1,43 @@
 """A data set that is there already, compared with what the same command would make now."""
 
-import contextlib
-from collections.abc import Iterable, Mapping
+import dataclasses
+import itertools
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
+from typing import NamedTuple
 
-from seg_pipeline.building import fingerprints, pair
+from seg_pipeline import errors, storage
+from seg_pipeline.building import describe, fingerprints, pair, repair
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.dataset import manifest, record_index
+from seg_pipeline.dataset.manifest import Manifest
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.imaging import rejects
+from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.storage import checksums
 
+_HASHED_AT_ONCE = 512  # entries: a million tasks for the threads would fill a gigabyte
 
-def difference(config: BuildConfig, pairs: Iterable[SourcePair]) -> str | None:
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """How a published data set differs from what the same command would make now.
+
+    Attributes:
+        difference: one line that names the first difference with both values; None if there is none.
+        rejects: what the command would reject now, in order; they are compared only if nothing else differs.
+        rejects_difference: as `difference`, between those and what was rejected then.
+    """
+
+    difference: str | None
+    rejects: tuple[Reject, ...] = ()
+    rejects_difference: str | None = None
+
+
+def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence[Reject] = ()) -> Comparison:
     """Compares a published data set with what the same command would make now.
 
     Splits and shards are functions of options, keys and contents: where these are equal, so are those. Every source is
@@ -22,15 +46,30 @@ def difference(config: BuildConfig, pairs: Iterable[SourcePair]) -> str | None:
     Args:
         config: the data set configuration.
         pairs: all pairs that would go into the data set.
-
-    Returns:
-        One line that names the first difference with both values; None if there is none.
+        rejected: what would be rejected without being decoded: files without a partner, pairs in no list.
 
     Raises:
         UserError: if what is there is no data set or is damaged.
+        OutsideError: if a source cannot be read now, and may be readable later.
     """
     present = manifest.read(config.dataset_dir)
     # From the cheap to the expensive: options take no time, sources must be read.
+    if found := _options_difference(config, present):
+        return Comparison(found)
+    # "Nothing to do" must not be said of a data set with a damaged file.
+    check_files(config, present)
+    here = {source.key: source for source in pairs}
+    then = record_index.read_rejects(config.dataset_dir)
+    unreadable: list[Reject] = []
+    if found := _keys_difference(config, here, then) or _compare_sources(config, here, unreadable):
+        return Comparison(found)
+    # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
+    decoded = (_reject(config, here[key]) for key in sorted({reject.key for reject in then} & here.keys()))
+    now = describe.sorted_rejects([*rejected, *unreadable, *(reject for reject in decoded if reject)])
+    return Comparison(None, now, _rejects_difference(then, now))
+
+
+def _options_difference(config: BuildConfig, present: Manifest) -> str | None:
     for name, there, here in (
         ('options', present.options, config.options()),
         ('label table', present.label_map.to_json(), config.records.label_map.to_json()),
@@ -40,35 +79,110 @@ def difference(config: BuildConfig, pairs: Iterable[SourcePair]) -> str | None:
         for key in sorted(there.keys() | here.keys()):
             if there.get(key) != here.get(key):
                 return f'{name}: {key} is {there.get(key)!r} there and {here.get(key)!r} here'
-    # "Nothing to do" must not be said of a data set with a damaged shard.
-    manifest.check_shards(config.dataset_dir, present, present.split_names)
-    return _source_difference(config, {source.key: source for source in pairs})
+    return None
 
 
-def _source_difference(config: BuildConfig, here: Mapping[str, SourcePair]) -> str | None:
-    index = record_index.of(config.dataset_dir)
-    there = {entry.key for entry in index}
-    rejected = {reject.key for reject in record_index.read_rejects(config.dataset_dir)}
+def check_files(config: BuildConfig, present: Manifest) -> None:
+    """Compares every file of a published data set with its manifest, and looks for others.
+
+    Raises:
+        UserError: naming the first file that differs or is in no manifest, and the command that mends it.
+    """
+    directory = config.dataset_dir
+    for shard in present.shards:
+        if problem := manifest.shard_problem(directory, shard):
+            raise errors.UserError(f'{problem}; {_remedy(config, shard.name)}')
+    for name, expected in sorted(present.files.items()):
+        if problem := checksums.problem(os.path.join(directory, name), expected):
+            raise errors.UserError(f'{problem}; {_remedy(config, name)}')
+    known = {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)}
+    for name in storage.names(directory):
+        if name not in known:
+            path = rejects.one_line(os.path.join(directory, name))
+            raise errors.UserError(f'{path}: is not in the manifest of the data set there; remove the file')
+
+
+def _remedy(config: BuildConfig, name: str) -> str:
+    directory = config.dataset_dir
+    # Of the provenance no other file holds the command.
+    if name in (*repair.SOURCES_OF_TRUTH, manifest.PROVENANCE_FILE) or not storage.has_directories(directory):
+        return f'nothing can restore it: remove {directory} and run the command again'
+    sources = config.sources
+    words = ['python', '-m', 'seg_pipeline.verify', directory, '--repair', f'--images={sources.images}']
+    return f'mend it with {shlex.join([*words, f"--masks={sources.masks}"])}'
+
+
+def _keys_difference(config: BuildConfig, here: Mapping[str, SourcePair], then: Iterable[Reject]) -> str | None:
+    there = {entry.key for entry in record_index.of(config.dataset_dir)}
     for key in sorted(there - here.keys()):
         return f'pair {key!r} is in it and has no files here'
-    for key in sorted(here.keys() - there - rejected):
+    for key in sorted(here.keys() - there - {reject.key for reject in then}):
         return f'pair {key!r} is here and not in it'
-    # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
-    for key in sorted(rejected & here.keys()):
-        with contextlib.suppress(rejects.RejectError):
-            pair.read(config.sources, config.records, here[key])
-            return f'pair {key!r} was rejected then and is good now'
-    with futures.ThreadPoolExecutor() as pool:  # reading and hashing release the interpreter's lock
-        changes = pool.map(lambda entry: _entry_difference(config, entry, here[entry.key]), index)
-        return next((change for change in changes if change), None)
+    return None
 
 
-def _entry_difference(config: BuildConfig, entry: RecordEntry, source: SourcePair) -> str | None:
-    for path, there in (
-        (config.sources.image_path(source.image), entry.image_sha256),
-        (config.sources.mask_path(source.mask), entry.mask_sha256),
-    ):
-        found = checksums.digest(path).sha256
-        if found != there:
-            return f'{path} has SHA-256 {found[:12]} now and had {there[:12]} then'
+def _compare_sources(config: BuildConfig, here: Mapping[str, SourcePair], unreadable: list[Reject]) -> str | None:
+    """The first source that is not what it was; pairs that can no longer be read are added to `unreadable`."""
+    sources = config.sources
+    # Opening a pipe waits for a writer, which may never come: so only what has a status is opened.
+    status_of = _Statuses(storage.statuses(sources.images), storage.statuses(sources.masks))
+    entries = iter(record_index.of(config.dataset_dir))
+    # Reading and hashing release the interpreter's lock. As many entries at a time as keep the threads busy.
+    with futures.ThreadPoolExecutor() as pool:
+        while some := list(itertools.islice(entries, _HASHED_AT_ONCE)):
+            for found in pool.map(lambda entry: _compare_entry(config, status_of, entry, here[entry.key]), some):
+                if isinstance(found, Reject):
+                    unreadable.append(found)
+                elif found:
+                    return found
+    return None
+
+
+class _Statuses(NamedTuple):
+    image: Callable[[str], storage.Entry | None]
+    mask: Callable[[str], storage.Entry | None]
+
+
+def _compare_entry(
+    config: BuildConfig, status_of: _Statuses, entry: RecordEntry, source: SourcePair
+) -> str | Reject | None:
+    """How a pair differs from its record: a line, the reject that it would be now, or None."""
+    # A reader of the index follows these names: equal contents under another name are a difference too.
+    for there, now in ((entry.image, source.image), (entry.mask, source.mask)):
+        if there != now:
+            return f'pair {entry.key!r} was made from {there} and its file is {now} now'
+    paths = (config.sources.image_path(source.image), config.sources.mask_path(source.mask))
+    wanted = (entry.image_sha256, entry.mask_sha256)
+    try:
+        if status_of.image(source.image) is None or status_of.mask(source.mask) is None:
+            return _reject(config, source)
+        found = tuple(checksums.digest(path).sha256 for path in paths)
+    except OSError as error:
+        if errors.is_outside(error):
+            raise errors.OutsideError(
+                f'{error.filename or paths[0]}: cannot be read: {error.strerror or error}; run the command again'
+            ) from error
+        return _reject(config, source)
+    for path, there, now in zip(paths, wanted, found, strict=True):
+        if now != there:
+            return f'{path} has SHA-256 {now[:12]} now and had {there[:12]} then'
+    return None
+
+
+def _reject(config: BuildConfig, source: SourcePair) -> Reject | None:
+    """What a fresh run would reject of a pair; None if it is good."""
+    try:
+        pair.read(config.sources, config.records, source)
+    except rejects.RejectError as error:
+        return Reject(source.key, error.reason, str(error), source.image, source.mask)
+    return None
+
+
+def _rejects_difference(then: Iterable[Reject], now: Iterable[Reject]) -> str | None:
+    """Without the messages, which other systems word differently."""
+    was, is_now = ({(r.key, r.reason, r.image, r.mask): r for r in found} for found in (then, now))
+    for identity in sorted(was.keys() ^ is_now.keys(), key=str):
+        if identity in is_now:
+            return f'{is_now[identity].message} ({identity[1]}), which was no reject then'
+        return f'{identity[0]!r} was rejected then ({identity[1]}) and is not now'
     return None

@@ -24,7 +24,7 @@ from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.storage import atomic, checksums
 
 # What says where records come from and what was left out. No other file says it, so nothing can bring it back.
-_SOURCES_OF_TRUTH = (manifest.RECORDS_FILE, manifest.REJECTED_FILE)
+SOURCES_OF_TRUTH = (manifest.RECORDS_FILE, manifest.REJECTED_FILE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def repair(dataset_dir: str, images: str, masks: str) -> Iterator[RepairedFile]:
     files = [
         name for name, digest in present.files.items() if checksums.problem(os.path.join(dataset_dir, name), digest)
     ]
-    lost = [name for name in files if name in _SOURCES_OF_TRUTH]
+    lost = [name for name in files if name in SOURCES_OF_TRUTH]
     for name in lost:
         yield RepairedFile(name, 'no other file holds what it says; prepare the data set again')
     # Without the index nothing says which source belongs to which record: no shard can be made again.

@@ -6,7 +6,6 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import pipeline, runners
-from seg_pipeline import errors
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.building.markers import Result
 from seg_pipeline.dataset import manifest, provenance
@@ -54,7 +53,7 @@ def test_published_then_unchanged(source):
     assert again.fingerprint == first.fingerprint
 
 
-def test_rejected_then_published_without_them_then_refused(source):
+def test_rejected_then_published_without_them_then_refused_again(source):
     _spoil(source, 4)
     build, refused = _run(source)
     assert (refused.result, refused.directory, refused.fingerprint) == (Result.REJECTED, '', '')
@@ -66,8 +65,8 @@ def test_rejected_then_published_without_them_then_refused(source):
     assert accepted.rejects == refused.rejects
     _, unchanged = _run(source, allow_rejects=True)
     assert (unchanged.result, unchanged.rejects) == (Result.UNCHANGED, refused.rejects)
-    with pytest.raises(errors.UserError, match='was made without 1 rejected'):
-        _run(source)
+    _, refused_again = _run(source)
+    assert (refused_again.result, refused_again.rejects) == (Result.REJECTED, refused.rejects)
 
 
 def test_emptied(source):

@@ -1,25 +1,36 @@
 import dataclasses
+import errno
+import os
 import pathlib
 
+import pytest
+
+from seg_pipeline import errors
 from seg_pipeline.building import existing, fingerprints
 from seg_pipeline.planning import pairing
+from seg_pipeline.storage import checksums
 from tests.seg_pipeline.building import small_build
+
+
+def _difference(config, pairs):
+    found = existing.compare(config, pairs)
+    return found.difference or found.rejects_difference
 
 
 def test_differences_name_file_and_values(config):
     plans = small_build.plans_of(config)
     small_build.publish_plans(config, plans)
     pairs = [pair for plan in plans for pair in plan.pairs]
-    assert existing.difference(config, pairs) is None
+    assert _difference(config, pairs) is None
     other = small_build.with_records(config, image_encoding='jpeg')
-    assert existing.difference(other, pairs) == "options: image_encoding is 'png' there and 'jpeg' here"
+    assert _difference(other, pairs) == "options: image_encoding is 'png' there and 'jpeg' here"
     other = dataclasses.replace(config, split_options={**config.split_options, 'stratify': 'rare'})
-    assert existing.difference(other, pairs) == "options: stratify is None there and 'rare' here"
-    assert existing.difference(config, pairs[1:]) == f'pair {pairs[0].key!r} is in it and has no files here'
-    assert existing.difference(config, [*pairs, pairing.SourcePair('x', 'x', 'x')]) == "pair 'x' is here and not in it"
+    assert _difference(other, pairs) == "options: stratify is None there and 'rare' here"
+    assert _difference(config, pairs[1:]) == f'pair {pairs[0].key!r} is in it and has no files here'
+    assert _difference(config, [*pairs, pairing.SourcePair('x', 'x', 'x')]) == "pair 'x' is here and not in it"
     photo = pathlib.Path(config.sources.images) / 'img_0005.png'
     photo.write_bytes(photo.read_bytes() + b' ')
-    assert str(photo) in existing.difference(config, pairs)
+    assert str(photo) in _difference(config, pairs)
 
 
 def test_another_record_format_is_a_difference(config, monkeypatch):
@@ -27,7 +38,7 @@ def test_another_record_format_is_a_difference(config, monkeypatch):
     small_build.publish_plans(config, plans)
     there = fingerprints.RECORD_FORMAT
     monkeypatch.setattr(fingerprints, 'RECORD_FORMAT', there + 1)
-    found = existing.difference(config, [pair for plan in plans for pair in plan.pairs])
+    found = _difference(config, [pair for plan in plans for pair in plan.pairs])
     assert found == f'records: record_format is {there} there and {there + 1} here'
 
 
@@ -38,6 +49,32 @@ def test_a_rejected_pair_makes_a_difference_once_it_is_mended(config, tmp_path):
     plans = small_build.plans_of(config)
     pairs = [pair for plan in plans for pair in plan.pairs]
     small_build.publish_plans(config, plans, allow_rejects=True)
-    assert existing.difference(config, pairs) is None
+    assert _difference(config, pairs) is None
     mask.write_bytes(good)
-    assert existing.difference(config, pairs) == "pair '0004' was rejected then and is good now"
+    assert _difference(config, pairs) == "'0004' was rejected then (unknown_id) and is not now"
+
+
+@pytest.mark.parametrize('number', [errno.EIO, errno.ECONNRESET])
+def test_a_store_that_fails_is_an_outside_fault(config, monkeypatch, number):
+    plans = small_build.plans_of(config)
+    small_build.publish_plans(config, plans)
+    real = checksums.digest
+
+    def digest(path):
+        if path.startswith(config.sources.masks):
+            raise OSError(number, os.strerror(number), path)
+        return real(path)
+
+    monkeypatch.setattr(checksums, 'digest', digest)
+    message = f'^{config.sources.masks}/seg_.*: cannot be read: .*; run the command again$'
+    with pytest.raises(errors.OutsideError, match=message):
+        existing.compare(config, [pair for plan in plans for pair in plan.pairs])
+
+
+def test_a_source_under_another_name_is_a_difference(config):
+    plans = small_build.plans_of(config)
+    small_build.publish_plans(config, plans)
+    photo = pathlib.Path(config.sources.images) / 'img_0005.png'
+    photo.rename(photo.with_suffix('.PNG'))
+    pairs = [pair for plan in small_build.plans_of(config) for pair in plan.pairs]
+    assert _difference(config, pairs) == "pair '0005' was made from img_0005.png and its file is img_0005.PNG now"
