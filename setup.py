@@ -27,7 +27,6 @@ def long_description() -> str:
 
 
 TRAIN = ['tensorflow>=2.21,<2.22', 'keras>=3.15,<3.16', 'matplotlib>=3.9', 'tensorboard>=2.20', 'h5py>=3.11']
-MAT = ['scipy>=1.13']
 DOCS = ['furo>=2025.12', 'myst-parser>=5', 'sphinx>=9']
 EXPORT = ['onnx>=1.17', 'tf2onnx>=1.17']
 
@@ -61,7 +60,6 @@ setup(
     extras_require={
         'train': TRAIN,
         'gpu': [*TRAIN, 'tensorflow[and-cuda]>=2.21,<2.22'],
-        'mat': MAT,
         'export': EXPORT,
         'docs': [*TRAIN, *DOCS],  # pages of the Python API are made by importing it
         'gcp': ['apache-beam[gcp]'],
@@ -69,7 +67,6 @@ setup(
         'hdfs': ['apache-beam[hadoop]'],
         'test': [
             *TRAIN,
-            *MAT,
             *EXPORT,
             *DOCS,
             'ai-edge-litert>=2',  # runs what export --format=litert writes
@@ -85,6 +82,7 @@ setup(
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff>=0.6',
+            'scipy>=1.13',  # writes and reads the MATLAB files of the tests
             'selenium>=4.20',
             'setuptools>=69',  # builds the wheel that a test installs
         ],

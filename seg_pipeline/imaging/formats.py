@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from PIL import Image, UnidentifiedImageError
 
-from seg_pipeline.imaging import rejects
+from seg_pipeline.imaging import mat, rejects
 from seg_pipeline.imaging.rejects import RejectError
 
 DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb declares far more
@@ -28,7 +28,7 @@ _MAGICS = {
     'webp': (b'RIFF',),
     'bmp': (b'BM',),
     'tiff': (b'II*\x00', b'MM\x00*'),
-    'mat': (b'MATLAB 5.0 MAT-file',),
+    'mat': (b'MATLAB 5.0 MAT-file', mat.VERSION_7_3),
 }
 MASK_ONLY = frozenset(('mat',))  # formats that `images` refuses: a file in one of them is no picture
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag; 1 is upright

@@ -2,15 +2,12 @@
 
 import dataclasses
 import functools
-import io
-import math
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_pipeline.imaging import formats, images, rejects, stored_values
+from seg_pipeline.imaging import formats, images, mat, rejects, stored_values
 from seg_pipeline.imaging.rejects import RejectError
 from seg_pipeline.imaging.stored_values import StoredValues, Values
 from seg_pipeline.labels.label_map import LabelMap, SourceTable
@@ -18,8 +15,8 @@ from seg_pipeline.labels.remapping import Remapping
 
 MASK_FORMATS = ('auto', 'ids', 'color', 'binary')
 
-_MAT_ARRAY = 'groundtruth'
 _NO_CLASS = -1
+_BAND_PIXELS = 1 << 18  # as many are looked up by colour at a time: that takes some thirty bytes a pixel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +70,7 @@ def decode(
     with rejects.decoding(path):
         kind = formats.detect(data, path)
         if kind == 'mat':
-            stored = StoredValues(_decode_mat(data, path, max_pixels), bits=64)
+            stored = StoredValues(mat.decode(data, path, max_pixels), bits=64)
         else:
             stored = stored_values.decode(data, path, kind, max_pixels)
         if reader is not None:
@@ -82,42 +79,6 @@ def decode(
         if values.ndim == 3 or values.max(initial=0) > 255 or values.min(initial=0) < 0:
             raise RejectError(rejects.UNSUPPORTED_MASK, f'{path}: no mask of ids 0..255')
         return values.astype(np.uint8)
-
-
-def _decode_mat(data: bytes, path: str, max_pixels: int) -> NDArray[np.int64]:
-    shapes, values = _load_mat(data, path, max_pixels)
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in 'uif':
-        found = ', '.join(f'{name} {shape}' for name, shape in shapes.items()) or 'nothing'
-        message = f'{path}: holds no two-dimensional array of numbers `{_MAT_ARRAY}`; it holds {found}'
-        raise RejectError(rejects.UNSUPPORTED_MASK, message)
-    # MATLAB saves doubles by default, so integers stored as floats are accepted. NaN is not equal to its own floor.
-    if not np.array_equal(values, np.floor(values)) or values.min(initial=0) < 0:
-        raise RejectError(rejects.UNSUPPORTED_MASK, f'{path}: holds fractional or negative ids')
-    return values.astype(np.int64)
-
-
-def _load_mat(data: bytes, path: str, max_pixels: int) -> tuple[dict[str, tuple[int, ...]], Any]:
-    """The shapes of all arrays of a MATLAB file by their names, and the array of the mask, if there is one."""
-    try:
-        from scipy import io as scipy_io
-    except ImportError as error:
-        message = f'{path}: MATLAB files need scipy: pip install "seg-pipeline[mat]"'
-        raise RejectError(rejects.UNKNOWN_FORMAT, message) from error
-    values = None
-    try:
-        # A small compressed file can hold a huge array: the shape is checked before anything is unpacked.
-        shapes = {name: shape for name, shape, _ in scipy_io.whosmat(io.BytesIO(data))}
-        shape = shapes.get(_MAT_ARRAY, ())
-        if math.prod(shape) <= max_pixels:
-            values = scipy_io.loadmat(io.BytesIO(data), variable_names=[_MAT_ARRAY]).get(_MAT_ARRAY)
-    except MemoryError:
-        raise
-    except Exception as error:  # scipy raises errors of many types on malformed data
-        raise RejectError(rejects.DAMAGED, f'{path}: cannot be read as MATLAB: {error}') from error
-    if math.prod(shape) > max_pixels:
-        message = f'{path}: an array of shape {shape} is {math.prod(shape)} pixels, more than --max_pixels={max_pixels}'
-        raise RejectError(rejects.TOO_LARGE, message)
-    return shapes, values
 
 
 def _to_ids(stored: StoredValues, path: str, reader: MaskReader) -> NDArray[np.uint8]:
@@ -261,7 +222,8 @@ def _ids_of_palette(stored: StoredValues, palette: NDArray[np.uint8], path: str,
             raise RejectError(rejects.PALETTE_MISMATCH, f'{message}: say --mask_format=ids or color')
         return values
     _check_palette(stored, palette, found, path, is_said)
-    return by_color[values]
+    by_color = by_color.clip(min=0)  # the others do not occur
+    return by_color.astype(np.min_scalar_type(by_color.max()))[values]
 
 
 def _check_palette(
@@ -310,14 +272,20 @@ def _ids_from_colors(values: Values, path: str, source: SourceTable, is_grey: bo
     Raises:
         RejectError: UNKNOWN_COLOR.
     """
-    ids = _classes_of_colors(values, source)
-    unknown = ids == _NO_CLASS
-    if unknown.any():
-        row, column = np.argwhere(unknown)[0]
-        red, green, blue = values[row, column]
-        message = f'{path}: colour #{red:02x}{green:02x}{blue:02x} at row {row}, column {column} is in no class'
-        hint = '; every pixel is grey: --mask_format=ids reads the values as ids' if is_grey else ''
-        raise RejectError(rejects.UNKNOWN_COLOR, message + hint)
+    ids = np.empty(values.shape[:2], np.min_scalar_type(max(source.ids)))
+    num_rows = max(1, _BAND_PIXELS // values.shape[1])
+    for top in range(0, len(values), num_rows):
+        found = _classes_of_colors(values[top : top + num_rows], source)
+        unknown = found == _NO_CLASS
+        if unknown.any():
+            row, column = np.argwhere(unknown)[0]
+            red, green, blue = values[top + row, column]
+            message = (
+                f'{path}: colour #{red:02x}{green:02x}{blue:02x} at row {top + row}, column {column} is in no class'
+            )
+            hint = '; every pixel is grey: --mask_format=ids reads the values as ids' if is_grey else ''
+            raise RejectError(rejects.UNKNOWN_COLOR, message + hint)
+        ids[top : top + num_rows] = found
     return ids
 
 

@@ -303,7 +303,7 @@ def _decode_tiff(header: Image.Image, path: str) -> StoredValues:
     if image.mode == 'L':  # Pillow takes signed for unsigned
         return StoredValues(values.view(np.int8).astype(np.int64) if kind == _SIGNED else values, bits)
     if image.mode.startswith('I'):
-        return StoredValues(values.astype(np.int64), bits)
+        return StoredValues(values, bits)
     raise _unsupported(path, f'pixels of type {image.mode}, wanted integer ids')
 
 

@@ -94,6 +94,17 @@ def test_colours_of_the_label_table():
     assert 'colour #010203 at row 1, column 2' in str(error)
 
 
+def test_colours_are_looked_up_in_bands_of_rows(monkeypatch):
+    ids = np.random.default_rng(0).integers(0, 3, (23, 10)).astype(np.uint8)
+    colors = np.array(_LABELS.colors, np.uint8)[ids]
+    for band in (1, 40, 100, 230, 1000):
+        monkeypatch.setattr(masks, '_BAND_PIXELS', band)
+        np.testing.assert_array_equal(_read(_encode(colors, 'PNG')), ids)
+    colors[17, 3] = colors[20, 1] = (1, 2, 3)
+    monkeypatch.setattr(masks, '_BAND_PIXELS', 40)
+    assert 'at row 17, column 3' in str(_reject(_read, _encode(colors, 'PNG')))
+
+
 def test_ids_saved_as_equal_channels():
     data = _encode(np.dstack([_IDS] * 3), 'PNG')
     np.testing.assert_array_equal(_read(data, labels=_NO_COLORS), _IDS)
