@@ -6,9 +6,20 @@ Modules:
     images: reads, decodes and encodes images.
     masks: reads masks, and gives their values a meaning: class ids.
     stored_values: decodes a mask file to the values that are stored in it.
+    mat: reads the mask of a MATLAB file.
     resizing: resizes images and masks, and maps predictions back to the original size.
     perceptual_hash: hashes images and finds near-duplicates.
     visualization: draws masks, overlays and panels.
 """
 
-__all__ = ['formats', 'images', 'masks', 'perceptual_hash', 'rejects', 'resizing', 'stored_values', 'visualization']
+__all__ = [
+    'formats',
+    'images',
+    'masks',
+    'mat',
+    'perceptual_hash',
+    'rejects',
+    'resizing',
+    'stored_values',
+    'visualization',
+]

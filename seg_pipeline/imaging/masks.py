@@ -279,7 +279,7 @@ def _ids_from_colors(values: Values, path: str, source: SourceTable, is_grey: bo
         unknown = found == _NO_CLASS
         if unknown.any():
             row, column = np.argwhere(unknown)[0]
-            red, green, blue = values[top + row, column]
+            red, green, blue = values[top:][row, column]
             message = (
                 f'{path}: colour #{red:02x}{green:02x}{blue:02x} at row {top + row}, column {column} is in no class'
             )
