@@ -1,5 +1,6 @@
 """Starts and ends every command: parses its flags, and turns errors into one line on stderr and an exit code."""
 
+import io
 import math
 import os
 import re
@@ -23,6 +24,10 @@ _MISSING = re.compile(r'(--\w+)=None: Flag --\w+ must have a value other than No
 def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) -> NoReturn:
     """Parses the command line, calls `main` and ends the process.
 
+    Where Python takes file names for another encoding than UTF-8, as its locale says (`LC_ALL=C` with
+    `PYTHONUTF8=0`), the command starts itself again in Python's UTF-8 mode: what is stored of a name must not depend
+    on the locale. Whatever a name holds, it can be printed.
+
     Args:
         main: takes the arguments that are left after the flags (program name first) and returns an exit code, or None
             for 0.
@@ -33,6 +38,9 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
             one line for an `OutsideError`, and for an `OSError` of that kind; 130 after an interrupt. Any other
             exception is an error of the program, and its traceback is printed.
     """
+
+    _read_names_as_utf8()
+    _print_every_name()
 
     # Replaces absl's own parser, which accepts no unknown flags, writes two lines and exits with 1.
     def parse(argv: list[str]) -> list[str]:
@@ -62,6 +70,24 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
             sys.exit(EXIT_INTERRUPTED)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _read_names_as_utf8() -> None:
+    """Starts the process again in UTF-8 mode if it is not in it and the file system's encoding is another one.
+
+    The environment tells the workers, which are processes of their own. The option is for a process that was started
+    with `-E` or `-I`, which ignores it. A process that was told so before and still is not in that mode goes on.
+    """
+    if sys.getfilesystemencoding() == 'utf-8' or os.environ.get('PYTHONUTF8') == '1' or not sys.executable:
+        return
+    os.environ['PYTHONUTF8'] = '1'
+    os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]])
+
+
+def _print_every_name() -> None:
+    """Lets stdout print names that its encoding does not have, as escapes; stderr does so anyway."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
 
 
 class _StrictParser(flags.ArgumentParser[Any]):

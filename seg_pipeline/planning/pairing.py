@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -64,7 +65,7 @@ def list_files(root: str, suffixes: Iterable[str] = formats.IMAGE_SUFFIXES) -> l
         suffixes: lower-case suffixes with their dot; files with others are left out.
 
     Raises:
-        UserError: if `root` is no directory or cannot be listed.
+        UserError: if `root` is no directory or cannot be listed, or if Python does not take its names for UTF-8.
     """
     wanted = frozenset(suffixes)
     try:
@@ -73,7 +74,20 @@ def list_files(root: str, suffixes: Iterable[str] = formats.IMAGE_SUFFIXES) -> l
         raise errors.UserError(f'{root}: no such directory') from error
     except OSError as error:
         raise errors.UserError(f'{error.filename or root}: cannot be listed: {error.strerror}') from error
-    return [path for path in found if os.path.splitext(path)[1].lower() in wanted]
+    result = [path for path in found if os.path.splitext(path)[1].lower() in wanted]
+    if storage.has_directories(root):
+        _check_encoding(root, result)
+    return result
+
+
+def _check_encoding(root: str, names: Iterable[str]) -> None:
+    """Refuses names that are not those on the disk: keys, and so splits, would depend on the locale."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != 'utf-8' and (other := next((name for name in names if not name.isascii()), None)) is not None:
+        raise errors.UserError(
+            f'{root}: Python takes file names for {encoding} here, such as {rejects.one_line(other)}: '
+            'start it with PYTHONUTF8=1 in the environment'
+        )
 
 
 def match_pairs(
