@@ -6,6 +6,7 @@ Modules:
     images: reads, decodes and encodes images.
     masks: reads masks, and gives their values a meaning: class ids.
     stored_values: decodes a mask file to the values that are stored in it.
+    tiff_tags: what the tags of a TIFF say of its pixels.
     mat: reads the mask of a MATLAB file.
     resizing: resizes images and masks, and maps predictions back to the original size.
     perceptual_hash: hashes images and finds near-duplicates.
@@ -21,5 +22,6 @@ __all__ = [
     'rejects',
     'resizing',
     'stored_values',
+    'tiff_tags',
     'visualization',
 ]

@@ -119,6 +119,26 @@ class RejectError(ValueError):
         self.reason = reason
 
 
+def unsupported_mask(path: str, what: str) -> RejectError:
+    """The reject of a mask whose pixels are of a kind that is not read.
+
+    Args:
+        path: its name.
+        what: what it is, and what can be done.
+    """
+    return RejectError(UNSUPPORTED_MASK, f'{path}: {what}')
+
+
+def lossy_mask(path: str, what: str) -> RejectError:
+    """The reject of a mask that is stored with lossy compression.
+
+    Args:
+        path: its name.
+        what: what it is.
+    """
+    return RejectError(LOSSY_MASK, f'{path}: {what}; its compression changes ids along edges: give the PNG originals')
+
+
 @contextlib.contextmanager
 def decoding(path: str) -> Iterator[None]:
     """A context in which every exception becomes a RejectError, so that no file can end a worker.

@@ -6,73 +6,20 @@ what is not known to be decoded to its stored values is rejected by name. docs/m
 """
 
 import dataclasses
-import io
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
-from seg_pipeline.imaging import formats, images, rejects
+from seg_pipeline.imaging import formats, images, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
 
 # More than 8 bits, signed or RGB.
 Values = NDArray[np.integer[Any]]
 
 _GREY_ALPHA = 4  # colour type of PNG
-
-# Numbers of TIFF 6.0 and its later additions: what a tag's value stands for.
-_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _COLOR_MAP = 258, 259, 262, 277, 320
-_FILL_ORDER, _PREDICTOR, _EXTRA, _SAMPLE_FORMAT = 266, 317, 338, 339
-_ORIENTATION, _PLANAR = 274, 284
-# Those that decide what the stored values are. The values of a tag are decoded when they are asked for.
-_DECISIVE_TAGS = (
-    _BITS,
-    _COMPRESSION,
-    _PHOTOMETRIC,
-    _FILL_ORDER,
-    _ORIENTATION,
-    _SAMPLES,
-    _PLANAR,
-    _PREDICTOR,
-    _COLOR_MAP,
-    _EXTRA,
-    _SAMPLE_FORMAT,
-)
-_HORIZONTAL = 2  # the predictor of integers: the difference from the value to the left
-_WITH_PREDICTOR = (5, 8, 32946, 34925, 50000)  # compressions: LZW, deflate, LZMA, zstd
-_ALPHA = 2  # of an extra sample: alpha that the colours were not multiplied with
-_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _COLORS_OF_PALETTE = 0, 1, 2, 3
-_UNSIGNED, _SIGNED = 1, 2
-_OTHER_PHOTOMETRICS = {
-    4: 'a transparency mask',
-    5: 'CMYK',
-    6: 'YCbCr',
-    8: 'CIELAB',
-    9: 'ICCLAB',
-    32803: 'a colour filter',
-}
-_SAMPLE_FORMATS = {3: 'floating point', 4: 'undefined', 5: 'complex integer', 6: 'complex floating point'}
-_LOSSLESS = frozenset((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000))  # none, CCITT, LZW, deflate, PackBits, LZMA, zstd
-# Some of these have a lossless form. Nothing short of their own headers tells which it is.
-_LOSSY = {
-    6: 'JPEG',
-    7: 'JPEG',
-    33003: 'JPEG 2000',
-    33004: 'JPEG 2000',
-    33005: 'JPEG 2000',
-    34676: 'SGI Log',
-    34677: 'SGI Log',
-    34712: 'JPEG 2000',
-    34887: 'LERC',
-    34892: 'JPEG',
-    34927: 'WebP',
-    34934: 'JPEG XR',
-    50001: 'WebP',
-    50002: 'JPEG XL',
-    52546: 'JPEG XL',
-}
 
 _BMP_JPEG = 4  # a value of biCompression, as the keys of the next
 _BMP_COMPRESSIONS = {1: 'RLE8', 2: 'RLE4', 5: 'PNG'}
@@ -118,35 +65,25 @@ def decode(data: bytes, path: str, kind: str, max_pixels: int) -> StoredValues:
         RejectError: with any of the reasons of files, LOSSY_MASK, or UNSUPPORTED_MASK.
     """
     if kind in ('jpeg', 'webp'):
-        raise _lossy(path, f'a {kind.upper()} mask')
+        raise rejects.lossy_mask(path, f'a {kind.upper()} mask')
     # Before Pillow opens the file: of a type of pixels that it does not know, it says that the header is damaged.
-    if kind == 'tiff':
-        _check_tiff(_tiff_tags(data, path), data[:2] == b'MM', path)
+    pixels = tiff_tags.check(data, path) if kind == 'tiff' else None
     if kind == 'bmp':
         _check_bmp(data, path)
     header = formats.open_checked(data, path, kind, max_pixels)
     # An orientation is rejected, not applied: it may be a copy of the image's EXIF data although the mask was drawn on
     # the upright image. Nothing in the file tells, and a mask that is rotated wrongly is a silent error.
     if (turned := formats.orientation(header, data, kind)) != 1:
-        raise _unsupported(path, f'a mask with EXIF orientation {turned}: save it upright')
+        raise rejects.unsupported_mask(path, f'a mask with EXIF orientation {turned}: save it upright')
     if kind == 'png':
         return _decode_png(data, path)
-    return _decode_tiff(header, path) if kind == 'tiff' else _decode_bmp(header, data, path)
-
-
-def _unsupported(path: str, what: str) -> RejectError:
-    return RejectError(rejects.UNSUPPORTED_MASK, f'{path}: {what}')
-
-
-def _lossy(path: str, what: str) -> RejectError:
-    message = f'{path}: {what}; its compression changes ids along edges: give the PNG originals'
-    return RejectError(rejects.LOSSY_MASK, message)
+    return _decode_tiff(header, pixels, path) if pixels else _decode_bmp(header, data, path)
 
 
 def _check_opaque(alpha: NDArray[np.uint8], path: str) -> None:
     """Rejects transparent pixels, whose colour is undefined: editors leave any value there."""
     if (lowest := int(alpha.min())) < 255:
-        raise _unsupported(path, f'a mask with transparent pixels, alpha down to {lowest}')
+        raise rejects.unsupported_mask(path, f'a mask with transparent pixels, alpha down to {lowest}')
 
 
 # PNG.
@@ -156,7 +93,7 @@ def _decode_png(data: bytes, path: str) -> StoredValues:
     bits, color_type = data[24], data[25]  # of the IHDR, which is always the first chunk
     is_single_channel = color_type in (formats.GREY, formats.PALETTE)
     if bits == 16 and not is_single_channel:
-        raise _unsupported(path, 'colours of 16 bits a channel, wanted 8')
+        raise rejects.unsupported_mask(path, 'colours of 16 bits a channel, wanted 8')
     values: NDArray[np.uint8] | None = cv2.imdecode(
         np.frombuffer(formats.bare_png(data), np.uint8), cv2.IMREAD_UNCHANGED
     )
@@ -192,101 +129,7 @@ _PNG_PALETTE = (b'PLTE', b'tRNS')
 # TIFF.
 
 
-def _tiff_tags(data: bytes, path: str) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """The tags of the first image of a TIFF, by the same code with which Pillow will decode it."""
-    try:
-        file = io.BytesIO(data)
-        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
-        file.seek(tags.next)
-        tags.load(file)
-        found = [tag for tag in _DECISIVE_TAGS if tags.get(tag) is not None]
-    except MemoryError:
-        raise
-    except Exception as error:  # as in `formats.open_checked`
-        raise RejectError(rejects.DAMAGED, f'{path}: no valid tiff header: {error}') from error
-    # Pillow drops tags that are cut off, and reads the pixels as if they had never been there.
-    if sorted(found) != sorted(tag for tag in _declared_tags(data, path) if tag in _DECISIVE_TAGS):
-        raise RejectError(rejects.DAMAGED, f'{path}: its tags are cut off, or there twice')
-    return tags
-
-
-def _declared_tags(data: bytes, path: str) -> list[int]:
-    """The numbers of the tags that the directory of a TIFF lists (TIFF 6.0, section 2)."""
-    order: Literal['little', 'big'] = 'little' if data[:2] == b'II' else 'big'
-    start = int.from_bytes(data[4:8], order)
-    end = start + 2 + 12 * int.from_bytes(data[start : start + 2], order)
-    if end > len(data):
-        raise RejectError(rejects.DAMAGED, f'{path}: truncated: {len(data)} bytes, its tags end at {end}')
-    return [int.from_bytes(data[entry : entry + 2], order) for entry in range(start + 2, end, 12)]
-
-
-def _check_tiff(tags: TiffImagePlugin.ImageFileDirectory_v2, is_big_endian: bool, path: str) -> None:
-    """Rejects a TIFF whose pixels are not certain to be decoded to their stored values."""
-    compression = tags.get(_COMPRESSION, 1)
-    if compression in _LOSSY:
-        raise _lossy(path, f'a TIFF with {_LOSSY[compression]} inside')
-    if compression not in _LOSSLESS:
-        raise _unsupported(path, f'a TIFF with compression {compression}: save it with LZW or without')
-    _check_tiff_pixels(tags, path)
-    _check_tiff_bytes(tags, is_big_endian, path)
-
-
-def _check_tiff_pixels(tags: TiffImagePlugin.ImageFileDirectory_v2, path: str) -> None:
-    photometric, bits, samples, kinds = _tiff_pixels(tags)
-    if photometric == _MIN_IS_WHITE:
-        # Some readers return the stored values of such a file and others invert them: what its values mean depends on
-        # the program that wrote it.
-        raise _unsupported(path, 'a TIFF whose values are stored inverted (min-is-white): save it as min-is-black')
-    if photometric not in (_MIN_IS_BLACK, _RGB, _COLORS_OF_PALETTE):
-        raise _unsupported(path, f'a TIFF of {_OTHER_PHOTOMETRICS.get(photometric, f"photometric {photometric}")}')
-    if (kind := next((kind for kind in kinds if kind not in (_UNSIGNED, _SIGNED)), None)) is not None:
-        raise _unsupported(path, f'pixels of type {_SAMPLE_FORMATS.get(kind, kind)}, wanted integer ids')
-    wanted = {_MIN_IS_BLACK: (1, 2, 4, 8, 16, 32), _RGB: (8,), _COLORS_OF_PALETTE: (1, 2, 4, 8)}[photometric]
-    allowed_samples = {_MIN_IS_BLACK: (1, 2), _RGB: (3, 4), _COLORS_OF_PALETTE: (1,)}[photometric]
-    if photometric == _RGB and set(bits) == {16}:
-        raise _unsupported(path, 'colours of 16 bits a channel, wanted 8')
-    if len(set(bits)) != 1 or bits[0] not in wanted or samples not in allowed_samples:
-        shown = ', '.join(map(str, bits))
-        raise _unsupported(path, f'a TIFF of {samples} channels of {shown} bits, wanted {_either(wanted)} bits')
-    if photometric == _MIN_IS_BLACK and samples == 2 and (bits[0], tags.get(_EXTRA)) != (8, (_ALPHA,)):
-        raise _unsupported(path, 'a TIFF of 2 channels that are not grey and alpha of 8 bits')
-    if _SIGNED in kinds and (photometric != _MIN_IS_BLACK or samples > 1 or bits[0] < 8):
-        raise _unsupported(path, f'signed pixels of {bits[0]} bits, wanted integer ids')
-
-
-def _check_tiff_bytes(tags: TiffImagePlugin.ImageFileDirectory_v2, is_big_endian: bool, path: str) -> None:
-    """Rejects orders of bits and bytes, and predictors, that Pillow is not known to undo."""
-    photometric, (bits, *_), _, kinds = _tiff_pixels(tags)
-    # Pillow swaps the bytes of such pixels twice if they are compressed, and does not know unsigned ones of 32 bits.
-    if is_big_endian and (bits == 32 or (bits == 16 and _SIGNED in kinds)):
-        raise _unsupported(path, f'pixels of {bits} bits, signed or more than 16, in a big-endian TIFF: save it anew')
-    if tags.get(_FILL_ORDER, 1) != 1 and (photometric == _COLORS_OF_PALETTE or bits > 8):
-        what = 'a palette' if photometric == _COLORS_OF_PALETTE else f'pixels of {bits} bits'
-        raise _unsupported(path, f'{what} in a TIFF whose bits are in reverse order (FillOrder 2): save it anew')
-    # TIFF 6.0 defines the predictor for LZW. Without compression some readers undo it and others do not.
-    predictor = tags.get(_PREDICTOR, 1)
-    if predictor != 1 and (predictor != _HORIZONTAL or bits < 8 or tags.get(_COMPRESSION, 1) not in _WITH_PREDICTOR):
-        raise _unsupported(path, f'a TIFF with predictor {predictor}, {bits} bits and its compression: save it anew')
-
-
-def _either(numbers: tuple[int, ...]) -> str:
-    return ' or '.join(map(str, numbers))
-
-
-def _tiff_pixels(tags: TiffImagePlugin.ImageFileDirectory_v2) -> tuple[int, tuple[int, ...], int, tuple[int, ...]]:
-    """Photometric interpretation, bits of each channel, the number of channels, and the type of each.
-
-    What is not said has the value that TIFF 6.0 gives it. For the photometric interpretation there is none; Pillow
-    reads a file without it as min-is-white.
-    """
-    photometric = tags.get(_PHOTOMETRIC, _MIN_IS_WHITE)
-    samples = tags.get(_SAMPLES, 1)
-    return photometric, tuple(tags.get(_BITS, (1,))), samples, tuple(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)))
-
-
-def _decode_tiff(header: Image.Image, path: str) -> StoredValues:
-    tags: TiffImagePlugin.ImageFileDirectory_v2 = getattr(header, 'tag_v2')  # noqa: B009
-    _, (bits, *_), _, (kind, *_) = _tiff_pixels(tags)
+def _decode_tiff(header: Image.Image, pixels: tiff_tags.TiffPixels, path: str) -> StoredValues:
     image = images.load(header, path)
     if image.mode in ('RGBA', 'LA'):
         _check_opaque(np.asarray(image.getchannel('A')), path)
@@ -295,26 +138,16 @@ def _decode_tiff(header: Image.Image, path: str) -> StoredValues:
     if image.mode == 'RGB':
         return StoredValues(values, is_grey=False)
     if image.mode == 'P':  # the array has the indices
-        return StoredValues(values, bits, _tiff_palette(tags), is_grey=False)
+        return StoredValues(values, pixels.bits, pixels.palette, is_grey=False)
     if image.mode == '1':
-        return StoredValues(values.astype(np.uint8), bits)
-    if image.mode == 'L' and bits < 8:  # Pillow scales these as libpng does
-        return StoredValues(values // np.uint8(255 // (2**bits - 1)), bits)
+        return StoredValues(values.astype(np.uint8), pixels.bits)
+    if image.mode == 'L' and pixels.bits < 8:  # Pillow scales these as libpng does
+        return StoredValues(values // np.uint8(255 // (2**pixels.bits - 1)), pixels.bits)
     if image.mode == 'L':  # Pillow takes signed for unsigned
-        return StoredValues(values.view(np.int8).astype(np.int64) if kind == _SIGNED else values, bits)
+        return StoredValues(values.view(np.int8) if pixels.is_signed else values, pixels.bits)
     if image.mode.startswith('I'):
-        return StoredValues(values, bits)
-    raise _unsupported(path, f'pixels of type {image.mode}, wanted integer ids')
-
-
-def _tiff_palette(tags: TiffImagePlugin.ImageFileDirectory_v2) -> NDArray[np.uint8]:
-    channels = np.array(tags.get(_COLOR_MAP, ()), np.int64)
-    # The map has 16 bits: 65535 is white. Some programs write 8 bits; libtiff too takes a map of small values for that.
-    if channels.max(initial=0) > 255:
-        channels = channels >> 8
-    palette = np.full((len(channels) // 3, 4), 255, np.uint8)
-    palette[:, :3] = channels[: 3 * len(palette)].reshape(3, -1).T  # all reds, all greens, all blues
-    return palette
+        return StoredValues(values, pixels.bits)
+    raise rejects.unsupported_mask(path, f'pixels of type {image.mode}, wanted integer ids')
 
 
 # BMP.
@@ -360,13 +193,15 @@ def _check_bmp(data: bytes, path: str) -> None:
     """Rejects a BMP that does not hold its values as they are: compressed, or colours of 16 bits a pixel."""
     header = _BmpHeader.of(data)
     if header.compression == _BMP_JPEG:
-        raise _lossy(path, 'a BMP with JPEG inside')
+        raise rejects.lossy_mask(path, 'a BMP with JPEG inside')
     if header.compression in _BMP_COMPRESSIONS:
-        raise _unsupported(path, f'a BMP with {_BMP_COMPRESSIONS[header.compression]} compression: save it without')
+        raise rejects.unsupported_mask(
+            path, f'a BMP with {_BMP_COMPRESSIONS[header.compression]} compression: save it without'
+        )
     if header.bits == 16:
-        raise _unsupported(path, 'colours of 16 bits a pixel, 5 or 6 a channel, wanted 8 a channel')
+        raise rejects.unsupported_mask(path, 'colours of 16 bits a pixel, 5 or 6 a channel, wanted 8 a channel')
     if header.bits == 2:
-        raise _unsupported(path, 'a BMP of 2 bits a pixel, wanted 1, 4, 8, 24 or 32')
+        raise rejects.unsupported_mask(path, 'a BMP of 2 bits a pixel, wanted 1, 4, 8, 24 or 32')
 
 
 def _decode_bmp(header: Image.Image, data: bytes, path: str) -> StoredValues:
@@ -380,7 +215,7 @@ def _decode_bmp(header: Image.Image, data: bytes, path: str) -> StoredValues:
         _check_opaque(np.asarray(image.getchannel('A')), path)
         image = image.convert('RGB')
     if image.mode != 'RGB':
-        raise _unsupported(path, f'pixels of type {image.mode}, wanted integer ids')
+        raise rejects.unsupported_mask(path, f'pixels of type {image.mode}, wanted integer ids')
     return StoredValues(np.asarray(image), is_grey=False)
 
 
