@@ -264,7 +264,9 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
     print(outcome.directory)
     if outcome.result is Result.CHECKED and bad:
         where = f'{outcome.directory}/{manifest.REJECTED_FILE}'
-        raise errors.UserError(f'{number} rejected, listed above and in {where}')
+        emptied = ', '.join(split for split, records in outcome.num_records.items() if not records)
+        more = f'; no pair is left in {emptied}' if emptied else ''
+        raise errors.UserError(f'{number} rejected, listed above and in {where}{more}')
 
 
 if __name__ == '__main__':

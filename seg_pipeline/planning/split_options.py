@@ -93,6 +93,8 @@ class SplitOptions:
 
     def left_out(self, pairs: Sequence[SourcePair]) -> tuple[rejects.Reject, ...]:
         """A reject for each pair that is in no split, since no list names it."""
+        if self.lists is None:
+            return ()
         members = {pair.key for pair in self.members(pairs)}
         message = f'in no list of --split_files ({", ".join(self.names)})'
         return tuple(

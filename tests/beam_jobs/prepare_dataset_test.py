@@ -280,6 +280,8 @@ def test_a_split_of_which_nothing_is_left_is_not_published(source, tmp_path, cap
     with pytest.raises(errors.UserError, match='10 rejected, listed above; no pair is left in train, validation'):
         _main(source, tmp_path / 'out', '--on_error=reject')
     assert len(capsys.readouterr().err.splitlines()) >= 10
+    with pytest.raises(errors.UserError, match=r'^10 rejected, .*; no pair is left in train, validation$'):
+        _main(source, tmp_path / 'out', '--on_error=reject', '--dry_run')
     assert not (tmp_path / 'out' / 'clothing_parsing' / '16x24' / '1.0.0').exists()
 
 
