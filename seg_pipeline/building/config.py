@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+import typing
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from seg_pipeline import errors
-from seg_pipeline.dataset import tfds_metadata
+from seg_pipeline.dataset import tfds_metadata, typed_json
 from seg_pipeline.dataset.manifest import Manifest
-from seg_pipeline.imaging import formats, masks, resizing
+from seg_pipeline.imaging import formats, images, masks, resizing
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.labels.remapping import Remapping
 from seg_pipeline.records import schemas, writer
@@ -106,13 +107,50 @@ class RecordOptions:
 
     @classmethod
     def from_json(cls, label_map: LabelMap, value: Mapping[str, Any]) -> 'RecordOptions':
-        """The inverse of `to_json`; other items of `value` are left alone."""
-        names = [field.name for field in dataclasses.fields(cls) if field.name != 'label_map']
-        options = {name: value[name] for name in names}
-        height, width = options.pop('image_size')
-        mapping = options.pop('remapping')
-        found = Remapping.from_json(mapping) if mapping else None
-        return cls(label_map, found, (height, width), **options)
+        """The inverse of `to_json`; other items of `value` are left alone.
+
+        Raises:
+            ValueError: if one is missing or is nothing that `to_json` returns.
+        """
+        kinds = {name: kind for name, kind in typing.get_type_hints(cls).items() if name not in _NOT_SCALAR}
+        options = {name: typed_json.read(kind, value.get(name), name) for name, kind in kinds.items()}
+        for name, known in _CHOICES.items():
+            if options[name] not in known:
+                raise ValueError(f'{name} is {options[name]!r}, known are {", ".join(known)}')
+        return cls(label_map, _remapping(value.get('remapping')), **options)
+
+
+_NOT_SCALAR = ('label_map', 'remapping')
+_CHOICES: dict[str, Collection[str]] = {
+    'resize': resizing.MODES,
+    'mask_resize': resizing.MASK_MODES,
+    'image_encoding': images.ENCODINGS,
+    'schema': schemas.SCHEMAS,
+    'file_format': writer.FILE_FORMATS,
+    'mask_format': masks.MASK_FORMATS,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _RemappingText:
+    """What `Remapping.to_json` returns."""
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    ignore_id: int
+    targets: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        numbers = {len(self.ids), len(self.names), len(self.colors), len(self.targets)}
+        if len(numbers) != 1 or not all(0 <= target <= 255 for target in self.targets):
+            raise ValueError(f'remapping: {numbers} ids, names, colours and targets, or a target that is not 0..255')
+
+
+def _remapping(value: Any) -> Remapping | None:
+    if value is None:
+        return None
+    return Remapping.from_json(dataclasses.asdict(typed_json.read(_RemappingText, value, 'remapping')))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +188,15 @@ class BuildConfig:
 
     @classmethod
     def of_dataset(cls, manifest: Manifest, sources: SourceFolders, output_dir: str) -> 'BuildConfig':
-        """The configuration that made a data set, with other folders."""
-        records = RecordOptions.from_json(manifest.label_map, manifest.options)
+        """The configuration that made a data set, with other folders.
+
+        Raises:
+            UserError: if the manifest has options that no command has.
+        """
+        try:
+            records = RecordOptions.from_json(manifest.label_map, manifest.options)
+        except ValueError as error:
+            raise errors.UserError(f'the manifest of {manifest.dataset_name} is damaged: options: {error}') from error
         split_options = {name: value for name, value in manifest.options.items() if name not in records.to_json()}
         return cls(sources, output_dir, records, manifest.dataset_name, manifest.version, split_options)
 

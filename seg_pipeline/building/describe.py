@@ -104,10 +104,12 @@ def _write(directory: str, name: str, data: bytes) -> None:
 
 def _write_index(what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str) -> None:
     """Writes the index, holding the entries of one shard at a time."""
+    set_of = {key: keys[0] for keys in what.duplicates for key in keys}
     with atomic.replacing(os.path.join(staging, manifest.RECORDS_FILE)) as file:
         for summary in summaries:
             for entry in markers.read_entries(work_dir, summary):
-                file.write(_assigned(entry, what.assignments.get(entry.key)).to_line())
+                found = dataclasses.replace(entry, duplicate_set=set_of.get(entry.key))
+                file.write(_assigned(found, what.assignments.get(entry.key)).to_line())
 
 
 def _assigned(entry: RecordEntry, assignment: Assignment | None) -> RecordEntry:

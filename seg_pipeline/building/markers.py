@@ -25,7 +25,7 @@ from seg_pipeline.planning.sharding import ShardPlan
 OUTCOME_SUFFIX = '.outcome'
 # Of an entry, what is known when its shard is made: the shard's name and the assignment belong to a plan, and other
 # plans may take over the shard.
-_OF_PLAN = ('shard', 'split', 'split_reason', 'group', 'duplicate_of', 'distance')
+_OF_PLAN = ('shard', 'split', 'split_reason', 'group', 'duplicate_of', 'distance', 'duplicate_set')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import shutil
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 from seg_pipeline import errors, storage
@@ -12,13 +13,11 @@ from seg_pipeline.building import describe, fingerprints, markers, publish, shar
 from seg_pipeline.building.config import BuildConfig, SourceFolders
 from seg_pipeline.building.describe import Description
 from seg_pipeline.building.markers import ShardSummary, Summaries
-from seg_pipeline.dataset import manifest, provenance, record_index
+from seg_pipeline.dataset import inner_paths, manifest, provenance, record_index
 from seg_pipeline.dataset.manifest import Manifest, Shard
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.dataset.record_index import RecordEntry
-from seg_pipeline.planning import grouping
 from seg_pipeline.planning.assignment import Assignment
-from seg_pipeline.planning.grouping import IDENTICAL, Link
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.storage import atomic, checksums
@@ -66,9 +65,7 @@ def repair(dataset_dir: str, images: str, masks: str) -> Iterator[RepairedFile]:
         raise errors.UserError(f'{dataset_dir}: only a data set on this disk can be repaired; copy it here first')
     present = manifest.read(dataset_dir)
     shards = [found for found in present.shards if manifest.shard_problem(dataset_dir, found)]
-    files = [
-        name for name, digest in present.files.items() if checksums.problem(os.path.join(dataset_dir, name), digest)
-    ]
+    files = [name for name, digest in present.files.items() if manifest.file_problem(dataset_dir, name, digest)]
     lost = [name for name in files if name in SOURCES_OF_TRUTH]
     for name in lost:
         yield RepairedFile(name, 'no other file holds what it says; prepare the data set again')
@@ -108,8 +105,7 @@ def _repair_shards(
             yield RepairedFile(wanted.name, str(refusal))
             continue
         made = markers.shard_path(config.work_dir, summary.fingerprint, config.records.file_format)
-        _put(made, os.path.join(dataset_dir, wanted.name))
-        yield RepairedFile(wanted.name)
+        yield _put(made, dataset_dir, wanted.name)
 
 
 def _with_entries(dataset_dir: str, shards: Collection[Shard]) -> Iterator[tuple[Shard, list[RecordEntry]]]:
@@ -178,8 +174,7 @@ def _repair_files(
         path = os.path.join(staging, name)
         problem = checksums.problem(path, present.files[name])
         if problem is None:
-            _put(path, os.path.join(dataset_dir, name))
-            yield RepairedFile(name)
+            yield _put(path, dataset_dir, name)
         elif made_by is None and name in (manifest.PROVENANCE_FILE, manifest.CARD_FILE):
             yield RepairedFile(
                 name, f'{manifest.PROVENANCE_FILE} is missing or damaged, and no other file holds the command'
@@ -193,21 +188,29 @@ def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance, mad
     """What was said of the data set, as its index, its provenance and its shards tell."""
     index = record_index.of(dataset_dir)
     assignments = {entry.key: _assignment(entry) for entry in index if entry.split_reason is not None}
-    links = [
-        Link(IDENTICAL if entry.distance is None else entry.distance, entry.key, entry.duplicate_of)
-        for entry in index
-        if entry.duplicate_of is not None
-    ]
+    # By the sets, not by the links from one to the next: of a chain, one in the middle may have been rejected.
+    duplicates = defaultdict(list)
+    for entry in index:
+        if entry.duplicate_set is not None:
+            duplicates[entry.duplicate_set].append(entry.key)
+    sets = tuple(tuple(sorted(keys)) for _, keys in sorted(duplicates.items()))
     rejects = describe.sorted_rejects(record_index.read_rejects(dataset_dir))
-    return Description(config, assignments, grouping.form({}, links).duplicates, made_by, rejects, made.statistics)
+    return Description(config, assignments, sets, made_by, rejects, made.statistics)
 
 
 def _assignment(entry: RecordEntry) -> Assignment:
     return Assignment(entry.split, entry.split_reason or '', entry.group, entry.duplicate_of, entry.distance)
 
 
-def _put(made: str, path: str) -> None:
-    """Moves a file to its place in the data set."""
+def _put(made: str, dataset_dir: str, name: str) -> RepairedFile:
+    """Moves a file to its place in the data set. A link there is replaced; nothing is written through one."""
+    path = os.path.join(dataset_dir, name)
+    directory = os.path.dirname(name)
+    if directory and (link := inner_paths.link(dataset_dir, directory)):
+        return RepairedFile(name, f'{link} is a symbolic link; remove it')
+    if os.path.isdir(path) and not os.path.islink(path):
+        return RepairedFile(name, f'{path} is a directory; remove it')
     os.makedirs(os.path.dirname(path), exist_ok=True)
     os.replace(made, path)
     atomic.sync_directory(os.path.dirname(path))
+    return RepairedFile(name)

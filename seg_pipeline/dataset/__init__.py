@@ -2,11 +2,15 @@
 
 `manifest` names every file with its digest, `record_index` every record with its sources, `statistics` counts classes,
 `provenance` keeps the command, `tfds_metadata` is what TFDS reads; `dataset_split` is one split to read; `integrity`
-compares all of it with the bytes. `typed_json` reads what anyone may have altered.
+compares all of it with the bytes,
+`contents` with one another. `typed_json` and `inner_paths` are for
+reading what anyone may have altered.
 """
 
 __all__ = [
+    'contents',
     'dataset_split',
+    'inner_paths',
     'integrity',
     'manifest',
     'provenance',

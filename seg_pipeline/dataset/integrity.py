@@ -1,15 +1,15 @@
 """The integrity of a data set: every file against the manifest, every record by framing, checksums and contents."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from seg_pipeline import errors, records, storage
-from seg_pipeline.dataset import manifest, record_index
+from seg_pipeline.dataset import contents, inner_paths, manifest, record_index
 from seg_pipeline.dataset.manifest import Manifest, Shard
 from seg_pipeline.dataset.record_index import RecordEntry
-from seg_pipeline.storage import checksums
 
 
 def problems(dataset_dir: str) -> Iterator[str]:
@@ -30,39 +30,96 @@ def problems(dataset_dir: str) -> Iterator[str]:
     except errors.UserError as error:
         yield str(error)
         return
+    if manifest.RECORDS_FILE not in present.files:
+        yield f'{dataset_dir}: the manifest does not name {manifest.RECORDS_FILE}'
+    altered = set()
     for name, expected in present.files.items():
-        if problem := checksums.problem(os.path.join(dataset_dir, name), expected):
+        if problem := manifest.file_problem(dataset_dir, name, expected):
+            altered.add(name)
             yield problem
+        elif problem := contents.problem(dataset_dir, present, name):
+            yield f'{os.path.join(dataset_dir, name)}: {problem}'
     # Each shard both by its digest, which finds every change, and record by record, which says where the change is.
     entries = _EntriesByShard(dataset_dir)
     for shard in present.shards:
-        if problem := manifest.shard_problem(dataset_dir, shard):
+        problem = manifest.shard_problem(dataset_dir, shard)
+        if problem:
             yield problem
-        yield from _shard_problems(dataset_dir, present, shard, entries.of(shard.name))
-    known = {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)}
-    for name in sorted(set(storage.names(dataset_dir)) - known):
-        yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'
+        if not inner_paths.link(dataset_dir, shard.name):
+            yield from _shard_problems(dataset_dir, present, shard, entries.of(shard.name))
+    # What the index says is compared where its digest is right: in a damaged one, any line may be missing.
+    if manifest.RECORDS_FILE not in altered:
+        yield from entries.problems(present)
+    yield from _unknown(dataset_dir, {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)})
+
+
+def _unknown(dataset_dir: str, known: set[str]) -> Iterator[str]:
+    """One line for whatever is in a data set and not in its manifest, and for a manifest that is a link."""
+    if not storage.has_directories(dataset_dir):
+        for name in sorted(set(storage.names(dataset_dir)) - known):
+            yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'
+        return
+    directories = {name.rpartition('/')[0] for name in known}
+    # Not `storage.names`, which follows links to directories and tells of no directory.
+    for directory, below, files in os.walk(dataset_dir):
+        inside = os.path.relpath(directory, dataset_dir)
+        for name in sorted([*below, *files]):
+            path = os.path.join(directory, name)
+            relative = os.path.normpath(os.path.join(inside, name))
+            if os.path.islink(path):
+                if relative == manifest.FILE_NAME or relative not in known | directories:  # else `file_problem` tells
+                    yield f'{path}: is a symbolic link; a data set has its files itself'
+            elif relative not in known and (name not in below or relative not in directories):
+                yield f'{path}: is not in the manifest'
 
 
 class _EntriesByShard:
     """The entries of the index, shard after shard, each by its place; holds those of one shard at a time.
 
-    `problems` reports the index itself by its digest: here a damaged line is a record of which nothing is known.
+    A damaged line is a record of which nothing is known.
     """
 
     def __init__(self, dataset_dir: str) -> None:
-        path = os.path.join(dataset_dir, manifest.RECORDS_FILE)
-        self._groups = record_index.by_shard(record_index.RecordIndex(path, skip_damaged=True))
+        self._path = os.path.join(dataset_dir, manifest.RECORDS_FILE)
+        self._damaged: list[str] = []
+        index = record_index.RecordIndex(self._path, self._damaged.append)
+        # Nothing is read through a link, which `file_problem` reports.
+        linked = inner_paths.link(dataset_dir, manifest.RECORDS_FILE)
+        self._groups = record_index.by_shard(() if linked else index)
         self._next: tuple[str, list[RecordEntry]] | None = None
+        self._found: dict[str, tuple[int, str]] = {}  # of each shard the number of records, and the split
 
     def of(self, shard: str) -> dict[int, RecordEntry]:
         """The entries of a shard; call it in the order of the shards' names, which is that of the index."""
         try:
             while self._next is None or self._next[0] < shard:
-                self._next = next(self._groups)
+                self._next = self._advance()
         except (StopIteration, OSError):
             return {}
         return {entry.index: entry for entry in self._next[1]} if self._next[0] == shard else {}
+
+    def _advance(self) -> tuple[str, list[RecordEntry]]:
+        shard, entries = next(self._groups)
+        places = [(entry.split, entry.index) for entry in entries]
+        if shard in self._found or places != [(entries[0].split, index) for index in range(len(entries))]:
+            self._damaged.append(f'{self._path}: the lines of shard {shard!r} are not in order, or of several splits')
+        self._found[shard] = (len(entries), entries[0].split)
+        return shard, entries
+
+    def problems(self, present: Manifest) -> list[str]:
+        """What is wrong with the index alone and with its numbers of records; reads it to the end."""
+        with contextlib.suppress(StopIteration, OSError):
+            while True:
+                self._advance()
+        wanted = {shard.name: (shard.num_records, shard.split) for shard in present.shards}
+        for shard in sorted(wanted.keys() | self._found.keys()):
+            there, here = wanted.get(shard, (0, '')), self._found.get(shard, (0, ''))
+            if there != here and (there[0] or here[0]):
+                self._damaged.append(
+                    f'{self._path}: has {here[0]} records of split {here[1]!r} in shard {shard!r}, the manifest says '
+                    f'{there[0]} of {there[1]!r}'
+                )
+        return self._damaged
 
 
 def _shard_problems(

@@ -7,11 +7,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from seg_pipeline import errors, storage
-from seg_pipeline.dataset import typed_json
+from seg_pipeline.dataset import inner_paths, typed_json
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.storage import checksums
 from seg_pipeline.storage.checksums import FileDigest
@@ -26,6 +28,13 @@ CARD_FILE = 'report/index.html'
 SCHEMA_VERSION = 2
 # What differs where the same data set was made by another command. The card shows the command and the fingerprint.
 _OUTSIDE_FINGERPRINT = (PROVENANCE_FILE, CARD_FILE)
+_MAX_BYTES = 1 << 28  # of a manifest; one of a million shards has about that
+_SHA256 = re.compile(r'[0-9a-f]{64}')
+# The options that readers of records use.
+_OPTION_KINDS: dict[str, Any] = {
+    **dict.fromkeys(('resize', 'mask_format', 'schema', 'file_format'), str),
+    'remapping': dict[str, Any] | None,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,14 +148,15 @@ class Manifest:
 
         Raises:
             OtherSchemaError: if it is an intact manifest of another version of this package.
-            ValueError: if a single byte differs from what `to_bytes` writes, or it does not have the fingerprint that
-                follows from the rest.
+            ValueError: if a single byte differs from what `to_bytes` writes, it does not have the fingerprint that
+                follows from the rest, or something is of the wrong type or cannot be: a file outside of the data set.
         """
         value = typed_json.parse(data)
         if not isinstance(value, dict):
             raise ValueError('not an object')
         _check_schema_version(value)
         result = typed_json.read(cls, {name: one for name, one in value.items() if name not in _OF_THE_TEXT})
+        _check_values(result)
         # Stronger than comparing the digest alone: a manifest has one text, so any other byte is damage.
         if result.to_bytes() != data:
             raise ValueError('the text contradicts its own checksum manifest_sha256')
@@ -177,6 +187,39 @@ def _check_schema_version(value: dict[str, Any]) -> None:
     raise ValueError(f'schema_version is {found!r}, wanted {SCHEMA_VERSION}')
 
 
+def _check_values(found: Manifest) -> None:
+    """Checks what a manifest says beyond its types: whoever wrote it could have computed its checksum too."""
+    files: list[tuple[str, str, FileDigest]] = [('file', name, digest) for name, digest in found.files.items()]
+    files += [('shard', shard.name, FileDigest(shard.num_bytes, shard.sha256)) for shard in found.shards]
+    for what, name, digest in files:
+        inner_paths.check_file(name, what)
+        if digest.num_bytes < 0 or not _SHA256.fullmatch(digest.sha256):
+            raise ValueError(f'{what} {name!r} has {digest.num_bytes} bytes and SHA-256 {digest.sha256[:64]!r}')
+    times = Counter([FILE_NAME, *(name for _, name, _ in files)])
+    for name, number in times.items():
+        if number > 1:
+            raise ValueError(f'{name!r} is the name of {number} files')
+    for shard in found.shards:
+        # Every record takes bytes: so no number of records is larger than what a reader can hold.
+        if not 0 <= shard.num_records <= shard.num_bytes or not 0 <= shard.payload_bytes <= shard.num_bytes:
+            raise ValueError(
+                f'shard {shard.name!r}: {shard.num_records} records of {shard.payload_bytes} bytes in '
+                f'{shard.num_bytes} bytes'
+            )
+        if not shard.split or not shard.split.isprintable():
+            raise ValueError(f'shard {shard.name!r}: split {shard.split!r}')
+    if not found.shards:
+        raise ValueError('it names no shard')
+    height, width = typed_json.read(tuple[int, int], found.options.get('image_size'), 'options.image_size')
+    if min(height, width) < 1 or found.config_name != f'{height}x{width}':
+        raise ValueError(f'config_name is {found.config_name!r}, options.image_size is {[height, width]}')
+    for option, kind in _OPTION_KINDS.items():
+        if option in found.options:
+            typed_json.read(kind, found.options[option], f'options.{option}')
+    if any(not 0 <= value <= 255 for color in found.label_map.colors for value in color):
+        raise ValueError(f'label_map.colors has a value that is not 0..255: {found.label_map.colors}')
+
+
 def canonical_json(value: Any) -> bytes:
     """JSON text that depends on the value alone: sorted keys, two spaces, a newline at the end, UTF-8."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + '\n').encode()
@@ -184,8 +227,19 @@ def canonical_json(value: Any) -> bytes:
 
 def is_taken(dataset_dir: str) -> bool:
     """Whether there is something where a data set goes; on an object store, which has no directories, a manifest."""
-    # A directory is taken as soon as it is there, whatever it holds: nothing of anyone else is written over.
-    return storage.exists(dataset_dir if storage.has_directories(dataset_dir) else os.path.join(dataset_dir, FILE_NAME))
+    # A directory is taken as soon as it holds anything at all: nothing of anyone else is written over. An empty one is
+    # replaced by the rename of the finished data set.
+    if storage.has_directories(dataset_dir):
+        return os.path.lexists(dataset_dir) and not _is_empty(dataset_dir)
+    return storage.exists(os.path.join(dataset_dir, FILE_NAME))
+
+
+def _is_empty(dataset_dir: str) -> bool:
+    try:
+        with os.scandir(dataset_dir) as entries:
+            return next(entries, None) is None and not os.path.islink(dataset_dir)
+    except OSError:  # no directory, or one that cannot be read: something is there
+        return False
 
 
 def read(dataset_dir: str) -> Manifest:
@@ -200,10 +254,14 @@ def read(dataset_dir: str) -> Manifest:
     """
     path = os.path.join(dataset_dir, FILE_NAME)
     try:
-        data = storage.read_bytes(path)
+        data = storage.read_at_most(path, _MAX_BYTES)
     except OSError as error:
+        if storage.has_directories(dataset_dir) and _is_empty(dataset_dir):
+            raise errors.UserError(
+                f'{dataset_dir}: no data set: the directory is empty; remove it, or let prepare_dataset make one there'
+            ) from error
         raise errors.UserError(
-            f'{dataset_dir}: no data set: {FILE_NAME}: {error.strerror}; '
+            f'{dataset_dir}: no data set: {FILE_NAME}: {error.strerror or error}; '
             'give the directory that prepare_dataset printed last'
         ) from error
     try:
@@ -214,9 +272,19 @@ def read(dataset_dir: str) -> Manifest:
         raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
 
 
+def file_problem(dataset_dir: str, name: str, expected: FileDigest) -> str | None:
+    """How a file differs from the manifest in size or SHA-256: one line with both values, None if it does not.
+
+    A symbolic link is a problem wherever it leads, and nothing is read through it.
+    """
+    if found := inner_paths.link(dataset_dir, name):
+        return f'{found}: is a symbolic link; a data set has its files itself'
+    return checksums.problem(os.path.join(dataset_dir, name), expected)
+
+
 def shard_problem(dataset_dir: str, shard: Shard) -> str | None:
-    """How a shard file differs from the manifest in size or SHA-256: one line with both values, None if it does not."""
-    return checksums.problem(os.path.join(dataset_dir, shard.name), FileDigest(shard.num_bytes, shard.sha256))
+    """How a shard differs from the manifest, see `file_problem`."""
+    return file_problem(dataset_dir, shard.name, FileDigest(shard.num_bytes, shard.sha256))
 
 
 def check_shards(dataset_dir: str, manifest: Manifest, splits: Iterable[str]) -> None:

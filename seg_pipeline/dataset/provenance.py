@@ -5,14 +5,13 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
 from collections.abc import Mapping
 
 from seg_pipeline import errors, storage
-from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset import manifest, typed_json
 
 _PACKAGES = ('seg-pipeline', 'apache-beam', 'tensorflow-datasets', 'numpy', 'opencv-python-headless', 'pillow')
 # The flags of prepare_dataset that take a path, and those that take several as `name:path,name:path`.
@@ -88,7 +87,14 @@ def read(dataset_dir: str) -> Provenance:
     """
     path = os.path.join(dataset_dir, manifest.PROVENANCE_FILE)
     try:
-        value = json.loads(storage.read_bytes(path))
-        return Provenance(str(value['command']), {str(name): str(v) for name, v in value['versions'].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return parse(storage.read_bytes(path))
+    except (OSError, ValueError) as error:
         raise errors.UserError(f'{path}: damaged: {error}') from error
+
+
+def parse(data: bytes) -> Provenance:
+    """The inverse of `to_bytes`. Raises `ValueError` if the text is anything else."""
+    result = typed_json.read(Provenance, typed_json.parse(data))
+    if result.to_bytes() != data:
+        raise ValueError('a member is missing, or it is written in another way')
+    return result

@@ -7,11 +7,11 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from seg_pipeline import errors, storage
-from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset import inner_paths, manifest, typed_json
 from seg_pipeline.imaging.rejects import Reject
 
 
@@ -34,6 +34,8 @@ class RecordEntry:
         group: the name of the group that stays in one split, if it has one.
         duplicate_of: the key of the pair whose image is the same or nearly so, and which this one follows, if any.
         distance: of the perceptual hashes of the two, in bits; None where they are byte-identical.
+        duplicate_set: the first key of the set of images, all the same or nearly so, that it belongs to, if any. A pair
+            of that key may have been rejected, and so may the one that `duplicate_of` names.
     """
 
     key: str
@@ -50,6 +52,7 @@ class RecordEntry:
     group: str | None = None
     duplicate_of: str | None = None
     distance: int | None = None
+    duplicate_set: str | None = None
 
     def to_line(self) -> bytes:
         """One line of `records.jsonl`."""
@@ -57,23 +60,21 @@ class RecordEntry:
 
     @classmethod
     def from_json(cls, value: Any) -> 'RecordEntry':
-        """The inverse of `dataclasses.asdict`. Raises `ValueError` if a field is missing, unknown or mistyped."""
-        try:
-            entry = cls(**value)
-        except TypeError as error:
-            raise ValueError(f'not a line of {manifest.RECORDS_FILE}: {error}') from error
-        for name, expected in _FIELD_TYPES.items():
-            if not isinstance(getattr(entry, name), expected):
-                raise ValueError(f'{name} is {getattr(entry, name)!r}')
+        """The inverse of `dataclasses.asdict`.
+
+        Raises:
+            ValueError: if a field is missing, unknown or mistyped, or a path leaves its folder.
+        """
+        entry = typed_json.read(cls, value)
+        inner_paths.check_source(entry.image, 'image')
+        inner_paths.check_source(entry.mask, 'mask')
+        if entry.index < 0:
+            raise ValueError(f'index is {entry.index}')
         return entry
 
 
-_FIELD_TYPES = {
-    **dict.fromkeys(('key', 'split', 'shard', 'image', 'mask', 'image_sha256', 'mask_sha256'), str),
-    **dict.fromkeys(('index', 'original_height', 'original_width'), int),
-    **dict.fromkeys(('split_reason', 'group', 'duplicate_of'), str | None),
-    'distance': int | None,
-}
+def _raise(message: str) -> None:
+    raise errors.UserError(message)
 
 
 # A class, and no generator: the card iterates it several times.
@@ -82,25 +83,26 @@ class RecordIndex(Iterable[RecordEntry]):
 
     Args:
         path: the file, on this disk or elsewhere.
-        skip_damaged: leave out lines that are no entries, instead of raising.
+        on_damage: is told of each line that is no entry, which is left out; by default it raises.
 
     Raises:
         OSError: by the iteration, if the file cannot be read.
         UserError: by the iteration, if a line is damaged.
     """
 
-    def __init__(self, path: str, *, skip_damaged: bool = False) -> None:
+    def __init__(self, path: str, on_damage: Callable[[str], None] = _raise) -> None:
         self._path = path
-        self._skip_damaged = skip_damaged
+        self._on_damage = on_damage
 
     def __iter__(self) -> Iterator[RecordEntry]:
         with storage.local_copy(self._path) as local, open(local, 'rb') as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 try:
-                    yield RecordEntry.from_json(json.loads(line))
+                    entry = RecordEntry.from_json(typed_json.parse(line))
                 except ValueError as error:
-                    if not self._skip_damaged:
-                        raise errors.UserError(f'{self._path}: damaged: {error}') from error
+                    self._on_damage(f'{self._path}: damaged: line {number}: {error}')
+                    continue
+                yield entry
 
 
 class _PublishedIndex(RecordIndex):
@@ -133,6 +135,11 @@ def read_rejects(dataset_dir: str) -> list[Reject]:
     """
     path = os.path.join(dataset_dir, manifest.REJECTED_FILE)
     try:
-        return [Reject(**json.loads(line)) for line in storage.read_bytes(path).splitlines()]
-    except (OSError, ValueError, TypeError) as error:
+        return parse_rejects(storage.read_bytes(path))
+    except (OSError, ValueError) as error:
         raise errors.UserError(f'{path}: damaged: {error}') from error
+
+
+def parse_rejects(data: bytes) -> list[Reject]:
+    """The rejects of a `rejected.jsonl`. Raises `ValueError` if a line is none."""
+    return [typed_json.read(Reject, typed_json.parse(line)) for line in data.splitlines()]

@@ -5,10 +5,11 @@ TFDS reads them with `tfds.builder_from_directory`, without any of this project'
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from seg_pipeline import errors
+from seg_pipeline.dataset import typed_json
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.records.schemas import FILE_NAME, IMAGE, MASK, ORIGINAL_HEIGHT, ORIGINAL_WIDTH
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 SUPERVISED_KEYS = (IMAGE, MASK)
 # Written last: a directory without it is no data set to TFDS.
 COMMIT_FILE = 'dataset_info.json'
-_FILES = ('features.json', f'{MASK}.labels.txt', COMMIT_FILE)
+FEATURES_FILE = 'features.json'
+CLASS_NAMES_FILE = f'{MASK}.labels.txt'
+_FILES = (FEATURES_FILE, CLASS_NAMES_FILE, COMMIT_FILE)
 _LICENSE_FILE = 'LICENSE'
 
 
@@ -156,6 +159,45 @@ def write(
 def config_name(image_size: tuple[int, int]) -> str:
     """The TFDS config of a size, `<height>x<width>`."""
     return f'{image_size[0]}x{image_size[1]}'
+
+
+def contradiction(
+    info: Mapping[str, Any], *, name: str, version: str, config: str, shards: Mapping[str, Sequence[tuple[str, int]]]
+) -> str | None:
+    """Compares dataset_info.json with what the manifest says, so that TFDS opens no other file than a shard.
+
+    Args:
+        info: the parsed file.
+        name, version, config: of the data set.
+        shards: for each split, file name and number of records of each shard, in order.
+
+    Returns:
+        What differs, with both values; None if nothing does.
+    """
+    for key, wanted in (('name', name), ('version', version), ('configName', config)):
+        if info.get(key) != wanted:
+            return f'{key} is {info.get(key)!r}, the manifest says {wanted!r}'
+    found: dict[str, list[tuple[str, str]]] = {}
+    for split in typed_json.read(tuple[dict[str, Any], ...], info.get('splits'), 'splits'):
+        label = typed_json.read(str, split.get('name'), 'splits.name')
+        lengths = typed_json.read(list[str], split.get('shardLengths'), f'splits.{label}.shardLengths')
+        template = typed_json.read(str, split.get('filepathTemplate'), f'splits.{label}.filepathTemplate')
+        found[label] = [
+            (_shard_name(template, name, label, info.get('fileFormat'), f'{i:05d}-of-{len(lengths):05d}'), length)
+            for i, length in enumerate(lengths)
+        ]
+    for label in sorted(found.keys() | shards.keys()):
+        there = [(shard, str(number)) for shard, number in shards.get(label, ())]
+        if found.get(label) != there:
+            return f'split {label!r} is {found.get(label)}, the manifest says {there}'
+    return None
+
+
+def _shard_name(template: str, name: str, split: str, file_format: Any, shard_x_of_y: str) -> str:
+    values = {'DATASET': name, 'SPLIT': split, 'FILEFORMAT': file_format, 'SHARD_X_OF_Y': shard_x_of_y}
+    for key, value in values.items():
+        template = template.replace(f'{{{key}}}', str(value))
+    return template
 
 
 def _plain_card(image_size: tuple[int, int], label_map: LabelMap) -> Card:

@@ -22,14 +22,11 @@ class LocalStore:
         pass
 
     def open(self, path: str) -> IO[bytes]:
+        _regular(path)
         return open(path, 'rb')
 
     def read_at_most(self, path: str, limit: int) -> bytes:
-        # The kind is asked for before the file is opened: opening a pipe waits for a writer, which may never come, and
-        # a device may have no end.
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, 'not a regular file', path)
+        status = _regular(path)
         if status.st_size > limit:
             raise FileTooLargeError(path, status.st_size)
         with open(path, 'rb') as file:
@@ -43,6 +40,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[str]:
+        _regular(path)
         yield path
 
     def exists(self, path: str) -> bool:
@@ -59,7 +57,7 @@ class LocalStore:
             os.unlink(path)
 
     def copy(self, source: str, target: str) -> None:
-        with open(source, 'rb') as file, self.replacing(target) as copy:
+        with self.open(source) as file, self.replacing(target) as copy:
             shutil.copyfileobj(file, copy)
 
     def names(self, root: str, *, hidden: bool) -> Iterator[str]:
@@ -91,6 +89,16 @@ class LocalStore:
             return Entry(found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino))
 
         return status
+
+
+def _regular(path: str) -> os.stat_result:
+    """The status of a file, or of what a link leads to. Raises `OSError` if it is a directory, a pipe or a device."""
+    # Asked before the file is opened: opening a pipe waits for a writer, which may never come, and a device may have no
+    # end.
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, 'not a regular file', path)
+    return status
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -118,6 +118,7 @@ def test_shapes_and_ids_of_a_record_are_checked(dataset_dir, feature, array, mes
         for found_features in features:
             writer.write(example_proto.serialize({name: value for name, (value,) in found_features.items()}))
     mended = dataclasses.replace(shard, num_bytes=writer.num_bytes, sha256=writer.sha256)
+    mended = dataclasses.replace(mended, payload_bytes=min(mended.payload_bytes, mended.num_bytes))
     shards = (mended, *found.shards[1:])
     (dataset_dir / manifest.FILE_NAME).write_bytes(dataclasses.replace(found, shards=shards).sealed().to_bytes())
     problems = list(integrity.problems(str(dataset_dir)))

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolde
 from seg_pipeline.dataset import integrity, manifest
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.labels import label_map, remapping
-from seg_pipeline.planning import sharding
+from seg_pipeline.planning import assignment, grouping, sharding
 from seg_pipeline.planning.assignment import Assignment
 from seg_pipeline.planning.pairing import SourcePair
 from tests import fake_data
@@ -203,3 +204,59 @@ def test_the_command(dataset_dir, source):
     assert damaged.returncode == 1
     assert f'{manifest.RECORDS_FILE}: not repaired: ' in damaged.stdout
     assert list(integrity.problems(str(dataset_dir)))
+
+
+@pytest.fixture
+def odd_keys(tmp_path):
+    """A data set whose keys look like reasons; of a chain of three duplicates the middle one was rejected."""
+    source = tmp_path / 'source'
+    fake_data.write_pairs(source, num_pairs=6, num_classes=4)
+    cv2.imwrite(str(source / 'masks' / 'seg_0002.png'), np.full((48, 40), 77, np.uint8))
+    config = BuildConfig(
+        SourceFolders(str(source / 'images'), str(source / 'masks')),
+        str(tmp_path / 'out'),
+        RecordOptions(label_map.read(str(source / 'labels.csv')), image_size=(16, 12)),
+    )
+    keys = [
+        'a; b',
+        'c at distance 3',
+        'd; identical to a',
+        'x; y',
+        'x at distance 3',
+        'near-duplicate of x at distance 3',
+    ]
+    pairs = [SourcePair(key, f'img_{n:04d}.png', f'seg_{n:04d}.png') for n, key in enumerate(keys, 1)]
+    first, second, third, fourth, fifth, sixth = keys
+    groups = grouping.form(
+        {},
+        [
+            grouping.Link(2, second, first),
+            grouping.Link(grouping.IDENTICAL, third, second),
+            grouping.Link(3, fifth, fourth),
+            grouping.Link(grouping.IDENTICAL, sixth, fifth),
+        ],
+    )
+    found = assignment.by_fractions(keys, {'train': Fraction(1)}, 0, groups)
+    plans = sharding.plan(pairs, found.split_of, {'train': 1}, 0, config.dataset_name)
+    made = fake_data.publish_plans(
+        config,
+        fingerprints.with_fingerprints(config.sources, config.records, plans),
+        assignments=found.by_key,
+        duplicates=found.duplicates,
+        allow_rejects=True,
+    ).directory
+    return source, pathlib.Path(made)
+
+
+def test_duplicates_are_found_again_whatever_the_keys_and_whichever_of_them_was_rejected(odd_keys):
+    source, made = odd_keys
+    sets = [[member['key'] for member in members] for members in json.loads((made / 'duplicates.json').read_text())]
+    assert sets == [
+        ['a; b', 'd; identical to a'],
+        ['near-duplicate of x', 'x at distance 3', 'x; y'],
+    ]
+    before = _digests(made)
+    (made / manifest.DUPLICATES_FILE).unlink()
+    _flip(made / manifest.CARD_FILE)
+    assert _repair(made, source) == {manifest.DUPLICATES_FILE: None, manifest.CARD_FILE: None}
+    assert _digests(made) == before

@@ -8,6 +8,7 @@ from seg_pipeline import errors
 from seg_pipeline.building import fingerprints
 from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data
+from tests.seg_pipeline.dataset import forgery
 
 
 @pytest.fixture(scope='module')
@@ -37,36 +38,21 @@ def test_every_flipped_byte_of_the_manifest_is_found(dataset_dir):
             manifest.Manifest.from_bytes(altered)
 
 
-def _text(value):
-    """The text of a manifest, written by the module json alone."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + '\n').encode()
-
-
-def _sealed(value):
-    """The text of a changed manifest whose fingerprint and checksum are right again."""
-    value = {name: one for name, one in value.items() if name not in ('fingerprint', 'manifest_sha256')}
-    files = {name: one for name, one in value['files'].items() if name not in ('provenance.json', 'report/index.html')}
-    value['fingerprint'] = hashlib.sha256(_text({**value, 'files': files})).hexdigest()
-    value['manifest_sha256'] = hashlib.sha256(_text(value)).hexdigest()
-    return _text(value)
-
-
 def test_the_fingerprint_covers_every_shard_and_file_but_the_card_and_the_provenance(dataset_dir):
     data = pathlib.Path(dataset_dir, manifest.FILE_NAME).read_bytes()
     value = json.loads(data)
-    assert _sealed(value) == data
+    assert forgery.sealed(value) == data
     assert value['record_format'] == fingerprints.RECORD_FORMAT
     files = {
         path.relative_to(dataset_dir).as_posix() for path in pathlib.Path(dataset_dir).rglob('*.*') if path.is_file()
     }
     assert set(value['files']) == files - {'manifest.json'} - {shard['name'] for shard in value['shards']}
-    outside = {'provenance.json', 'report/index.html'}
     for digest, decides in [
         *((shard, True) for shard in value['shards']),
-        *((digest, name not in outside) for name, digest in value['files'].items()),
+        *((digest, name not in forgery.OUTSIDE_FINGERPRINT) for name, digest in value['files'].items()),
     ]:
         before, digest['sha256'] = digest['sha256'], 'f' * 64
-        assert (json.loads(_sealed(value))['fingerprint'] != value['fingerprint']) == decides
+        assert (json.loads(forgery.sealed(value))['fingerprint'] != value['fingerprint']) == decides
         digest['sha256'] = before
 
 
@@ -77,24 +63,24 @@ def test_what_contradicts_the_fingerprint_is_damage_even_under_the_right_checksu
     value = json.loads(pathlib.Path(dataset_dir, manifest.FILE_NAME).read_bytes())
     del value['manifest_sha256']
     value[name] = other
-    value['manifest_sha256'] = hashlib.sha256(_text(value)).hexdigest()
-    wanted = json.loads(_sealed(value))['fingerprint']
+    value['manifest_sha256'] = hashlib.sha256(forgery.text(value)).hexdigest()
+    wanted = json.loads(forgery.sealed(value))['fingerprint']
     with pytest.raises(ValueError, match=f'have the fingerprint {wanted}, it says {value["fingerprint"]}'):
-        manifest.Manifest.from_bytes(_text(value))
+        manifest.Manifest.from_bytes(forgery.text(value))
 
 
 @pytest.mark.parametrize('version', [1, 3])
 def test_a_manifest_of_another_version_of_this_package_is_not_called_damaged(dataset_dir, tmp_path, version):
     value = json.loads(pathlib.Path(dataset_dir, manifest.FILE_NAME).read_bytes())
     path = tmp_path / manifest.FILE_NAME
-    path.write_bytes(_sealed({**value, 'schema_version': version}))
+    path.write_bytes(forgery.sealed({**value, 'schema_version': version}))
     for read in (manifest.read, lambda there: list(integrity.problems(there))):
         with pytest.raises(manifest.OtherSchemaError) as raised:
             read(str(tmp_path))
         assert str(raised.value).startswith(
             f'{path}: has schema version {version}, and this version of seg-pipeline reads 2;'
         )
-    path.write_bytes(_text({**value, 'schema_version': version}))
+    path.write_bytes(forgery.text({**value, 'schema_version': version}))
     with pytest.raises(errors.UserError, match='damaged: schema_version is'):
         manifest.read(str(tmp_path))
 

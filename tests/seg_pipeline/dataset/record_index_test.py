@@ -47,7 +47,7 @@ def test_a_damaged_line_is_named_or_left_out(tmp_path, line):
     with pytest.raises(errors.UserError, match=r'records.jsonl: damaged: '):
         list(record_index.of(directory))
     path = str(tmp_path / manifest.RECORDS_FILE)
-    assert list(record_index.RecordIndex(path, skip_damaged=True)) == [_ENTRY]
+    assert list(record_index.RecordIndex(path, lambda _: None)) == [_ENTRY]
 
 
 def test_a_missing_index_and_missing_rejects_are_damage(tmp_path):
