@@ -13,7 +13,7 @@ from seg_pipeline.dataset.provenance import Provenance
 # The flags of prepare_dataset that take a text, but no path.
 _WITHOUT_PATHS = {
     *('dataset_name', 'dataset_version', 'image_size', 'splits', 'num_shards'),
-    *('group_regex', 'image_key_regex', 'mask_key_regex'),
+    *('group_regex', 'image_key_regex', 'mask_key_regex', 'image_glob', 'mask_glob'),
 }
 
 
