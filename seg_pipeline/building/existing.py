@@ -93,7 +93,7 @@ def check_files(config: BuildConfig, present: Manifest) -> None:
         if problem := manifest.shard_problem(directory, shard):
             raise errors.UserError(f'{problem}; {_remedy(config, shard.name)}')
     for name, expected in sorted(present.files.items()):
-        if problem := checksums.problem(os.path.join(directory, name), expected):
+        if problem := manifest.file_problem(directory, name, expected):
             raise errors.UserError(f'{problem}; {_remedy(config, name)}')
     known = {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)}
     for name in storage.names(directory):
