@@ -253,7 +253,7 @@ def test_duplicates_are_found_again_whatever_the_keys_and_whichever_of_them_was_
     sets = [[member['key'] for member in members] for members in json.loads((made / 'duplicates.json').read_text())]
     assert sets == [
         ['a; b', 'd; identical to a'],
-        ['near-duplicate of x', 'x at distance 3', 'x; y'],
+        ['near-duplicate of x at distance 3', 'x at distance 3', 'x; y'],
     ]
     before = _digests(made)
     (made / manifest.DUPLICATES_FILE).unlink()
