@@ -4,11 +4,14 @@ BIN := .venv/bin
 # Where the demo keeps everything; DATA is a folder with png_images, png_masks and labels.csv.
 OUT ?= demo_output
 DATA ?=
+# How long everything together is attacked, and what the cases follow from.
+SECONDS ?= 3600
+SEED ?= 1
 # Further flags of pytest.
 PYTEST_FLAGS ?=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links
 
-.PHONY: help demo test lint format bench docs lock clean
+.PHONY: help demo test attack lint format bench docs lock clean
 
 help:  ## Lists these targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -24,6 +27,9 @@ demo: .venv/.installed  ## From pairs to pictures in one go; DATA=DIR takes your
 
 test: .venv/.installed lint  ## Linter, types and all tests.
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_FLAGS)
+
+attack: .venv/.installed  ## Altered inputs for everything that reads files; an hour, or SECONDS.
+	$(BIN)/python -m tests.attack --seconds=$(SECONDS) --seed=$(SEED) --directory=attack_output --log=attack_output/log.jsonl
 
 lint: .venv/.installed  ## Linter and types.
 	$(BIN)/ruff check .
@@ -48,4 +54,4 @@ lock:  ## Resolves requirements.lock and .ci/gcp.lock anew from setup.py; keeps 
 	$(LOCK) --constraint requirements.lock --output-file .ci/gcp.lock .ci/gcp.in
 
 clean:  ## Removes the environment and the demo's output.
-	rm -rf .venv $(OUT) bench_output docs/_build
+	rm -rf .venv $(OUT) attack_output bench_output docs/_build

@@ -112,10 +112,14 @@ def read(path: str) -> Iterator[Record]:
         OSError: if the file cannot be read.
     """
     for payload in read_payloads(path):
-        try:
-            yield decode(payload)
-        except (ValueError, KeyError, IndexError) as error:
-            raise DamagedRecordError(path, payload.index, payload.offset, f'{type(error).__name__}: {error}') from error
+        yield _decoded(path, payload)
+
+
+def _decoded(path: str, payload: Payload) -> Record:
+    try:
+        return decode(payload)
+    except (ValueError, KeyError, IndexError) as error:
+        raise DamagedRecordError(path, payload.index, payload.offset, f'{type(error).__name__}: {error}') from error
 
 
 def decode(payload: Payload) -> Record:
@@ -211,7 +215,7 @@ def read_at(path: str, index: int, offset: int | None) -> Record:
         OSError: if the file cannot be read.
     """
     if offset is None:
-        return decode(array_record.read_payload(path, index))
+        return _decoded(path, array_record.read_payload(path, index))
     with storage.local_copy(path) as local, open(local, 'rb') as file:
         return _read_at(file, path, index, offset)
 
@@ -221,7 +225,7 @@ def _read_at(file: IO[bytes], path: str, index: int, offset: int) -> Record:
     data = tfrecord.read_frame(file, path, index, offset)
     if data is None:
         raise DamagedRecordError(path, index, offset, 'the file ends before it')
-    return decode(Payload(index, offset, data))
+    return _decoded(path, Payload(index, offset, data))
 
 
 def read_some(path: str, indices: Iterable[int]) -> Iterator[Record]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seg_pipeline import records
 from seg_pipeline.dataset import manifest
-from seg_pipeline.records import example_proto, tfrecord
+from seg_pipeline.records import array_record, example_proto, tfrecord
 from tests import fake_data
 
 
@@ -116,11 +116,27 @@ def test_some_records_of_a_shard(tmp_path):
         list(records.read_some(str(path), [8]))
 
 
-def test_a_record_of_something_else_is_named(tmp_path):
-    path = tmp_path / 'x.tfrecord'
-    path.write_bytes(tfrecord.frame(example_proto.serialize({'other': 1})))
-    with pytest.raises(records.DamagedRecordError, match='record 0 at byte 0'):
-        next(records.read(str(path)))
+@pytest.mark.parametrize('file_format', ['tfrecord', 'array_record'])
+@pytest.mark.parametrize(
+    'read',
+    [
+        lambda path: next(records.read(path)),
+        lambda path: list(records.read_some(path, [0])),
+        lambda path: records.read_at(path, 0, records.offsets(path)[0]),
+        lambda path: records.RecordSequence(path)[-1],
+    ],
+)
+def test_a_record_of_something_else_is_named(tmp_path, file_format, read):
+    path = str(tmp_path / f'x.{file_format}')
+    payload = example_proto.serialize({'other': 1})
+    if file_format == 'tfrecord':
+        pathlib.Path(path).write_bytes(tfrecord.frame(payload))
+    else:
+        writer = array_record.ChunkWriter(path)
+        writer.write(payload)
+        writer.close()
+    with pytest.raises(records.DamagedRecordError, match=f'x.{file_format}: record 0'):
+        read(path)
 
 
 def test_a_shard_is_a_sequence(tmp_path):
