@@ -87,7 +87,15 @@ def bmp(data: bytes) -> NDArray[np.integer] | None:
     """The values of an uncompressed BMP: (H, W) indices, or (H, W, 3) RGB."""
     offset, header, width, height = struct.unpack_from('<IIii', data, 10)
     planes, bits, compression = struct.unpack_from('<HHI', data, 26)
-    if header < 40 or compression or planes != 1 or bits not in (1, 4, 8, 24) or width <= 0 or height == 0:
+    if (
+        header < 40
+        or offset < 14 + header
+        or compression
+        or planes != 1
+        or bits not in (1, 4, 8, 24)
+        or width <= 0
+        or height == 0
+    ):
         return None
     if width * abs(height) > _MOST_PIXELS:
         return None
@@ -172,5 +180,7 @@ def _mat_arrays(data: bytes, wanted: bytes) -> Iterator[NDArray[np.generic]]:
             flags, dimensions, name, *values = _mat_elements(content, is_aligned=True)
             if name[1] == wanted and 6 <= flags[1][0] <= 15:  # of numbers
                 shape = np.frombuffer(dimensions[1], '<i4')
+                if shape.min() < 0:
+                    raise ValueError(f'shape {shape}')
                 found = np.frombuffer(values[0][1], f'<{_MAT_INTEGERS[values[0][0]]}')
                 yield found[: int(np.prod(shape))].reshape(shape, order='F')
