@@ -1,8 +1,8 @@
 """Mask files of every format, depth and type of pixels, and how each is read.
 
-Each file is written by hand (`tests/mask_files.py`) and shown to a library that the product does not use for it, which
-must see the picture that was meant. `python -m tests.mask_conformance` writes docs/mask_conformance.md, the table of
-how they are read.
+PNG, BMP and TIFF are written by hand (`tests/mask_files.py`) and shown to a library that the product does not use for
+them, which must see the picture that was meant. `python -m tests.mask_conformance` writes docs/mask_conformance.md, the
+table of how they are read.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Case:
     """One row of the table: a kind of file, in one or several forms that must be read alike.
 
     Attributes:
-        kind: `PNG`, `BMP` or `TIFF`.
+        kind: its format.
         pixels: what the file stores.
         ids: (H, W) the classes that the mask shows.
         stored: (H, W) the values in the file: grey, or indices; None for RGB.
@@ -290,10 +290,55 @@ def _ccitt(mask: np.ndarray) -> dict[str, bytes]:
     return found
 
 
+def _mat_cases() -> Iterator[Case]:
+    """MATLAB 5, by scipy, which the product does not use."""
+    mask, table = ids(200), labels(200)
+    for name in ('uint8', 'uint16', 'uint32', 'int16', 'int32', 'single', 'double'):
+        values = mask.astype(name)
+        yield Case('MATLAB', name, mask, mask, None, table, _mats(values))
+    yield Case('MATLAB', 'int8', ids(100), ids(100), None, table, _mats(ids(100).astype('int8')))
+    yield Case('MATLAB', 'logical', ids(2), ids(2), None, table, _mats(ids(2).astype(bool)))
+    for name, values in {
+        'double, fractions': mask + 0.5,
+        'complex': mask * 1j,
+        'text': 'mask',
+        'three dimensions': np.dstack([mask] * 3),
+        'int16, negative': -mask.astype('int16'),
+    }.items():
+        yield Case('MATLAB', name, mask, None, None, table, _mats(values))
+
+
+def _mats(values: object) -> dict[str, bytes]:
+    from scipy import io as scipy_io
+
+    found = {}
+    for is_compressed in (False, True):
+        file = io.BytesIO()
+        scipy_io.savemat(file, {'groundtruth': values}, do_compression=is_compressed)
+        found[f'compressed: {is_compressed}'] = file.getvalue()
+    return found
+
+
+def _other_cases() -> Iterator[Case]:
+    """Formats that are no mask, by Pillow."""
+    mask, table = ids(2), labels(2)
+    picture = Image.fromarray(mask.astype(np.uint8))
+    for kind, options in (
+        ('JPEG', {}),
+        ('WebP', {}),
+        ('WebP, lossless', {'lossless': True}),
+        ('GIF', {}),
+        ('BigTIFF', {'format': 'TIFF', 'big_tiff': True}),
+    ):
+        file = io.BytesIO()
+        picture.convert('RGB' if 'WebP' in kind else 'L').save(file, **{'format': kind.split(',')[0], **options})
+        yield Case(kind, 'any', mask, None, None, table, {'': file.getvalue()})
+
+
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """All kinds of files."""
-    return *_png_cases(), *_bmp_cases(), *_tiff_cases()
+    return *_png_cases(), *_bmp_cases(), *_tiff_cases(), *_mat_cases(), *_other_cases()
 
 
 # A second reader, and the product.
@@ -375,9 +420,9 @@ def table() -> str:
     lines = [
         '# How masks are read',
         '',
-        'Made by `python -m tests.mask_conformance`: every format, depth and type of pixels of a mask, written by hand',
-        'from the specifications of the formats, shown to a second library, and read. `tests/seg_pipeline/imaging/`',
-        '`mask_conformance_test.py` checks each of the files.',
+        'Made by `python -m tests.mask_conformance`: every format, depth and type of pixels of a mask. PNG, BMP and',
+        'TIFF are written by hand from their specifications and shown to a second library, which sees what was meant.',
+        '`tests/seg_pipeline/imaging/mask_conformance_test.py` checks each of the files.',
         '',
         '- `values`: the mask has what the file stores, grey values or the indices of its palette. 1 in a mask of one',
         '  bit is 1.',
@@ -399,7 +444,8 @@ def table() -> str:
         '',
         'PNG files are plain and interlaced; BMP files have headers of 12, 40, 108 and 124 bytes, and rows from the',
         'bottom or from the top; TIFF files are little- and big-endian, in one strip, several strips, tiles or planes,',
-        f'with {", ".join(_COMPRESSIONS)} as compression, with a predictor, and CCITT for one bit.',
+        f'with {", ".join(_COMPRESSIONS)} as compression, with a predictor, and CCITT for one bit. MATLAB files',
+        'are written by scipy, compressed or not; JPEG, WebP, GIF and BigTIFF by Pillow.',
         '',
         '`--mask_format=binary` reads 0 and 1 of one bit, 0 and 255 of 8 bits (grey, or RGB of equal channels), and a',
         'palette of black and white, as the classes 0 and 1.',

@@ -40,7 +40,16 @@ _RULES = {
 }
 
 
+_MAT_VALUES = ('int', 'uint', 'single', 'double', 'logical')
+
+
 def _rule(case):
+    if case.pixels == 'any':
+        unknown = case.kind in ('GIF', 'BigTIFF')
+        return (f'`{rejects.UNKNOWN_FORMAT}`' if unknown else _LOSSY,) * 4
+    if case.kind == 'MATLAB':
+        is_read = case.pixels.startswith(_MAT_VALUES) and ',' not in case.pixels
+        return ('values',) * 3 + (_UNSUPPORTED,) if is_read else (_UNSUPPORTED,) * 4
     if case.pixels.endswith('negative'):
         return (f'`{rejects.UNKNOWN_ID}`',) * 3 + (_UNSUPPORTED,)
     if case.kind == 'BMP' and case.pixels.startswith('grey'):

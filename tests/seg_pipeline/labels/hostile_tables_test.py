@@ -219,3 +219,9 @@ def test_whether_colours_were_given():
     assert SourceTable((0, 1), ('a', 'b'), ((0, 0, 0), (1, 2, 3))).has_given_colors
     gaps = SourceTable((0, 900), ('a', 'b'), (label_map.derived_color(0), label_map.derived_color(900)))
     assert not gaps.has_given_colors
+    # The trainer reads the table from the manifest, and must read masks as the data set's were read.
+    for table in (LabelMap.default(('a', 'b')), LabelMap(('a', 'b'), ((0, 0, 0), (1, 2, 3)))):
+        again = LabelMap.from_json(json.loads(json.dumps(table.to_json())))
+        assert SourceTable.of(again).has_given_colors == SourceTable.of(table).has_given_colors
+    mapping = remapping.Remapping(gaps, (0, 1))
+    assert not remapping.Remapping.from_json(json.loads(json.dumps(mapping.to_json()))).source.has_given_colors
