@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from seg_pipeline.imaging import images, perceptual_hash, rejects
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
+from seg_pipeline.storage import attempts
 
 _SCAN_FORMAT = 1  # part of every name: raise it when equal inputs no longer give equal results
 PAIRS_PER_BATCH = 100
@@ -64,15 +65,27 @@ def scan(sources: SourceFolders, options: RecordOptions, work_dir: str, what: Sc
     """
     if _read(work_dir, batch) is not None:
         return
+    path = result_path(work_dir, batch.fingerprint)
+    with (
+        storage.writing(path),
+        attempts.noted(work_dir, batch.fingerprint, [source.key for source in batch.pairs]) as is_suspect,
+    ):
+        found = _scan_pairs(sources, options, what, batch, is_suspect)
+        storage.write(path, json.dumps(found).encode())
+
+
+def _scan_pairs(
+    sources: SourceFolders, options: RecordOptions, what: Scan, batch: ShardPlan, is_suspect: Callable[[str], bool]
+) -> _Found:
     found: _Found = {}
     for source in batch.pairs:
         try:
+            if is_suspect(source.key):
+                pair.try_decoding(sources, options, source)
             found[source.key] = _scan_pair(sources, options, what, source)
         except rejects.RejectError:
             continue  # it is reported when its shard is made
-    path = result_path(work_dir, batch.fingerprint)
-    with storage.writing(path):
-        storage.write(path, json.dumps(found).encode())
+    return found
 
 
 def _scan_pair(

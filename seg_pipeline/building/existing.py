@@ -64,7 +64,10 @@ def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence
     if found := _keys_difference(config, here, then) or _compare_sources(config, here, unreadable):
         return Comparison(found)
     # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
-    decoded = (_reject(config, here[key]) for key in sorted({reject.key for reject in then} & here.keys()))
+    # Decoding what ended a worker then could end this command.
+    deadly = {reject.key for reject in then if reject.reason == rejects.DECODER_FAILED}
+    keys = sorted({reject.key for reject in then} & here.keys())
+    decoded = (_reject(config, here[key], try_first=key in deadly) for key in keys)
     now = describe.sorted_rejects([*rejected, *unreadable, *(reject for reject in decoded if reject)])
     return Comparison(None, now, _rejects_difference(then, now))
 
@@ -169,9 +172,11 @@ def _compare_entry(
     return None
 
 
-def _reject(config: BuildConfig, source: SourcePair) -> Reject | None:
+def _reject(config: BuildConfig, source: SourcePair, try_first: bool = False) -> Reject | None:
     """What a fresh run would reject of a pair; None if it is good."""
     try:
+        if try_first:
+            pair.try_decoding(config.sources, config.records, source)
         pair.read(config.sources, config.records, source)
     except rejects.RejectError as error:
         return Reject(source.key, error.reason, str(error), source.image, source.mask)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_pipeline.building.config import RecordOptions, SourceFolders
-from seg_pipeline.imaging import images, masks, rejects, resizing
+from seg_pipeline.imaging import images, masks, rejects, resizing, trial
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.records import example_proto, schemas
 
@@ -79,6 +79,18 @@ def _image_name(pair: SourcePair) -> str:
 
 def _mask_name(pair: SourcePair) -> str:
     return f'mask {pair.mask}'
+
+
+def try_decoding(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> None:
+    """Decodes one pair in a process of its own, for a pair that may end the process that decodes it.
+
+    Raises:
+        RejectError: DECODER_FAILED if it does so; UNREADABLE, EMPTY_FILE or TOO_LARGE.
+    """
+    image_name, mask_name = _image_name(pair), _mask_name(pair)
+    image_data = images.read_bytes(sources.image_path(pair.image), options.max_pixels, image_name)
+    mask_data = images.read_bytes(sources.mask_path(pair.mask), options.max_pixels, mask_name)
+    trial.check(image_data, mask_data, image_name, mask_name, options.max_pixels)
 
 
 def _sha256(data: bytes) -> str:

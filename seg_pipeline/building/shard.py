@@ -1,7 +1,7 @@
 """One shard: its pairs, one at a time, become records of a file in the work directory, and a marker beside it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from seg_pipeline import storage
 from seg_pipeline.building import markers, pair
@@ -15,7 +15,7 @@ from seg_pipeline.imaging import rejects
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.records import writer
-from seg_pipeline.storage import checksums
+from seg_pipeline.storage import attempts, checksums
 from seg_pipeline.storage.checksums import FileDigest
 
 
@@ -39,11 +39,18 @@ def write(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
         path = markers.shard_path(work_dir, plan.fingerprint, options.file_format)
         if checksums.problem(path, FileDigest(found.shard.num_bytes, found.shard.sha256)) is None:
             return found
-    with storage.writing(work_dir):
-        return _make(sources, options, work_dir, plan)
+    # Its work is done, so there is no note of an attempt: only its rejects tell which pairs end a process.
+    deadly = frozenset(r.key for r in found.rejects if r.reason == rejects.DECODER_FAILED) if found else frozenset()
+    with (
+        storage.writing(work_dir),
+        attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs], deadly) as is_suspect,
+    ):
+        return _make(sources, options, work_dir, plan, is_suspect)
 
 
-def _make(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan) -> ShardSummary:
+def _make(
+    sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan, is_suspect: Callable[[str], bool]
+) -> ShardSummary:
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
     entries: list[RecordEntry] = []
@@ -53,7 +60,7 @@ def _make(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
         storage.replacing(markers.shard_path(work_dir, plan.fingerprint, options.file_format)) as file,
         contextlib.closing(writer.open_writer(options.file_format, file)) as records,
     ):
-        for source, prepared in _good_pairs(sources, options, plan, rejected):
+        for source, prepared in _good_pairs(sources, options, plan, is_suspect, rejected):
             entries.append(_entry(plan, source, prepared, records.num_records))
             records.write(pair.serialize(options, source, prepared))
             statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
@@ -74,8 +81,12 @@ def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
     """
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
-    for source, prepared in _good_pairs(sources, options, plan, rejected):
-        statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
+    with (
+        storage.writing(work_dir),
+        attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs]) as is_suspect,
+    ):
+        for source, prepared in _good_pairs(sources, options, plan, is_suspect, rejected):
+            statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
     shard = manifest.Shard(plan.name, plan.split, statistics.num_records, num_bytes=0, payload_bytes=0, sha256='')
     summary = ShardSummary(shard, plan.fingerprint, tuple(rejected), statistics)
     with storage.writing(work_dir):
@@ -84,11 +95,17 @@ def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
 
 
 def _good_pairs(
-    sources: SourceFolders, options: RecordOptions, plan: ShardPlan, rejected: list[rejects.Reject]
+    sources: SourceFolders,
+    options: RecordOptions,
+    plan: ShardPlan,
+    is_suspect: Callable[[str], bool],
+    rejected: list[rejects.Reject],
 ) -> Iterator[tuple[SourcePair, PreparedPair]]:
     """Yields the pairs that can be part of the data set, and adds the others to `rejected`."""
     for source in plan.pairs:
         try:
+            if is_suspect(source.key):
+                pair.try_decoding(sources, options, source)
             prepared = pair.read(sources, options, source)
         except rejects.RejectError as error:
             # Plain data: an exception would have to survive pickling on every engine.

@@ -52,7 +52,7 @@ EXPLANATIONS = {
     TOO_LARGE: 'The file has more bytes or pixels than --max_pixels allows; nothing was decoded.',
     SEVERAL_IMAGES: 'The file holds several images: an animation, or pages.',
     OUT_OF_MEMORY: 'There is not enough memory to decode the file: lower --max_pixels, or run fewer workers.',
-    DECODER_FAILED: 'The decoder failed with an unexpected error, which the message names.',
+    DECODER_FAILED: 'The decoder failed with an error that the message names, or ended its process, or did not end.',
     LOSSY_MASK: 'The mask is stored with lossy compression (JPEG, WebP, a TIFF of those), which changes ids.',
     UNSUPPORTED_MASK: 'The mask is fractional, transparent, rotated by EXIF, of 16 bits a channel, or not one of ids.',
     SIZE_MISMATCH: 'Image and mask differ in height or width.',
