@@ -14,8 +14,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import progress, runners, transforms
-from seg_pipeline import errors
-from seg_pipeline.building import content_scan, existing, fingerprints, markers, work_dir
+from seg_pipeline import errors, storage
+from seg_pipeline.building import content_scan, existing, fingerprints, markers, object_commit, work_dir
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
@@ -78,6 +78,8 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     # Everything that can be wrong with the flags and the folders is found here, before a worker starts.
     found = find_pairs(config)
     pairs = config.splits.members(found.pairs)
+    if not config.dry_run:
+        _clear_claim(config)
     if manifest.is_taken(config.build.dataset_dir) and not config.dry_run:
         return _compare_existing(config, pairs, (*found.rejects, *config.splits.left_out(found.pairs)))
     counts = sharding.parse_counts(config.splits.num_shards, config.splits.names)
@@ -242,6 +244,16 @@ def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
         print(f'{what}, removed')
     else:
         print(f'{what}; --clean removes them')
+
+
+def _clear_claim(config: JobConfig) -> None:
+    """With --clean, removes what a killed command left where the data set goes; else its end says what is to do."""
+    dataset_dir = config.build.dataset_dir
+    with storage.writing(dataset_dir):
+        left = object_commit.tidy(dataset_dir)
+        if left is not None and config.clean:
+            object_commit.abandon(dataset_dir, left)
+            print(f'{dataset_dir}: an unfinished data set ({left}), removed')
 
 
 def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: Sequence[rejects.Reject]) -> Outcome:

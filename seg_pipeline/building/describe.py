@@ -43,7 +43,7 @@ class Description:
 
 
 def write(
-    what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str, shards_dir: str
+    what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str, shard_paths: Mapping[str, str]
 ) -> manifest.Manifest:
     """Writes every file but the shards into a directory; the manifest comes last.
 
@@ -52,7 +52,7 @@ def write(
         work_dir: where the markers are.
         summaries: the shards, ordered by name.
         staging: an empty directory of this disk.
-        shards_dir: where the shards are, under their final names.
+        shard_paths: where each shard is, by its name in the data set; the pictures of the card are read there.
 
     Returns:
         The manifest.
@@ -86,10 +86,10 @@ def write(
         total=total,
         splits=splits,
         rejects=what.rejects,
-        pictures=gallery.choose(shards_dir, index, total.classes, proportions=proportions),
+        pictures=gallery.choose(shard_paths, index, total.classes, proportions=proportions),
         command=what.provenance.shown_command,
         duplicates=duplicates,
-        duplicate_pictures=gallery.of_duplicates(shards_dir, index, duplicates, proportions=proportions),
+        duplicate_pictures=gallery.of_duplicates(shard_paths, index, duplicates, proportions=proportions),
     )
     _write(staging, manifest.CARD_FILE, page.render(card))
     files.update(_file_digests(staging, of_shards | files.keys()))

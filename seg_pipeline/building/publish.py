@@ -144,9 +144,10 @@ def build(what: Description, summaries: Sequence[FinishedShard], staging: str) -
         OSError: if something cannot be written, or a shard or marker was removed by another command.
     """
     config = what.config
+    shards = {summary.shard.name: os.path.join(staging, summary.shard.name) for summary in summaries}
     for summary in summaries:
-        _link(_shard_path(config, summary), os.path.join(staging, summary.shard.name))
-    return describe.write(what, config.work_dir, summaries, staging, staging)
+        _link(_shard_path(config, summary), shards[summary.shard.name])
+    return describe.write(what, config.work_dir, summaries, staging, shards)
 
 
 def _shard_path(config: BuildConfig, summary: FinishedShard) -> str:
@@ -193,12 +194,10 @@ def _publish_by_manifest(what: Description, summaries: Sequence[FinishedShard]) 
         raise errors.UserError(
             f'{config.dataset_dir}: holds a data set already; remove it or give another --dataset_version'
         )
-    object_commit.place_shards(
-        config.dataset_dir, {summary.shard.name: _shard_path(config, summary) for summary in summaries}
-    )
+    shards = {summary.shard.name: _shard_path(config, summary) for summary in summaries}
     with tempfile.TemporaryDirectory(prefix=work_dir.STAGING_PREFIX) as staging:
-        built = describe.write(what, config.work_dir, summaries, staging, config.dataset_dir)
-        object_commit.commit(staging, config.dataset_dir, built)
+        built = describe.write(what, config.work_dir, summaries, staging, shards)
+        object_commit.commit(staging, config.dataset_dir, built, shards)
     return built
 
 

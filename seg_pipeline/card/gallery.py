@@ -1,15 +1,16 @@
 """The pictures of the card: which records to show, and as what."""
 
 import base64
+import contextlib
 import dataclasses
-import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_pipeline import records
+from seg_pipeline import records, storage
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.dataset.statistics import ClassSummary
 from seg_pipeline.imaging import resizing
@@ -49,7 +50,7 @@ class Picture:
 
 
 def choose(
-    dataset_dir: str,
+    shard_paths: Mapping[str, str],
     entries: Iterable[RecordEntry],
     classes: Sequence[ClassSummary],
     *,
@@ -62,7 +63,7 @@ def choose(
     it has the most pixels. Places that are left go to records at even distances in the data set.
 
     Args:
-        dataset_dir: where the shards are.
+        shard_paths: where each shard is, by its name.
         entries: the index of the data set, iterated more than once.
         classes: the classes over all splits.
         limit: how many pictures.
@@ -78,22 +79,23 @@ def choose(
     by_key = _find(entries, {row.largest_in for row in classes})
     chosen: dict[str, Picture] = {}
     shown: set[int] = set()
-    for row in sorted(classes, key=lambda row: (row.images, row.id)):
-        key = row.largest_in
-        if key is None or key not in by_key or len(chosen) == limit:
-            continue
-        if row.id not in shown and key not in chosen:
-            chosen[key] = read(dataset_dir, by_key[key], proportions=proportions, chosen_for=row.id)
-            shown.update(chosen[key].ids)
-    others = list(_spread([entry.key for entry in entries if entry.key not in chosen], limit - len(chosen)))
-    by_key = _find(entries, others)
-    for key in others:
-        chosen[key] = read(dataset_dir, by_key[key], proportions=proportions)
+    with Shards(shard_paths) as shards:
+        for row in sorted(classes, key=lambda row: (row.images, row.id)):
+            key = row.largest_in
+            if key is None or key not in by_key or len(chosen) == limit:
+                continue
+            if row.id not in shown and key not in chosen:
+                chosen[key] = read(shards, by_key[key], proportions=proportions, chosen_for=row.id)
+                shown.update(chosen[key].ids)
+        others = list(_spread([entry.key for entry in entries if entry.key not in chosen], limit - len(chosen)))
+        by_key = _find(entries, others)
+        for key in others:
+            chosen[key] = read(shards, by_key[key], proportions=proportions)
     return tuple(chosen.values())
 
 
 def of_duplicates(
-    dataset_dir: str,
+    shard_paths: Mapping[str, str],
     entries: Iterable[RecordEntry],
     groups: Sequence[Sequence[RecordEntry]],
     *,
@@ -102,7 +104,7 @@ def of_duplicates(
     """Small pictures, by key, of the first members of the first groups.
 
     Args:
-        dataset_dir: where the shards are.
+        shard_paths: where each shard is, by its name.
         entries: the index of the data set, iterated more than once.
         groups: the records of each group of duplicates.
         proportions: see `choose`.
@@ -112,10 +114,28 @@ def of_duplicates(
         OSError: if a shard cannot be read.
     """
     wanted = {member.key for group in groups[:_SHOWN_GROUPS] for member in group[:_SHOWN_MEMBERS]}
-    return {
-        key: read(dataset_dir, entry, longer_side=_SMALL_SIDE, proportions=proportions)
-        for key, entry in _find(entries, wanted).items()
-    }
+    found = _find(entries, wanted)
+    pictures = {}
+    for _, members in itertools.groupby(sorted(found.values(), key=lambda entry: entry.shard), lambda each: each.shard):
+        with Shards(shard_paths) as shards:  # one at a time: they may be many
+            for entry in members:
+                pictures[entry.key] = read(shards, entry, longer_side=_SMALL_SIDE, proportions=proportions)
+    return {key: pictures[key] for key in found}
+
+
+class Shards(contextlib.ExitStack):
+    """Reads records of shards; each remote shard is fetched once, and kept until the `with` block ends."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        super().__init__()
+        self._paths = paths
+        self._local: dict[str, str] = {}
+
+    def read(self, entry: RecordEntry) -> records.Record:
+        if entry.shard not in self._local:
+            self._local[entry.shard] = self.enter_context(storage.local_copy(self._paths[entry.shard]))
+        (record,) = records.read_some(self._local[entry.shard], [entry.index])
+        return record
 
 
 def _find(entries: Iterable[RecordEntry], keys: Collection[str | None]) -> dict[str, RecordEntry]:
@@ -130,7 +150,7 @@ def _spread(keys: Sequence[str], count: int) -> Iterator[str]:
 
 
 def read(
-    dataset_dir: str,
+    shards: Shards,
     entry: RecordEntry,
     *,
     longer_side: int = _LONGER_SIDE,
@@ -140,7 +160,7 @@ def read(
     """Reads one record as a picture.
 
     Args:
-        dataset_dir: where the shards are.
+        shards: where they are read.
         entry: its entry in the index.
         longer_side: of the picture, in pixels; a smaller record stays as it is.
         proportions: see `choose`.
@@ -150,7 +170,7 @@ def read(
         DamagedRecordError: if it is damaged.
         OSError: if the shard cannot be read.
     """
-    (record,) = records.read_some(os.path.join(dataset_dir, entry.shard), [entry.index])
+    record = shards.read(entry)
     height, width = record.mask.shape
     scale = min(1.0, longer_side / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))

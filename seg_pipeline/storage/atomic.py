@@ -63,6 +63,21 @@ def write(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def create(path: str, data: bytes) -> bool:
+    """Writes a small file, complete or not at all, unless there is one of that name; whether it did."""
+    temporary = f'{path}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}'
+    try:
+        write(temporary, data)
+        os.link(temporary, path)  # unlike a rename, it never replaces
+    except FileExistsError:
+        return False
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    sync_directory(os.path.dirname(path))
+    return True
+
+
 def sync_directory(path: str) -> None:
     """Makes the names in a directory, as they are now, survive a power cut."""
     descriptor = os.open(path or '.', os.O_RDONLY)

@@ -201,6 +201,19 @@ def write(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def create(path: str, data: bytes) -> bool:
+    """Writes a small file, unless there is one of that name; of several writers at once, one does.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        OSError: if it cannot be written; with the number ENOTSUP if the store has no conditional writes.
+    """
+    with _store(path) as store:
+        return store.create(path, data)
+
+
 def local_copy(path: str) -> contextlib.AbstractContextManager[str]:
     """A local path with the contents of a file: its own, or that of a copy that is deleted when the block ends."""
     return of(path).local_copy(path)  # not inside `_store`: what the block raises is no error of the store

@@ -10,7 +10,7 @@ from seg_pipeline.storage.store import BUFFER_BYTES, Entry, RemoteStore
 
 
 class GcsStore(RemoteStore):
-    """Google Cloud Storage. It uses nothing but Beam's general interface: the tests run it on S3 as well.
+    """Google Cloud Storage. But for `create`, it uses Beam's general interface alone: the tests run it on S3 as well.
 
     `put` relies on the library's upload: what is written appears when the file is closed, and not at all if the block
     raises. Beam's writer for S3 does not keep the second half of that, see `S3Store.put`.
@@ -20,7 +20,7 @@ class GcsStore(RemoteStore):
         from apache_beam.io.filesystem import CompressionTypes
         from apache_beam.io.filesystems import FileSystems
 
-        del options  # Beam's file systems already have them
+        self._options = options  # Beam's file systems already have them
         self._files = FileSystems
         self._raw = {'compression_type': CompressionTypes.UNCOMPRESSED}  # else Beam would unpack a user's .gz
 
@@ -36,6 +36,20 @@ class GcsStore(RemoteStore):
     def put(self, source: IO[bytes], path: str) -> None:
         with self._files.create(path, **self._raw) as target:
             shutil.copyfileobj(source, target, BUFFER_BYTES)
+
+    def create(self, path: str, data: bytes) -> bool:
+        # Beam's general interface has no conditions. Generation 0 is that of an object that does not exist.
+        from apache_beam.io.gcp import gcsio
+        from google.api_core import exceptions
+
+        bucket, name = gcsio.parse_gcs_path(path)
+        try:
+            gcsio.GcsIO(pipeline_options=self._options).client.bucket(bucket).blob(name).upload_from_string(
+                data, if_generation_match=0
+            )
+        except exceptions.PreconditionFailed:
+            return False
+        return True
 
     def exists(self, path: str) -> bool:
         return bool(self._files.exists(path))

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import logging
 import posixpath
 import time
@@ -70,11 +71,25 @@ class HdfsStore(RemoteStore):
             yield file  # outside the `try`: the block may use this client for another file
 
     def put(self, source: IO[bytes], path: str) -> None:
+        with self._hidden(source, path) as hidden:
+            self._rename(hidden, self._path(path))
+
+    def create(self, path: str, data: bytes) -> bool:
+        with self._hidden(io.BytesIO(data), path) as hidden:
+            # Without the option to replace, the name node renames only if there is no such file.
+            done = bool(self._client._rename(hidden, destination=self._path(path)).json()['boolean'])
+            if not done:
+                self._client.delete(hidden)
+            return done
+
+    @contextlib.contextmanager
+    def _hidden(self, source: IO[bytes], path: str) -> Iterator[str]:
+        """Uploads under a hidden name, for the block to rename; what is left of it after an error is removed."""
         directory, name = posixpath.split(self._path(path))
         hidden = posixpath.join(directory, f'.{name}.{uuid.uuid4().hex}{_HIDDEN_SUFFIX}')
         try:
             self._client.write(hidden, data=iter(functools.partial(source.read, BUFFER_BYTES), b''))
-            self._rename(hidden, posixpath.join(directory, name))
+            yield hidden
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 self._client.delete(hidden)

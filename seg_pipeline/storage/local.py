@@ -38,6 +38,9 @@ class LocalStore:
     def replacing(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         return atomic.replacing(path)
 
+    def create(self, path: str, data: bytes) -> bool:
+        return atomic.create(path, data)
+
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[str]:
         _regular(path)

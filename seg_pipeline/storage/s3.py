@@ -1,9 +1,14 @@
 """S3, by the boto3 client inside Beam's file system for it."""
 
+import errno
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
 from seg_pipeline.storage.store import BUFFER_BYTES, Entry, RemoteStore
+
+_ATTEMPTS = 20
+_CONFLICT_SECONDS = 0.5
 
 
 class S3Store(RemoteStore):
@@ -32,6 +37,34 @@ class S3Store(RemoteStore):
         # Not by Beam's writer: leaving its `with` block completes the upload even if an exception ends the block, so
         # that the beginning of a file would stand for the file. This one aborts the upload, of several parts too.
         self._client.upload_fileobj(source, *self._parse(path))
+
+    def create(self, path: str, data: bytes) -> bool:
+        created = self._create(path, data)
+        # Some servers ignore a condition that they do not know: then the same request succeeds twice.
+        if created and self._create(path, data):
+            self.delete(path)
+            raise OSError(errno.ENOTSUP, 'the server ignores conditional writes (If-None-Match)', path)
+        return created
+
+    def _create(self, path: str, data: bytes) -> bool:
+        bucket, key = self._parse(path)
+        for _ in range(_ATTEMPTS):
+            try:
+                self._client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch='*')
+            except self._client.exceptions.ClientError as error:
+                status = error.response.get('ResponseMetadata', {}).get('HTTPStatusCode')
+                if status == 412:
+                    return False
+                if status == 501:
+                    raise OSError(
+                        errno.ENOTSUP, 'the server has no conditional writes (If-None-Match)', path
+                    ) from error
+                if status != 409:
+                    raise
+                time.sleep(_CONFLICT_SECONDS)  # another request for the same name is under way: its end decides
+            else:
+                return True
+        raise OSError(errno.EIO, 'other commands write it at the same time', path)
 
     def exists(self, path: str) -> bool:
         return bool(self._s3.exists(path))

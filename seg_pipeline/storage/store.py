@@ -60,6 +60,12 @@ class Store(Protocol):
         If the block raises, `path` stays as it was.
         """
 
+    def create(self, path: str, data: bytes) -> bool:
+        """Writes a small file, unless there is one of that name; whether it did. Of several writers at once, one does.
+
+        Raises an `OSError` with the number ENOTSUP if the store has no such condition.
+        """
+
     def local_copy(self, path: str) -> contextlib.AbstractContextManager[str]:
         """A local path with the file's contents, valid inside the block."""
 
@@ -142,6 +148,9 @@ class RemoteStore(abc.ABC):
             # Opened again, because the caller's file is open for writing and stands at its end.
             with open(file.name, 'rb') as source, os_errors(path):
                 self.put(source, path)
+
+    @abc.abstractmethod
+    def create(self, path: str, data: bytes) -> bool: ...
 
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[str]:

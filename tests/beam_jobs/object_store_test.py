@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,7 +133,7 @@ def test_again_changed_and_mistaken(bucket, tmp_path, capsys):
     _main(bucket.url, *bucket.flags)
     before = _in_bucket(bucket)
     _main(bucket.url, *bucket.flags)
-    assert capsys.readouterr().out.splitlines()[-2].startswith('nothing to do')
+    assert 'nothing to do' in capsys.readouterr().out
     with pytest.raises(errors.UserError, match='options: seed is 0 there and 1 here'):
         _main(bucket.url, *bucket.flags, '--seed=1')
     bucket.put('in/images/img_0003.png', bucket.get('in/images/img_0002.png'))
@@ -193,10 +195,13 @@ class _KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize('after', [0, 1, 2, 4, 6])
-def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch, after):
-    """Until the last two uploads nobody finds a data set, and what is left does not disturb another command."""
+@pytest.mark.parametrize(
+    ('then', 'after'), [('the same', 0), ('the same', 6), ('another', 2), ('--clean', 0), ('--clean', 6)]
+)
+def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch, capsys, then, after):
+    """Until the last two uploads nobody finds a data set; what is left is finished, respected or removed."""
     _fill(bucket, tmp_path, num_pairs=6)
+    bucket.put(f'{_PLACE}/1.0.0/notes/mine.txt', b'not of any command')
     upload, count = object_commit._upload, [0]
 
     def some(path, address):
@@ -211,12 +216,132 @@ def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch
     monkeypatch.setattr(object_commit, '_upload', upload)
     _nothing_is_there(bucket)
     left = _in_bucket(bucket)
-    assert len(left) == 4 + after  # three shards and one, and what was uploaded
+    assert len(left) == 1 + 1 + 4 + after  # the note, the claim, the shards, and what was uploaded
     assert 'dataset_info.json' not in left
-    # Another number of shards: what the first command left under other names is not in the data set.
-    _main(bucket.url, *bucket.flags, '--num_shards=train:2,validation:1')
-    _main(tmp_path, '--num_shards=train:2,validation:1')
-    assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
+    more = ['--num_shards=train:2,validation:1']
+    if then == 'the same':
+        more = [_SHARDS]
+    elif then == 'another':
+        with pytest.raises(errors.UserError) as caught:
+            _main(bucket.url, *bucket.flags, *more)
+        assert re.search(
+            rf'1\.0\.0: another command publishes another data set \(fingerprint [0-9a-f]{{12}}, begun .* on '
+            rf'{re.escape(socket.gethostname())} by process {os.getpid()}\), this one has [0-9a-f]{{12}}; .*--clean',
+            str(caught.value),
+        )
+        assert '\n' not in str(caught.value)
+        assert _in_bucket(bucket) == left
+        return
+    else:
+        more.append('--clean')
+    _main(bucket.url, *bucket.flags, *more)
+    if then == '--clean':
+        assert '1.0.0: an unfinished data set (fingerprint ' in capsys.readouterr().out
+    _main(tmp_path, more[0])
+    found = _but_the_command(_in_bucket(bucket))
+    assert found.pop('notes/mine.txt') == hashlib.sha256(b'not of any command').hexdigest()
+    assert found == _but_the_command(_on_disk(tmp_path))
+    problems = list(integrity.problems(f'{bucket.url}/{_PLACE}/1.0.0'))
+    assert [problem.partition('1.0.0/')[2] for problem in problems] == ['notes/mine.txt: is not in the manifest']
+
+
+def test_killed_behind_the_manifest(bucket, tmp_path):
+    """The claim that is left is removed by whoever looks next."""
+    _fill(bucket, tmp_path, num_pairs=6)
+    _main(bucket.url, *bucket.flags)
+    before = _in_bucket(bucket)
+    claim = object_commit.Claim.of(manifest.read(f'{bucket.url}/{_PLACE}/1.0.0'))
+    for more in ((), ('--clean',)):
+        bucket.put(f'{_PLACE}/1.0.0/{object_commit.CLAIM_FILE}', claim.to_bytes())
+        _main(bucket.url, *bucket.flags, *more)
+        assert _in_bucket(bucket) == before
+
+
+def test_a_file_of_the_user_is_not_written_over(bucket, tmp_path):
+    _fill(bucket, tmp_path, num_pairs=6)
+    bucket.put(f'{_PLACE}/1.0.0/features.json', b'mine')
+    with pytest.raises(errors.UserError, match=r'1\.0\.0: holds 1 files that .*, such as features\.json; remove them'):
+        _main(bucket.url, *bucket.flags)
+    assert {name: bucket.get(f'{_PLACE}/1.0.0/{name}') for name in _in_bucket(bucket)} == {'features.json': b'mine'}
+    bucket.put(f'{_PLACE}/1.0.0/{object_commit.CLAIM_FILE}', b'no claim')
+    with pytest.raises(errors.UserError, match=r'\.claim\.json: is no claim of this version: '):
+        _main(bucket.url, *bucket.flags, '--clean')
+
+
+@pytest.mark.parametrize('name', ['../1.0.1/x', '/x', 'a//b', ''])
+def test_a_claim_that_names_files_of_others_is_refused(bucket, tmp_path, name):
+    _fill(bucket, tmp_path, num_pairs=6)
+    bucket.put(f'{_PLACE}/1.0.1/x', b'mine')
+    fields = {'manifest_sha256': '', 'fingerprint': '', 'names': [name], 'host': '', 'pid': 1, 'time': ''}
+    bucket.put(f'{_PLACE}/1.0.0/{object_commit.CLAIM_FILE}', json.dumps(fields).encode())
+    with pytest.raises(errors.UserError, match='names a file outside of the data set'):
+        _main(bucket.url, *bucket.flags, '--clean')
+    assert bucket.get(f'{_PLACE}/1.0.1/x') == b'mine'
+
+
+def test_given_up_while_it_is_at_work(bucket, tmp_path, monkeypatch):
+    """The other command removed its files: it says so, and publishes nothing that lacks them."""
+    _fill(bucket, tmp_path, num_pairs=6)
+    dataset_dir = f'{bucket.url}/{_PLACE}/1.0.0'
+    place = object_commit._place_shards
+
+    def given_up(address, shards):
+        place(address, shards)
+        object_commit.abandon(dataset_dir, object_commit.tidy(dataset_dir))
+
+    monkeypatch.setattr(object_commit, '_place_shards', given_up)
+    with pytest.raises(errors.UserError, match='--clean of another command removed what this one wrote; run it again'):
+        _main(bucket.url, *bucket.flags)
+    _nothing_is_there(bucket)
+
+
+@pytest.mark.parametrize('moment', ['_take', '_place_shards', '_finish'])
+def test_another_command_comes_at_a_moment_of_the_commit(bucket, tmp_path, monkeypatch, moment):
+    """Inside of one command's commit the whole of another runs, with other options."""
+    _fill(bucket, tmp_path, num_pairs=6)
+    original, said = getattr(object_commit, moment), []
+
+    def between(*arguments):
+        monkeypatch.setattr(object_commit, moment, original)
+        process = _start(bucket.url, *bucket.flags, '--seed=1', '--direct_num_workers=1')
+        said.append((process.communicate()[1], process.returncode))
+        return original(*arguments)
+
+    monkeypatch.setattr(object_commit, moment, between)
+    if moment == '_take':  # the other one was there first
+        with pytest.raises(errors.UserError, match='another command has published a data set of fingerprint'):
+            _main(bucket.url, *bucket.flags, _SHARDS)
+        assert said[0][1] == 0, said
+    else:
+        _main(bucket.url, *bucket.flags, _SHARDS)
+        assert said[0][1] == 2, said
+        assert 'another command publishes another data set' in said[0][0]
+        assert 'Traceback' not in said[0][0]
+    storage.configure(PipelineOptions(list(bucket.flags)))
+    dataset_dir = f'{bucket.url}/{_PLACE}/1.0.0'
+    assert list(integrity.problems(dataset_dir)) == []
+    assert len(manifest.read(dataset_dir).shards) == (2 if moment == '_take' else 4)
+
+
+def test_two_commands_with_other_options_at_once(bucket, tmp_path):
+    """One wins, whichever it is; the other says so."""
+    _fill(bucket, tmp_path, num_pairs=6)
+    bucket.put(f'{_PLACE}/1.0.0/notes.txt', b'mine')
+    options = [(_SHARDS,), ('--num_shards=train:2,validation:1', '--seed=1')]
+    running = [_start(bucket.url, *bucket.flags, *more, '--direct_num_workers=1') for more in options]
+    ends = [(process.communicate(), process.returncode) for process in running]
+    assert sorted(code for _, code in ends) == [0, 2], ends
+    storage.configure(PipelineOptions(list(bucket.flags)))
+    dataset_dir = f'{bucket.url}/{_PLACE}/1.0.0'
+    problems = list(integrity.problems(dataset_dir))
+    assert problems == [f'{dataset_dir}/notes.txt: is not in the manifest']
+    for (output, error), code in ends:
+        if code == 0:
+            assert output.splitlines()[-1] == dataset_dir
+        else:
+            assert re.search(r'error: .*another command (publishes|has published)|error: .*holds a data set', error), (
+                error
+            )
 
 
 def test_two_commands_at_once(bucket, tmp_path):
@@ -233,13 +358,18 @@ def test_two_commands_at_once(bucket, tmp_path):
 def test_the_last_two_files_are_those_that_readers_look_for(bucket, tmp_path, monkeypatch):
     _fill(bucket, tmp_path, num_pairs=6)
     uploaded = []
-    upload = object_commit._upload
+    upload, create = object_commit._upload, storage.create
+
     monkeypatch.setattr(
         object_commit,
         '_upload',
         lambda path, address: (uploaded.append(os.path.basename(address)), upload(path, address)),
     )
+    monkeypatch.setattr(
+        storage, 'create', lambda path, data: (uploaded.append(os.path.basename(path)), create(path, data))[1]
+    )
     _main(bucket.url, *bucket.flags)
+    assert uploaded[0] == '.claim.json'
     assert uploaded[-2:] == ['dataset_info.json', 'manifest.json']
 
 

@@ -157,13 +157,17 @@ def test_it_tells_what_is_missing(card):
 
 
 def test_equal_inputs_give_equal_bytes_and_others_do_not(dataset_dir, masks):
-    rows = _classes(masks)
-    first, second = (gallery.choose(dataset_dir, record_index.of(dataset_dir), rows, limit=9) for _ in range(2))
+    rows, shards = _classes(masks), _shards(dataset_dir)
+    first, second = (gallery.choose(shards, record_index.of(dataset_dir), rows, limit=9) for _ in range(2))
     assert [(p.key, p.image, p.mask.tobytes()) for p in first] == [(p.key, p.image, p.mask.tobytes()) for p in second]
     assert len({p.key for p in first}) == 9
 
 
 # The gallery.
+
+
+def _shards(dataset_dir):
+    return {path.name: str(path) for path in pathlib.Path(dataset_dir).glob('*.tfrecord*')}
 
 
 @pytest.mark.parametrize('limit', [2, 5, 24, 99])
@@ -172,7 +176,7 @@ def test_the_gallery_shows_the_rarest_classes(dataset_dir, masks, limit, monkeyp
     original = records.read_some
     monkeypatch.setattr(records, 'read_some', lambda path, indices: read.append(indices) or original(path, indices))
     rows = _classes(masks)
-    chosen = gallery.choose(dataset_dir, record_index.of(dataset_dir), rows, limit=limit)
+    chosen = gallery.choose(_shards(dataset_dir), record_index.of(dataset_dir), rows, limit=limit)
     assert len(chosen) == len(read) == min(limit, _NUM_PAIRS)  # nothing else was read
     assert chosen[0].key == f'{_RARE_IN:04d}'
     assert chosen[0].chosen_for == 4
@@ -186,11 +190,12 @@ def test_the_gallery_shows_the_rarest_classes(dataset_dir, masks, limit, monkeyp
 def test_large_records_become_small_pictures(tmp_path):
     dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=2, image_size=(600, 300), splits='train:1')
     (line, _) = record_index.of(dataset_dir)
-    picture = gallery.read(dataset_dir, line, longer_side=100, proportions='stored')
+    shards = gallery.Shards(_shards(dataset_dir))
+    picture = gallery.read(shards, line, longer_side=100, proportions='stored')
     assert picture.mask.shape == (100, 50)
     assert cv2.imdecode(np.frombuffer(picture.image, np.uint8), cv2.IMREAD_COLOR).shape == (100, 50, 3)
     assert picture.proportions == (600, 300)
-    assert gallery.read(dataset_dir, line).proportions == (48, 40)
+    assert gallery.read(shards, line).proportions == (48, 40)
 
 
 @given(hypothesis_numpy.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 40)), elements=st.integers(0, 3)))

@@ -113,3 +113,11 @@ def test_a_file_that_its_writer_may_not_have_locked_yet_is_left(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ['other', 'young.tmp']
     atomic.remove_abandoned(str(tmp_path), young_seconds=0)
     assert os.listdir(tmp_path) == ['other']
+
+
+def test_a_file_is_created_once(tmp_path):
+    path = str(tmp_path / 'a' / 'x')
+    assert atomic.create(path, b'1')
+    assert not atomic.create(path, b'2')
+    assert (tmp_path / 'a' / 'x').read_bytes() == b'1'
+    assert [entry.name for entry in (tmp_path / 'a').iterdir()] == ['x']

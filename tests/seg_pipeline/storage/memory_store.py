@@ -32,6 +32,10 @@ class MemoryStore(RemoteStore):
         self.probe(path)
         objects[path] = b''.join(iter(lambda: source.read(1 << 20), b''))
 
+    def create(self, path, data):
+        self.probe(path)
+        return objects.setdefault(path, data) is data
+
     def exists(self, path):
         return path in objects
 

@@ -2,6 +2,7 @@
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from botocore import awsrequest
 
 from seg_pipeline import errors, storage
 from tests import s3_server
@@ -37,3 +38,34 @@ def test_credentials_of_the_environment(bucket, monkeypatch):
         monkeypatch.setenv(name, value)
     storage.write(f'{bucket.url}/x', b'1')
     assert bucket.get('x') == b'1'
+
+
+def _ignore(request, **_):
+    del request.headers['If-None-Match']
+
+
+def _refuse(request, **_):
+    body = b'<Error><Code>NotImplemented</Code><Message>A header is not implemented</Message></Error>'
+    raw = type('Raw', (), {'stream': lambda self, *_: iter([body]), 'close': lambda self: None})()
+    return awsrequest.AWSResponse(request.url, 501, {}, raw)
+
+
+@pytest.mark.parametrize(
+    ('event', 'server', 'message'),
+    [
+        ('before-sign.s3.PutObject', _ignore, 'the server ignores conditional writes'),
+        ('before-send.s3.PutObject', _refuse, 'the server has no conditional writes'),
+    ],
+    ids=['ignored', 'not implemented'],
+)
+def test_a_server_without_conditional_writes_is_named(bucket, event, server, message):
+    storage.of(bucket.url)._client.meta.events.register(event, server)
+    address = f'{bucket.url}/x'
+    with pytest.raises(errors.UserError, match=rf'^{address}: cannot be written: {message} \(If-None-Match\)'):
+        _create(address)
+    assert bucket.names() == []
+
+
+def _create(address):
+    with storage.writing(address):
+        storage.create(address, b'1')

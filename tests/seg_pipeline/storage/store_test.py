@@ -3,6 +3,7 @@
 import os
 import tempfile
 import time
+from concurrent import futures
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -171,3 +172,18 @@ def test_a_server_that_does_not_answer_is_an_outside_fault(flags, address, monke
             storage.write(address, b'x')
     finally:
         storage.configure(None)
+
+
+@pytest.mark.parametrize('remote', [store for store in STORES if store != 'gcs_on_s3'], indirect=True)
+def test_of_many_writers_one_creates_the_file(remote):
+    """Beam's file system for S3 has no conditions, so the store for GCS is tested with Google's client alone."""
+    address = f'{remote.url}/a/{"x" * 40}.json'
+    with futures.ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(lambda k: storage.create(address, b'%d' % k), range(8)))
+    assert written.count(True) == 1
+    assert remote.get(f'a/{"x" * 40}.json') == b'%d' % written.index(True)
+    assert not storage.create(address, b'late')
+    assert len(remote.names()) == 1  # no file of the others is left
+    storage.remove(address)
+    assert storage.create(address, b'again')
+    assert storage.read_bytes(address) == b'again'
