@@ -1,5 +1,6 @@
 """The progress of a job, on every engine: finished shards leave a marker in the work directory, which is counted."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -79,6 +80,8 @@ class Progress:
         shown.close()
 
     def _poll(self) -> None:
-        # A marker that was there and is missing now was published: once counted, a shard stays counted.
-        for path in storage.existing(self._pending):
-            del self._pending[path]
+        # What a store refuses once, it may give the next time; the job itself says what goes wrong for good.
+        with contextlib.suppress(OSError):
+            # A marker that was there and is missing now was published: once counted, a shard stays counted.
+            for path in storage.existing(self._pending):
+                del self._pending[path]

@@ -88,8 +88,7 @@ def read_payloads(path: str) -> Iterator[Payload]:
         DamagedRecordError: at the first damaged record, or at record 0 if the file has no valid index.
         OSError: if the file cannot be read.
     """
-    with storage.local_copy(path) as local:
-        reader = _open(local, path)
+    with storage.local_copy(path) as local, _open(local, path) as reader:
         for index in range(reader.num_records()):
             yield _read(reader, path, index)
 
@@ -105,26 +104,33 @@ def read_payload(path: str, index: int) -> Payload:
         DamagedRecordError: if the record is damaged, or the file ends before it.
         OSError: if the file cannot be read.
     """
-    with storage.local_copy(path) as local:
-        reader = _open(local, path)
+    with storage.local_copy(path) as local, _open(local, path) as reader:
         if index >= reader.num_records():
             raise DamagedRecordError(path, index, None, f'the file has {reader.num_records()} records')
         return _read(reader, path, index)
 
 
-def _open(local: str, path: str) -> Any:
+@contextlib.contextmanager
+def _open(local: str, path: str) -> Iterator[Any]:
+    """The package's reader of a file; closed at the end, whoever still holds it, as the traceback of an error does."""
     from array_record.python import array_record_module
 
     # Opened only to raise the OSError: the package treats a file that it cannot open as one without records.
     with open(local, 'rb'):
         pass
+    reader = None
     try:
-        reader = array_record_module.ArrayRecordReader(local, _READER_OPTIONS)
-        if not reader.ok():  # the reason is in the error of a read
-            reader.read_all()
-    except RuntimeError as error:
-        raise DamagedRecordError(path, 0, None, str(error)) from error
-    return reader
+        try:
+            reader = array_record_module.ArrayRecordReader(local, _READER_OPTIONS)
+            if not reader.ok():  # the reason is in the error of a read
+                reader.read_all()
+        except RuntimeError as error:
+            raise DamagedRecordError(path, 0, None, str(error)) from error
+        yield reader
+    finally:
+        if reader is not None:
+            with contextlib.suppress(RuntimeError):  # of a damaged file it was told already
+                reader.close()
 
 
 def _read(reader: Any, path: str, index: int) -> Payload:

@@ -1,5 +1,6 @@
 """The training loop: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -80,7 +81,6 @@ class TrainingLoop:
         self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
         self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._line = progress.ProgressLine()
-        self._summaries = tf.summary.create_file_writer(os.path.join(model_dir, config.TENSORBOARD_DIR))
 
     def train(self, stop: Stop) -> bool:
         """Trains until the last epoch is done or `stop` is requested.
@@ -96,7 +96,8 @@ class TrainingLoop:
         self._line.restart()
         self._time_left = progress.TimeLeft(self._run.recipe.epochs * self._steps_per_epoch, done=int(self._state.step))
         splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
-        with decoding.naming_damaged_shards(*splits):
+        summaries = tf.summary.create_file_writer(os.path.join(self._model_dir, config.TENSORBOARD_DIR))
+        with contextlib.closing(summaries) as self._summaries, decoding.naming_damaged_shards(*splits):
             for phase in schedules.phases(self._run.recipe):
                 if not self._train_phase(phase, stop):
                     return False

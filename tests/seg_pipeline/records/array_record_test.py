@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import pytest
 from array_record.python import array_record_module
@@ -84,3 +85,31 @@ def test_where_the_module_is_missing_one_line_says_so(monkeypatch):
     monkeypatch.setattr(array_record.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(errors.UserError, match='needs the package array_record'):
         array_record.check_installed()
+
+
+def _num_open(path):
+    return sum(os.path.realpath(f'/proc/self/fd/{number}') == str(path) for number in os.listdir('/proc/self/fd'))
+
+
+@pytest.mark.parametrize('what', ['all', 'one', 'stopped', 'damaged record', 'damaged file'])
+def test_no_reader_stays_open(path, what):
+    """Not even while someone holds the error, whose traceback holds the reader."""
+    if what == 'damaged record':
+        data = bytearray(path.read_bytes())
+        data[data.index(_PAYLOADS[50]) + 100] ^= 4
+        path.write_bytes(data)
+    elif what == 'damaged file':
+        path.write_bytes(path.read_bytes()[:-1000])
+    payloads = records.read_payloads(str(path))
+    if what == 'one':
+        payloads = iter([array_record.read_payload(str(path), 3)])
+    held = None
+    try:
+        first = next(payloads)
+        if what == 'stopped':
+            payloads.close()
+        assert len([first, *payloads]) == {'one': 1, 'stopped': 1}.get(what, len(_PAYLOADS))
+    except records.DamagedRecordError as error:
+        held = error
+    assert (held is not None) == what.startswith('damaged')
+    assert _num_open(path) == 0
