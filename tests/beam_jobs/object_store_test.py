@@ -241,6 +241,7 @@ def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch
     found = _but_the_command(_in_bucket(bucket))
     assert found.pop('notes/mine.txt') == hashlib.sha256(b'not of any command').hexdigest()
     assert found == _but_the_command(_on_disk(tmp_path))
+    storage.configure(PipelineOptions(list(bucket.flags)))
     problems = list(integrity.problems(f'{bucket.url}/{_PLACE}/1.0.0'))
     assert [problem.partition('1.0.0/')[2] for problem in problems] == ['notes/mine.txt: is not in the manifest']
 
