@@ -259,6 +259,8 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
             print(f'dry run: {counts}, {number} rejected; no data set was made')
         case Result.PUBLISHED:
             print(f'{counts}, {number} rejected')
+    for warning in outcome.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     if outcome.fingerprint:
         print(f'fingerprint {outcome.fingerprint}')
     print(outcome.directory)

@@ -69,6 +69,7 @@ SEG_PIPELINE = (
     Room('synthetic', 'room', 'draws pairs to try everything with'),
     Room('clothing_parsing', 'room', 'the registered TFDS builder'),
     Room('building', 'room', 'from pairs to a published data set: pair, shard, publish, repair'),
+    Room('cross_check', 'room', 'stored masks against their files, read by another library'),
     Room('card', 'room', 'the data set card, one HTML page'),
     Room('input', 'tensorflow', 'from shards to batches: pipeline, augmentation'),
     Room('dataset', 'room', 'what a data set says of itself: manifest, record index, statistics'),

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from seg_pipeline import errors
+from seg_pipeline.cross_check import Checker
 from seg_pipeline.dataset import tfds_metadata, typed_json
 from seg_pipeline.dataset.manifest import Manifest
 from seg_pipeline.imaging import formats, images, masks, resizing
@@ -94,6 +95,10 @@ class RecordOptions:
     def mask_reader(self) -> masks.MaskReader:
         """What gives meaning to the values of a mask."""
         return masks.MaskReader(self.label_map, self.mask_format, self.remapping)
+
+    def checker(self, masks: str) -> Checker:
+        """What compares the finished records with the files below the root of the masks."""
+        return Checker(self.label_map, self.mask_format, self.remapping, self.resize, self.mask_resize, masks)
 
     def to_json(self) -> dict[str, Any]:
         """All but the label table, as the manifest has it."""

@@ -179,6 +179,7 @@ class Outcome:
         rejects: what was left out, in the order of `sorted_rejects`.
         emptied_splits: the splits of which no pair is left.
         fingerprint: of the data set; empty if there is none.
+        warnings: what the user should look at; one line each.
     """
 
     result: Result
@@ -187,6 +188,7 @@ class Outcome:
     rejects: tuple[Reject, ...] = ()
     emptied_splits: tuple[str, ...] = ()
     fingerprint: str = ''
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` is the inverse."""
@@ -199,6 +201,7 @@ class Outcome:
             'result': Result(value['result']),
             'rejects': tuple(Reject(**reject) for reject in value['rejects']),
             'emptied_splits': tuple(value['emptied_splits']),
+            'warnings': tuple(value['warnings']),
         }
         return cls(**{**value, **parsed})
 

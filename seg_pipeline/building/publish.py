@@ -11,19 +11,23 @@ import shutil
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seg_pipeline import errors, storage
 from seg_pipeline.building import describe, markers, object_commit, work_dir
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.describe import Description
 from seg_pipeline.building.markers import FinishedShard, Outcome, Result, Summaries
+from seg_pipeline.cross_check import Checked
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.assignment import Assignment
 from seg_pipeline.storage import atomic
+
+_SAMPLED = 32  # masks that are compared with their sources, in less than half a second
+_REMOTE_SHARDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,10 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
     refused = _refusal(request, what, summaries)
     if refused is not None:
         return refused
+    warnings: tuple[str, ...] = ()
     try:
+        # Before anything is visible, and not after: a data set that was there for a moment may be in use already.
+        warnings = _check_sample(config, summaries)
         if storage.has_directories(config.dataset_dir):
             built = _publish_by_rename(what, summaries)
         else:
@@ -86,8 +93,49 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
         built = published
     _remove_work(config, summaries)
     return Outcome(
-        Result.PUBLISHED, config.dataset_dir, count_records(summaries), what.rejects, fingerprint=built.fingerprint
+        Result.PUBLISHED,
+        config.dataset_dir,
+        count_records(summaries),
+        what.rejects,
+        fingerprint=built.fingerprint,
+        warnings=warnings,
     )
+
+
+def _check_sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tuple[str, ...]:
+    """Compares some stored masks, evenly from all shards, with their sources, read by another library.
+
+    Returns:
+        One line if some could not be compared.
+
+    Raises:
+        OutsideError: if one differs.
+        UserError: if a source was changed since its record was made.
+        OSError: if a shard or marker was removed by another command.
+    """
+    checker = config.records.checker(config.sources.masks)
+    checked = Checked()
+    for summary, indices in _sample(config, summaries):
+        entries = markers.read_entries(config.work_dir, summary)
+        checked += checker.check(_shard_path(config, summary), [entries[index] for index in indices])
+    return checked.warnings
+
+
+def _sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Iterator[tuple[FinishedShard, list[int]]]:
+    """Some shards, each with the indices of some of its records, ascending."""
+    with_records = [summary for summary in summaries if summary.shard.num_records]
+    if not storage.has_directories(config.work_dir) and len(with_records) > _REMOTE_SHARDS:
+        # Each shard is downloaded: a few of them, evenly too.
+        with_records = [with_records[i * len(with_records) // _REMOTE_SHARDS] for i in range(_REMOTE_SHARDS)]
+    total = sum(summary.shard.num_records for summary in with_records)
+    number = min(_SAMPLED, total)
+    wanted = [(2 * i + 1) * total // (2 * number) for i in range(number)]
+    first = 0
+    for summary in with_records:
+        indices = [place - first for place in wanted if first <= place < first + summary.shard.num_records]
+        if indices:
+            yield summary, indices
+        first += summary.shard.num_records
 
 
 def _check_complete(request: PublishRequest, summaries: Sequence[FinishedShard]) -> None:

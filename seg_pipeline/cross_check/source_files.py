@@ -1,0 +1,140 @@
+"""Reads the values of a mask file with the library that `imaging` does not use for its format.
+
+PNG by Pillow, TIFF by OpenCV, BMP of indices by the few lines that its format needs, MATLAB by scipy.
+"""
+
+import dataclasses
+import io
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_COLOR_MAP = 258, 262, 320  # tags
+_MAX_OF_8_BITS = 255
+_WITH_INDICES = 8  # bits; with more, a BMP has colours
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What another library sees in a mask file.
+
+    Attributes:
+        values: (H, W) integers, or (H, W, 3) uint8 RGB.
+        palette: (n, 3) uint8 RGB, if the values are indices of it.
+    """
+
+    values: NDArray[np.integer[Any]]
+    palette: NDArray[np.uint8] | None = None
+
+
+def read(data: bytes) -> Seen | None:
+    """The values of a mask file; None if there is no other library for such a file.
+
+    Raises:
+        ValueError: if the other library cannot read it.
+    """
+    if data.startswith(b'\x89PNG'):
+        return _png(data)
+    if data.startswith((b'II', b'MM')):
+        return _tiff(data)
+    if data.startswith(b'BM'):
+        return _bmp(data)
+    return _mat(data)
+
+
+def _png(data: bytes) -> Seen:
+    # What a text or a colour profile beside the pixels says is of no interest, and may be larger than Pillow allows.
+    bare = _without_texts(data)
+    try:
+        with Image.open(io.BytesIO(bare)) as image:
+            image.load()
+            if image.mode == 'P':
+                return Seen(np.asarray(image), np.array(image.getpalette('RGB'), np.uint8).reshape(-1, 3))
+            values = np.asarray(image.convert(image.mode[:-1]) if image.mode in ('LA', 'RGBA') else image)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'Pillow: {error}') from error
+    bits = data[24]  # of the header, which is the first chunk
+    if bits in (2, 4):  # Pillow scales 0..2**bits - 1 to 0..255
+        values = values // np.uint8(255 // (2**bits - 1))
+    return Seen(values.astype(np.uint8) if values.dtype == bool else values)
+
+
+def _without_texts(data: bytes) -> bytes:
+    kept, position = [data[:8]], 8
+    while position < len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], 'big')
+        if data[position + 4 : position + 8] in (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'):
+            kept.append(data[position:end])
+        position = end
+    return b''.join(kept)
+
+
+def _tiff(data: bytes) -> Seen | None:
+    try:
+        with Image.open(io.BytesIO(data)) as header:  # reads the tags, decodes nothing
+            tags = dict(getattr(header, 'tag_v2', {}))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'Pillow: {error}') from error
+    bits = tags.get(_TIFF_BITS, (1,))[0]
+    if bits in (2, 4):  # OpenCV does not know them
+        return None
+    colors = np.array(tags.get(_TIFF_COLOR_MAP, ()), np.int64)
+    values = _by_opencv(_without_palette(data) if colors.size else data)
+    values = (values > 0).astype(np.uint8) if bits == 1 else values  # OpenCV gives 0 and 255
+    if not colors.size:
+        return Seen(values)
+    colors = colors >> 8 if colors.max() > _MAX_OF_8_BITS else colors
+    return Seen(values, colors.astype(np.uint8).reshape(3, -1).T)
+
+
+def _without_palette(data: bytes) -> bytes:
+    """The same TIFF, said to be grey: of a palette image, OpenCV gives the colours and not the indices."""
+    order: Literal['little', 'big'] = 'little' if data[:2] == b'II' else 'big'
+    changed = bytearray(data)
+    start = int.from_bytes(data[4:8], order)
+    for entry in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], order), 12):
+        if int.from_bytes(data[entry : entry + 2], order) == _TIFF_PHOTOMETRIC:
+            changed[entry + 8 : entry + 10] = (1).to_bytes(2, order)
+    return bytes(changed)
+
+
+def _bmp(data: bytes) -> Seen | None:
+    bits = int.from_bytes(data[24:26] if data[14] == 12 else data[28:30], 'little')
+    if bits > _WITH_INDICES:
+        return Seen(_by_opencv(data))
+    if data[14] == 12 or any(data[30:34]):  # the oldest header, or compressed
+        return None
+    start, width, height = (int.from_bytes(data[i : i + 4], 'little', signed=True) for i in (10, 18, 22))
+    row_bytes = (width * bits + 31) // 32 * 4
+    rows = np.frombuffer(data, np.uint8, row_bytes * abs(height), start).reshape(abs(height), row_bytes)
+    each_bit = np.unpackbits(rows, axis=1)[:, : width * bits].reshape(abs(height), width, bits)
+    values = each_bit @ (1 << np.arange(bits)[::-1])
+    table = 14 + int.from_bytes(data[14:18], 'little')
+    number = min(int.from_bytes(data[46:50], 'little') or 2**bits, 2**bits, (start - table) // 4)
+    palette = np.frombuffer(data, np.uint8, 4 * number, table).reshape(-1, 4)[:, 2::-1]
+    values = values[::-1] if height > 0 else values
+    # From black to white, a palette adds nothing to its indices.
+    ramp = np.linspace(0, 255, 2**bits).astype(np.uint8) if number > 2 else np.array([0, 255], np.uint8)
+    is_grey = number > 0 and bool((palette == ramp[:number, None]).all())
+    return Seen(values, None if is_grey else palette)
+
+
+def _by_opencv(data: bytes) -> NDArray[Any]:
+    values: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError('OpenCV cannot read it')
+    return values if values.ndim == 2 else values[..., 2::-1]  # BGR or BGRA to RGB
+
+
+def _mat(data: bytes) -> Seen | None:
+    try:
+        from scipy import io as scipy_io
+    except ImportError:
+        return None
+    try:
+        return Seen(scipy_io.loadmat(io.BytesIO(data), variable_names=['groundtruth'])['groundtruth'])
+    except Exception as error:  # scipy raises errors of many types
+        raise ValueError(f'scipy: {error}') from error
