@@ -44,6 +44,7 @@ class JobConfig:
         allow_empty_splits: make the data set without the splits that get no pair instead of not at all.
         dry_run: check everything and write the report, make no data set.
         clean: remove what other commands left in the work directory.
+        paranoid: trust no size and time of a file, and compare every stored mask with its file; see `shard.write`.
         command: what to type to make the data set again, for its provenance.
     """
 
@@ -57,6 +58,7 @@ class JobConfig:
     allow_empty_splits: bool = False
     dry_run: bool = False
     clean: bool = False
+    paranoid: bool = False
     command: str = ''
 
     @property
@@ -168,7 +170,7 @@ def _scan_contents(
                 pipeline
                 | 'Batches' >> beam.Create(batches, reshuffle=False)  # ShardPlan
                 | beam.Reshuffle()
-                | transforms.ScanPairs(sources, records, config.work_dir, what)  # None
+                | transforms.ScanPairs(sources, records, config.work_dir, what, config.paranoid)  # None
             ),
             options,
         )
@@ -196,7 +198,7 @@ def _run_pipeline(
     """Runs the one linear chain from plans to the outcome."""
     outcome_path = markers.new_outcome_path(config.work_dir)
     inputs = (config.build.sources, config.build.records, config.work_dir)
-    make = transforms.CheckShards(*inputs) if config.dry_run else transforms.WriteShards(*inputs)
+    make = transforms.CheckShards(*inputs) if config.dry_run else transforms.WriteShards(*inputs, config.paranoid)
     finish = transforms.ReportFindings if config.dry_run else transforms.PublishDataset
     runners.run(
         lambda pipeline: (

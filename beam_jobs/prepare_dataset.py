@@ -149,6 +149,12 @@ _DRY_RUN = flags.DEFINE_bool(
     'Check and count everything, write the report to DATASET_NAME/HEIGHTxWIDTH/dry_run, and make no data set.',
 )
 _CLEAN = flags.DEFINE_bool('clean', False, 'Removes what commands with other inputs or options left unfinished.')
+_PARANOID = flags.DEFINE_bool(
+    'paranoid',
+    False,
+    'Take over unfinished work only after its sources were hashed, whatever their sizes and times say, and compare '
+    'every stored mask, not only a sample, with its file, read by another library.',
+)
 
 
 def main(argv: list[str]) -> int:
@@ -216,6 +222,7 @@ def _job_config() -> pipeline.JobConfig:
         allow_empty_splits=_ALLOW_EMPTY_SPLITS.value,
         dry_run=_DRY_RUN.value,
         clean=_CLEAN.value,
+        paranoid=_PARANOID.value,
         command=_command(),
     )
 

@@ -21,13 +21,16 @@ class ScanPairs(beam.PTransform):
     options: RecordOptions
     work_dir: str
     what: Scan
+    paranoid: bool = False
 
     def expand(self, batches: beam.PCollection[ShardPlan]) -> beam.PCollection[None]:
-        return batches | beam.Map(_scan, self.sources, self.options, self.work_dir, self.what)
+        return batches | beam.Map(_scan, self.sources, self.options, self.work_dir, self.what, self.paranoid)
 
 
-def _scan(batch: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan) -> None:
-    content_scan.scan(sources, options, work_dir, what, batch)
+def _scan(
+    batch: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan, paranoid: bool
+) -> None:
+    content_scan.scan(sources, options, work_dir, what, batch, paranoid=paranoid)
 
 
 @dataclasses.dataclass
@@ -37,13 +40,16 @@ class WriteShards(beam.PTransform):
     sources: SourceFolders
     options: RecordOptions
     work_dir: str
+    paranoid: bool = False
 
     def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection[ShardSummary]:
-        return plans | beam.Map(_write, self.sources, self.options, self.work_dir)
+        return plans | beam.Map(_write, self.sources, self.options, self.work_dir, self.paranoid)
 
 
-def _write(plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str) -> ShardSummary:
-    return shard.write(sources, options, work_dir, plan)
+def _write(
+    plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, paranoid: bool
+) -> ShardSummary:
+    return shard.write(sources, options, work_dir, plan, paranoid=paranoid)
 
 
 @dataclasses.dataclass

@@ -57,13 +57,21 @@ def result_path(work_dir: str, batch_fingerprint: str) -> str:
     return os.path.join(work_dir, f'{batch_fingerprint}.scan')
 
 
-def scan(sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan, batch: ShardPlan) -> None:
-    """Scans one batch, one pair at a time, or finds it scanned.
+def scan(
+    sources: SourceFolders,
+    options: RecordOptions,
+    work_dir: str,
+    what: Scan,
+    batch: ShardPlan,
+    *,
+    paranoid: bool = False,
+) -> None:
+    """Scans one batch, one pair at a time, or finds it scanned; a paranoid one scans it in any case.
 
     Raises:
         UserError: if the output cannot be written.
     """
-    if _read(work_dir, batch) is not None:
+    if not paranoid and _read(work_dir, batch) is not None:
         return
     path = result_path(work_dir, batch.fingerprint)
     with (

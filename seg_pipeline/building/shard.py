@@ -19,7 +19,9 @@ from seg_pipeline.storage import attempts, checksums
 from seg_pipeline.storage.checksums import FileDigest
 
 
-def write(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan) -> ShardSummary:
+def write(
+    sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan, *, paranoid: bool = False
+) -> ShardSummary:
     """Makes one shard, or finds it finished; leaves it and its marker in the work directory.
 
     A finished shard is taken over only if its bytes have the digest that the marker says. One with rejects is made
@@ -30,22 +32,50 @@ def write(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
         options: what decides the bytes of the records.
         work_dir: the work directory.
         plan: the shard, with its fingerprint.
+        paranoid: take over a finished shard only if its sources have the digests of then, and compare every stored mask
+            with its file, read by another library.
 
     Raises:
         UserError: if the output cannot be written.
+        OutsideError: if a stored mask is not what its file says.
     """
-    found = markers.read(work_dir, plan)
-    if found is not None and not found.rejects:
-        path = markers.shard_path(work_dir, plan.fingerprint, options.file_format)
-        if checksums.problem(path, FileDigest(found.shard.num_bytes, found.shard.sha256)) is None:
-            return found
-    # Its work is done, so there is no note of an attempt: only its rejects tell which pairs end a process.
-    deadly = frozenset(r.key for r in found.rejects if r.reason == rejects.DECODER_FAILED) if found else frozenset()
-    with (
-        storage.writing(work_dir),
-        attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs], deadly) as is_suspect,
+    path = markers.shard_path(work_dir, plan.fingerprint, options.file_format)
+    summary = markers.read(work_dir, plan)
+    if (
+        summary is None
+        or summary.rejects
+        or checksums.problem(path, FileDigest(summary.shard.num_bytes, summary.shard.sha256)) is not None
+        or (paranoid and not _has_equal_sources(sources, work_dir, summary))
     ):
-        return _make(sources, options, work_dir, plan, is_suspect)
+        # Its work is done, so there is no note of an attempt: only its rejects tell which pairs end a process.
+        deadly = (
+            frozenset(r.key for r in summary.rejects if r.reason == rejects.DECODER_FAILED) if summary else frozenset()
+        )
+        with (
+            storage.writing(work_dir),
+            attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs], deadly) as is_suspect,
+        ):
+            summary = _make(sources, options, work_dir, plan, is_suspect)
+    if paranoid:
+        # Another command that published the same shards may have removed them; the last step finds that out.
+        with contextlib.suppress(FileNotFoundError):
+            options.checker(sources.masks).check(path, markers.read_entries(work_dir, summary))
+    return summary
+
+
+def _has_equal_sources(sources: SourceFolders, work_dir: str, summary: ShardSummary) -> bool:
+    """Whether the sources of a finished shard are, byte for byte, what it was made from."""
+    try:
+        return all(
+            checksums.digest(path).sha256 == sha256
+            for entry in markers.read_entries(work_dir, summary)
+            for path, sha256 in (
+                (sources.image_path(entry.image), entry.image_sha256),
+                (sources.mask_path(entry.mask), entry.mask_sha256),
+            )
+        )
+    except OSError:  # the source becomes a reject when the shard is made again
+        return False
 
 
 def _make(
