@@ -55,6 +55,7 @@ setup(
         'numpy>=1.26',
         'opencv-python-headless>=4.10',
         'pillow>=10.4',
+        'simplejpeg>=1.8',
         'tensorflow-datasets>=4.9.10,<4.10',
     ],
     extras_require={

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
+import cv2
 import grpc
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
 from apache_beam.portability import python_urns
@@ -95,6 +96,7 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
         RuntimeError: if the job failed otherwise.
     """
     running_mode = options.view_as(DirectOptions).direct_running_mode
+    num_threads = cv2.getNumThreads()  # the steps change it, and a worker in memory is this process
     with _Workers() as workers:
         try:
             runner = _local_runner(options, workers.directory) if is_local(options) else None
@@ -110,6 +112,7 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
                 raise LostWorkerError(workers.loss) from error
             raise
         finally:
+            cv2.setNumThreads(num_threads)
             options.view_as(DirectOptions).direct_running_mode = running_mode  # they may serve another run
     if state != 'DONE':
         raise RuntimeError(f'the job ended as {state}')

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 
 import apache_beam as beam
+import cv2
 
 from seg_pipeline.building import content_scan, dry_run, markers, publish, shard
 from seg_pipeline.building.config import RecordOptions, SourceFolders
@@ -11,6 +12,11 @@ from seg_pipeline.building.content_scan import Scan
 from seg_pipeline.building.markers import ShardSummary, Summaries
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.planning.sharding import ShardPlan
+
+
+def _use_one_thread() -> None:
+    """The unit of parallel work is a shard: threads of OpenCV within one image would compete with other workers."""
+    cv2.setNumThreads(1)
 
 
 @dataclasses.dataclass
@@ -30,6 +36,7 @@ class ScanPairs(beam.PTransform):
 def _scan(
     batch: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan, paranoid: bool
 ) -> None:
+    _use_one_thread()
     content_scan.scan(sources, options, work_dir, what, batch, paranoid=paranoid)
 
 
@@ -49,6 +56,7 @@ class WriteShards(beam.PTransform):
 def _write(
     plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, paranoid: bool
 ) -> ShardSummary:
+    _use_one_thread()
     return shard.write(sources, options, work_dir, plan, paranoid=paranoid)
 
 
@@ -65,6 +73,7 @@ class CheckShards(beam.PTransform):
 
 
 def _check(plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str) -> ShardSummary:
+    _use_one_thread()
     return shard.check(sources, options, work_dir, plan)
 
 

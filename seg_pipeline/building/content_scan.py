@@ -126,10 +126,11 @@ def read(work_dir: str, batches: Iterable[ShardPlan]) -> Contents:
     return Contents(hashes, classes)
 
 
-def remove(work_dir: str, batches: Iterable[ShardPlan]) -> None:
+def remove(work_dir: str, batches: Sequence[ShardPlan]) -> None:
     """Removes the results of batches that are no longer needed."""
     for batch in batches:
         storage.remove(result_path(work_dir, batch.fingerprint))
+    attempts.forget(work_dir, frozenset(batch.fingerprint for batch in batches))
 
 
 def _read(work_dir: str, batch: ShardPlan) -> _Found | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 import PIL
+import simplejpeg
 
 from seg_pipeline import storage
 from seg_pipeline.building.config import RecordOptions, SourceFolders
@@ -25,7 +26,12 @@ RECORD_FORMAT = 3  # part of every fingerprint: raise it when equal inputs no lo
 
 def library_versions(file_format: str) -> dict[str, str]:
     """The versions of the libraries whose code decides the bytes of a shard."""
-    versions = {'numpy': np.__version__, 'opencv': cv2.__version__, 'pillow': PIL.__version__}
+    versions = {
+        'numpy': np.__version__,
+        'opencv': cv2.__version__,
+        'pillow': PIL.__version__,
+        'simplejpeg': simplejpeg.__version__,
+    }
     if file_format == writer.ARRAY_RECORD:
         versions['array_record'] = importlib.metadata.version('array_record')
     return versions

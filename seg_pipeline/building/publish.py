@@ -24,7 +24,7 @@ from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.assignment import Assignment
-from seg_pipeline.storage import atomic
+from seg_pipeline.storage import atomic, attempts
 
 _SAMPLED = 32  # masks that are compared with their sources, in less than half a second
 _REMOTE_SHARDS = 4
@@ -264,4 +264,6 @@ def _remove_work(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Non
         # The data set is published: what cannot be removed costs space, and the next command may remove it.
         with contextlib.suppress(OSError):
             markers.remove(config.work_dir, summary, config.records.file_format)
+    with contextlib.suppress(OSError):
+        attempts.forget(config.work_dir, frozenset(summary.fingerprint for summary in summaries))
     work_dir.remove_stale(config.work_dir)

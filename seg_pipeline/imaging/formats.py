@@ -5,10 +5,20 @@ that a data set would hold images that are partly grey; later versions refuse th
 """
 
 import io
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from seg_pipeline.imaging import mat, rejects
 from seg_pipeline.imaging.rejects import RejectError
@@ -34,7 +44,27 @@ MASK_ONLY = frozenset(('mat',))  # formats that `images` refuses: a file in one 
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag; 1 is upright
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
 
-Image.MAX_IMAGE_PIXELS = None  # `_check_size` applies our limit instead, also before anything is decoded
+
+class _TiffFile(TiffImagePlugin.TiffImageFile):
+    """Without the limit of the process, see `_OPENERS`."""
+
+    def load_prepare(self) -> None:
+        if getattr(self, '_im', None) is None:
+            self.im = Image.new(self.mode, getattr(self, '_tile_size', self.size)).im
+        ImageFile.ImageFile.load_prepare(self)
+
+
+# Not by `Image.open`: it has a limit of its own, which belongs to the whole process. `_check_size` applies ours, also
+# before anything is decoded.
+_OPENERS: dict[str, Callable[[IO[bytes], str], ImageFile.ImageFile]] = {
+    'png': PngImagePlugin.PngImageFile,
+    'jpeg': JpegImagePlugin.jpeg_factory,
+    'webp': WebPImagePlugin.WebPImageFile,
+    'bmp': BmpImagePlugin.BmpImageFile,
+    'tiff': TiffImagePlugin.TiffImageFile,
+}
+# The chunks of a PNG that Pillow unpacks up to limits of its own, and then calls the file damaged.
+_PNG_TEXTS = (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
 
 
 def detect(data: bytes, path: str) -> str:
@@ -76,8 +106,8 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
         RejectError: TOO_LARGE, SEVERAL_IMAGES or DAMAGED.
     """
     try:
-        header = Image.open(io.BytesIO(data), formats=[kind.upper()])
-    except UnidentifiedImageError as error:
+        header = _OPENERS[kind](io.BytesIO(without_texts(data) if kind == 'png' else data), '')
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:  # what it raises on what is no such file
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header in {len(data)} bytes') from error
     except Exception as error:  # Pillow's plugins raise struct.error, IndexError and others on malformed headers
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header: {error}') from error
@@ -137,6 +167,29 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if name == b'IEND' or end > len(data):
             return
         position = end
+
+
+def without_texts(data: bytes) -> bytes:
+    """A PNG without texts and colour profile, which say nothing about its pixels; the same bytes if it has none."""
+    chunks = list(png_chunks(data))
+    if not any(name in _PNG_TEXTS for name, _, _ in chunks):
+        return data
+    return b''.join([_PNG_MAGIC, *(data[start:end] for name, start, end in chunks if name not in _PNG_TEXTS)])
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Iterates over the chunks of a WebP file (RFC 9649, 2.3): name, and where the contents begin and end."""
+    position = 12
+    while position + 8 <= len(data):
+        start, size = position + 8, int.from_bytes(data[position + 4 : position + 8], 'little')
+        yield data[position : position + 4], start, start + size
+        position = start + size + size % 2
+
+
+def bare_webp(name: bytes, picture: bytes) -> bytes:
+    """A WebP file of one chunk, `VP8 ` or `VP8L`, and nothing else."""
+    body = b'WEBP' + name + len(picture).to_bytes(4, 'little') + picture + bytes(len(picture) % 2)
+    return b'RIFF' + len(body).to_bytes(4, 'little') + body
 
 
 def bare_png(data: bytes) -> bytes:

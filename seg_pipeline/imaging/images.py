@@ -1,11 +1,14 @@
 """Reads, decodes and encodes images.
 
-OpenCV decodes PNG and JPEG, because it is faster; Pillow decodes the other formats, and JPEG in CMYK. `formats` checks
-beforehand that a file is complete.
+OpenCV decodes PNG, because it is faster, and simplejpeg JPEG, because it reports the warnings of libjpeg, with the same
+pixels. Pillow decodes the other formats, and JPEG in CMYK. `formats` checks beforehand that a file is complete.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -20,9 +23,21 @@ JPEG_QUALITY = 95
 _BYTES_PER_PIXEL = 8
 _HEADER_BYTES = 1 << 24
 
-# The unit of parallel work is a shard: a job has one process for each core already, and threads of OpenCV within one
-# image would compete with them.
-cv2.setNumThreads(1)
+_ORIENTATION = 0x0112  # the EXIF tag
+# What is done to the rows and columns of an image for each value of the tag.
+_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.swapaxes(pixels, 0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.swapaxes(np.rot90(pixels, 2), 0, 1),
+    8: np.rot90,
+}
+# Of libjpeg's warnings, those that say that the compressed data are not what was written.
+_JPEG_DAMAGE = ('Corrupt JPEG data', 'Premature end of JPEG file')
+# As many bytes at the end are more than any encoder leaves without which a picture could be decoded: 3 and 1.
+_WEBP_SPARE_BYTES = {b'VP8 ': 4, b'VP8L': 3}
 
 
 def read_bytes(path: str, max_pixels: int = formats.DEFAULT_MAX_PIXELS, name: str | None = None) -> bytes:
@@ -80,9 +95,59 @@ def decode_image(data: bytes, path: str, max_pixels: int = formats.DEFAULT_MAX_P
         if kind in formats.MASK_ONLY:
             raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: a {kind} file, which can be a mask; wanted an image')
         header = formats.open_checked(data, path, kind, max_pixels)
-        if kind in ('png', 'jpeg') and header.mode != 'CMYK':
-            return _decode_with_opencv(data, path, kind)
+        if kind == 'png':
+            return _decode_with_opencv(formats.without_texts(data), path, kind)
+        if kind == 'jpeg':
+            return _decode_jpeg(data, header, path)
+        if kind == 'webp':
+            _check_webp_end(data, path, max_pixels)
         return _decode_with_pillow(header, path)
+
+
+def _decode_jpeg(data: bytes, header: Image.Image, path: str) -> NDArray[np.uint8]:
+    """Decodes a JPEG, and rejects one that libjpeg warns of: it fills with grey what is missing, and goes on."""
+    is_cmyk = header.mode == 'CMYK'
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, 'CMYK' if is_cmyk else 'RGB', strict=True)
+    except ValueError as error:
+        if str(error).startswith(_JPEG_DAMAGE):
+            raise RejectError(rejects.DAMAGED, f'{path}: {error}') from error
+        # Sampling that TurboJPEG's interface does not know, or a warning that is not about the pixels.
+        return _decode_with_pillow(header, path) if is_cmyk else _decode_with_opencv(data, path, 'jpeg')
+    if is_cmyk:
+        return _decode_with_pillow(header, path)
+    turn = _UPRIGHT.get(_exif_orientation(header))
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def _exif_orientation(header: Image.Image) -> int:
+    """The orientation that the EXIF data of a JPEG say. Not `getexif`, which would take that of XMP data too."""
+    if 'exif' not in header.info:
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(header.info['exif'])
+        return int(exif.get(_ORIENTATION, 1))
+    except Exception:  # as in `load`; EXIF data that cannot be read do not make the pixels worse
+        return 1
+
+
+def _check_webp_end(data: bytes, path: str, max_pixels: int) -> None:
+    """Rejects a WebP file that was cut off and filled up with zeros.
+
+    Its decoder reads zeros like any other bits. But it needs fewer of them than of what was there, so it comes to the
+    end of the picture before the end of the data: such a file can be decoded without its last bytes, and no other can.
+    """
+    for name, start, end in formats.webp_chunks(data):
+        spare = _WEBP_SPARE_BYTES.get(name)
+        if spare is None or any(data[end - spare : end]):
+            continue
+        try:
+            shorter = formats.bare_webp(name, data[start : end - spare])
+            load(formats.open_checked(shorter, path, 'webp', max_pixels), path)
+        except RejectError:
+            continue
+        raise RejectError(rejects.DAMAGED, f'{path}: truncated, and filled up with zeros to {len(data)} bytes')
 
 
 def _decode_with_opencv(data: bytes, path: str, kind: str) -> NDArray[np.uint8]:
@@ -95,7 +160,8 @@ def _decode_with_opencv(data: bytes, path: str, kind: str) -> NDArray[np.uint8]:
 
 
 def _decode_with_pillow(header: Image.Image, path: str) -> NDArray[np.uint8]:
-    upright = ImageOps.exif_transpose(load(header, path))
+    upright = load(header, path)
+    ImageOps.exif_transpose(upright, in_place=True)  # another copy would take as much memory again
     # Pillow's own conversion of 16 bits to 8 clips at 255 instead of scaling: nearly all of the image would be white.
     if upright.mode.startswith('I;16'):
         grey: NDArray[np.uint8] = (np.asarray(upright, np.uint16) >> 8).astype(np.uint8)
@@ -104,7 +170,7 @@ def _decode_with_pillow(header: Image.Image, path: str) -> NDArray[np.uint8]:
         raise RejectError(
             rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {upright.mode}, wanted 8 or 16 bits a channel'
         )
-    return np.asarray(upright.convert('RGB'))
+    return np.asarray(upright if upright.mode == 'RGB' else upright.convert('RGB'))
 
 
 def load(image: Image.Image, path: str) -> Image.Image:

@@ -60,13 +60,24 @@ def noted(
         files.remove(path)
 
 
-def _left(work_dir: str, fingerprint: str) -> list[str]:
-    """The notes of other attempts at the same work."""
+def forget(work_dir: str, fingerprints: Collection[str]) -> None:
+    """Removes the notes that are left of attempts at work that is finished; other attempts may have made it."""
+    for path in _notes(work_dir):
+        if os.path.basename(path).partition('.')[0] in fingerprints:
+            files.remove(path)
+
+
+def _notes(work_dir: str) -> list[str]:
     try:
         names = files.names(work_dir)
     except OSError:
         return []
-    return [f'{work_dir}/{name}' for name in names if name.startswith(fingerprint) and name.endswith(SUFFIX)]
+    return [f'{work_dir}/{name}' for name in names if name.endswith(SUFFIX)]
+
+
+def _left(work_dir: str, fingerprint: str) -> list[str]:
+    """The notes of other attempts at the same work."""
+    return [path for path in _notes(work_dir) if os.path.basename(path).startswith(fingerprint)]
 
 
 def _line(keys: Sequence[str]) -> bytes:

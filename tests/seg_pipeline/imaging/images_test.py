@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
-from seg_pipeline.imaging import images, rejects
+from seg_pipeline.imaging import images, masks, rejects
 from seg_pipeline.labels.label_map import LabelMap
 
 _LABELS = LabelMap(('background', 'skin', 'hair'), ((0, 0, 0), (255, 0, 0), (0, 0, 255)))
@@ -171,3 +173,25 @@ def test_jpeg_is_jpeg_in_the_right_order_of_channels():
     found = Image.open(io.BytesIO(images.encode_image(_smooth(), 'jpeg')))
     assert found.format == 'JPEG'
     assert np.abs(np.asarray(found).astype(int) - _smooth()).max() < 12
+
+
+@pytest.mark.parametrize('name', [b'zTXt', b'iTXt', b'tEXt', b'iCCP'])
+@pytest.mark.parametrize('place', ['before', 'behind'])
+def test_long_texts_and_profiles_of_a_png_are_read_over(name, place):
+    text = bytes(9_000_000)
+    content = {
+        b'zTXt': b'k\0\0' + zlib.compress(text),
+        b'iTXt': b'k\0\1\0\0\0' + zlib.compress(text),
+        b'tEXt': b'k\0' + bytes([65]) * len(text),
+        b'iCCP': b'k\0\0' + zlib.compress(text),
+    }[name]
+    plain = cv2.imencode('.png', _smooth())[1].tobytes()
+    body = name + content
+    chunk = struct.pack('>I', len(content)) + body + struct.pack('>I', zlib.crc32(body))
+    at = 33 if place == 'before' else len(plain) - 12
+    data = plain[:at] + chunk + plain[at:]
+    np.testing.assert_array_equal(images.decode_image(data, 'a.png'), images.decode_image(plain, 'a.png'))
+    mask = np.array([[0, 1, 2]], np.uint8)
+    plain = cv2.imencode('.png', mask)[1].tobytes()
+    at = 33 if place == 'before' else len(plain) - 12
+    np.testing.assert_array_equal(masks.decode(plain[:at] + chunk + plain[at:], 'a.png'), mask)

@@ -92,6 +92,15 @@ def test_a_note_costs_less_than_a_hundredth_of_a_pair(tmp_path):
     assert seconds / 1000 < 80e-6  # a pair takes 8 ms
 
 
+def test_the_notes_of_finished_work_are_forgotten(tmp_path):
+    _killed_at(str(tmp_path), 'a')
+    attempts.forget(str(tmp_path), {'other'})
+    assert len(os.listdir(tmp_path)) == 1
+    attempts.forget(str(tmp_path), {'f', 'other'})
+    assert os.listdir(tmp_path) == []
+    attempts.forget(str(tmp_path / 'missing'), {'f'})
+
+
 def test_notes_are_in_the_directory_and_named_by_the_work(tmp_path):
     _killed_at(str(tmp_path), 'a')
     (note,) = pathlib.Path(tmp_path).iterdir()
