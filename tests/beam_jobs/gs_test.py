@@ -10,7 +10,9 @@ import subprocess
 import sys
 
 import pytest
+import requests
 
+from seg_pipeline import storage
 from seg_pipeline.dataset import manifest
 from tests import fake_data, optional
 
@@ -67,3 +69,24 @@ def test_a_bucket_holds_the_bytes_that_this_disk_holds(bucket, tmp_path):
     assert manifest.FILE_NAME in there
     verify = [sys.executable, '-m', 'seg_pipeline.verify', dataset_dir]
     assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
+
+
+def test_of_two_writers_one_creates_the_object(bucket, monkeypatch):
+    """The emulator ignores conditions, so this one is kept in front of it, as Google's server keeps it."""
+    send, asked = requests.Session.send, []
+
+    def conditional(session, request, **options):
+        if 'ifGenerationMatch=0' not in request.url:
+            return send(session, request, **options)
+        asked.append(request.url)
+        if not bucket.blob('x').exists():
+            return send(session, request, **options)
+        refused = requests.Response()
+        refused.status_code, refused.request, refused.url, refused._content = 412, request, request.url, b'{}'
+        return refused
+
+    monkeypatch.setattr(requests.Session, 'send', conditional)
+    assert storage.create('gs://bucket/x', b'1')
+    assert not storage.create('gs://bucket/x', b'2')
+    assert bucket.blob('x').download_as_bytes() == b'1'
+    assert len(asked) == 2
