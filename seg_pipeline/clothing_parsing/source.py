@@ -110,6 +110,7 @@ def fetch(
         The folders of the photos and of the MATLAB annotations.
 
     Raises:
+        OutsideError: if the server or the network fails.
         UserError: if the archive cannot be had, lacks a file or holds another; what was there before stays.
     """
     files = published_files() if files is None else files
@@ -129,7 +130,8 @@ def download(url: str, path: str | os.PathLike[str], report: Report | None = Non
     """Downloads a file, trying again when the connection breaks.
 
     Raises:
-        UserError: with the address and the reason, if that fails 4 times, or the server says that it has no such file.
+        OutsideError: with the address and the reason, if that fails 4 times.
+        UserError: likewise, if the server says that it has no such file.
         OSError: if the file cannot be written.
     """
     for attempt in range(_ATTEMPTS):
@@ -141,7 +143,8 @@ def download(url: str, path: str | os.PathLike[str], report: Report | None = Non
             # 4xx: asking again gives the same answer.
             final = isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500
             if final or attempt == _ATTEMPTS - 1:
-                raise errors.UserError(
+                kind = errors.UserError if final else errors.OutsideError
+                raise kind(
                     f'{url}: cannot be downloaded: {error}; get {REPOSITORY} at commit {COMMIT[:12]} by other means '
                     'and give its directory'
                 ) from error

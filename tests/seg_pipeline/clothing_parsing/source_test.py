@@ -116,7 +116,7 @@ def test_a_connection_that_breaks_every_time_is_a_user_error(server: _Server, tm
     server.body = _write_archive(tmp_path / 'archive.zip', _FILES)
     server.cuts = 99
     (tmp_path / 'data').mkdir()
-    with _nothing_new(tmp_path / 'data'), pytest.raises(errors.UserError, match=r'127\.0\.0\.1'):
+    with _nothing_new(tmp_path / 'data'), pytest.raises(errors.OutsideError, match=r'127\.0\.0\.1'):
         source.fetch(tmp_path / 'data', _url(server), _DIGESTS)
     assert server.requests == 4
 

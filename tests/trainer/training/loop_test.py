@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -100,6 +101,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, data_dir, one_device, unint
     for found, expected in zip(_values(state), values, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert _history(tmp_path) == rows
+
+
+def test_a_stopped_run_leaves_no_file_open(tmp_path, data_dir, one_device):
+    _run(tmp_path / 'run', data_dir, one_device, stop=_Stop(after=1))
+    opened = {os.path.realpath(f'/proc/self/fd/{number}') for number in os.listdir('/proc/self/fd')}
+    assert [path for path in opened if path.startswith(str(tmp_path))] == []
+    assert list((tmp_path / 'run').glob('*/events.*'))
 
 
 def test_a_mirrored_run_goes_on_bit_for_bit(tmp_path, data_dir, two_devices):
