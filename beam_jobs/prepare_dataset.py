@@ -23,6 +23,8 @@ from seg_pipeline.planning import grouping, sharding, split_options, splits, str
 from seg_pipeline.planning.split_options import SplitOptions
 from seg_pipeline.records import array_record, schemas, writer
 
+_KEPT = 'finished shards are kept: the same command continues'
+
 # A dataclass's defaults are attributes of its class: each default is declared there, once.
 _BUILD, _RECORDS, _SPLIT_OPTIONS = BuildConfig, RecordOptions, SplitOptions
 
@@ -166,7 +168,7 @@ def main(argv: list[str]) -> int:
     try:
         outcome = pipeline.run(job, options)
     except errors.OutsideError as error:
-        raise errors.OutsideError(f'{error}; finished shards are kept: the same command continues') from error
+        raise errors.OutsideError(f'{error}; {_KEPT}') from error
     _report(outcome, job)
     return 0
 
@@ -279,4 +281,4 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main, known_only=True)
+    command_line.run(main, known_only=True, kept=_KEPT)

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import apache_beam as beam
 import cv2
@@ -104,6 +105,8 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
             build(pipeline)
             state = pipeline.run().wait_until_finish()
         except Exception as error:
+            if interrupt := _interrupt(error):
+                raise interrupt from None
             # Engines carry a worker's exception as text, with its traceback, and append the step that it comes from.
             if found := _KNOWN_ERROR.findall(f'{type(error).__name__}: {error}'):
                 kind, message = found[-1]
@@ -116,6 +119,14 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
             options.view_as(DirectOptions).direct_running_mode = running_mode  # they may serve another run
     if state != 'DONE':
         raise RuntimeError(f'the job ended as {state}')
+
+
+def _interrupt(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that a failure comes from: without worker processes Beam wraps it as an error of a step."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 class _Workers:
@@ -139,8 +150,13 @@ class _Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        threading.excepthook = self._hook
         self._end_all()
+        # Until they have ended, they write: into the work directory, and what is temporary into their own.
+        deadline = time.monotonic() + _ORDERLY_END_SECONDS
+        for thread in _EndingWorkerHandler.threads.pop(self.directory, ()):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._end_all()
+        threading.excepthook = self._hook
 
     def _end_all(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -161,10 +177,20 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
     for ever: here they fail. And if a job fails while a worker is still starting, Beam closes a connection that is not
     there yet (`ControlConnection.close` sends nothing in that state). The worker connects to it afterwards and waits
     for ever, and the job for the end of its process: here the process is told to end.
+
+    Attributes:
+        threads: those that wait for the worker processes, by the directory that the processes watch.
     """
+
+    threads: ClassVar[dict[str, list[threading.Thread]]] = {}
+
+    @property
+    def _directory(self) -> str:
+        return shlex.split(self._worker_command_line.decode())[-1]
 
     def start_worker(self) -> None:
         super().start_worker()
+        self.threads.setdefault(self._directory, []).append(self.worker_thread)
         threading.Thread(target=self._fail_requests_at_the_end, daemon=True).start()
 
     def _fail_requests_at_the_end(self) -> None:
@@ -176,10 +202,11 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
             time.sleep(_POLL_SECONDS)
 
     def stop_worker(self) -> None:
-        self.worker_thread.join(_ORDERLY_END_SECONDS)
+        # Beam calls this while it handles what ended the job: whoever interrupts it does not wait for a bundle's end.
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            self.worker_thread.join(_ORDERLY_END_SECONDS)
         if self.worker_thread.is_alive():
-            # The last argument of the command is the directory that the process watches, see `worker`.
-            shutil.rmtree(shlex.split(self._worker_command_line.decode())[-1], ignore_errors=True)
+            shutil.rmtree(self._directory, ignore_errors=True)
         super().stop_worker()
 
 
@@ -201,8 +228,8 @@ def _local_runner(options: PipelineOptions, directory: str) -> fn_runner.FnApiRu
     direct = options.view_as(DirectOptions)
     environment = None
     if direct.direct_running_mode == 'multi_processing':
-        # exec: the process that Beam starts, a shell, becomes the worker.
-        command = 'exec ' + shlex.join((sys.executable, '-m', 'beam_jobs.worker', directory))
+        # exec: the process that Beam starts, a shell, becomes the worker, and inherits the signals that are ignored.
+        command = "trap '' HUP INT TERM; exec " + shlex.join((sys.executable, '-m', 'beam_jobs.worker', directory))
         environment = environments.SubprocessSDKEnvironment.from_command_string(command)
         direct.direct_running_mode = 'in_memory'  # the one mode in which the runner keeps a given environment
     if not options.view_as(WorkerOptions).default_sdk_harness_log_level:

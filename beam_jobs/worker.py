@@ -4,19 +4,24 @@ It drops what Python code writes to stderr: log lines and the exception that end
 Beam's services anyway, and would be printed twice. What the process itself writes when it crashes is kept.
 
 It ends when the command ends, even if that was killed: the last argument is a directory that the command keeps for as
-long as it wants its workers, and that the process watches.
+long as it wants its workers, and that the process watches. Its temporary files are in it, and are removed with it.
+
+A signal to the whole group, as a terminal sends it, reaches command and workers, but it is the command that ends its
+workers. They start with signals ignored; SIGTERM, which may be meant for one worker alone, ends it with a delay.
 """
 
 import os
+import signal
 import sys
+import tempfile
 import threading
 import time
-
-from apache_beam.runners.worker import sdk_worker_main
+import types
 
 from beam_jobs import process_memory
 
 _POLL_SECONDS = 0.25
+_SIGNAL_SECONDS = 3.0  # from a signal to the end; the command has ended long before, if it got the signal too
 
 
 def _end_with(directory: str) -> None:
@@ -25,9 +30,20 @@ def _end_with(directory: str) -> None:
     os._exit(1)
 
 
+def _end_later(number: int, frame: types.FrameType | None) -> None:
+    del frame
+    timer = threading.Timer(_SIGNAL_SECONDS, os._exit, (128 + number,))
+    timer.daemon = True
+    timer.start()
+
+
 if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, _end_later)
     process_memory.share_heaps()
-    threading.Thread(target=_end_with, args=(sys.argv.pop(),), daemon=True).start()
+    watched = tempfile.tempdir = sys.argv.pop()
+    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+    from apache_beam.runners.worker import sdk_worker_main  # here: it takes a second or two, and is watched already
+
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (open until the process ends)
     sdk_worker_main.main(sys.argv)
     os._exit(0)  # all is done and sent; an orderly end would keep the command waiting for half a second

@@ -1,12 +1,17 @@
 """Starts and ends every command: parses its flags, and turns errors into one line on stderr and an exit code."""
 
+import atexit
+import contextlib
 import io
 import math
 import os
 import re
+import signal
 import sys
+import time
+import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from absl import app, flags
 
@@ -14,14 +19,26 @@ from seg_pipeline import errors
 
 EXIT_OUTSIDE_FAULT = 1
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 _LONGEST_VALUE = 4096  # characters of a flag: the longest path of Linux, in bytes
 _LONGEST_MESSAGE = 2000
 # What absl says of a required flag that was not given.
 _MISSING = re.compile(r'(--\w+)=None: Flag --\w+ must have a value other than None')
+# What ends a command that gets one.
+_SIGNALS = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated', signal.SIGHUP: 'hung up'}
+_REPEATED_SECONDS = 1.0  # `timeout`, and some services, send a signal to the process and to its group: twice
 
 
-def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) -> NoReturn:
+class StoppedBySignal(KeyboardInterrupt):
+    """A signal asks the command to end: raised in the main thread, so that every `with` and `finally` is carried out.
+
+    Attributes:
+        received: the first signal that came to this process; None so far.
+    """
+
+    received: ClassVar[signal.Signals | None] = None
+
+
+def run(main: Callable[[list[str]], int | None], *, known_only: bool = False, kept: str = '') -> NoReturn:
     """Parses the command line, calls `main` and ends the process.
 
     Where Python takes file names for another encoding than UTF-8, as its locale says (`LC_ALL=C` with
@@ -32,11 +49,13 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
         main: takes the arguments that are left after the flags (program name first) and returns an exit code, or None
             for 0.
         known_only: leave unknown flags in `main`'s arguments, for Beam, instead of rejecting them.
+        kept: what a signal that ends the command says of its work.
 
     Raises:
         SystemExit: always, with what `main` returned; 2 and one line on stderr for a wrong flag or a `UserError`; 1 and
-            one line for an `OutsideError`, and for an `OSError` of that kind; 130 after an interrupt. Any other
-            exception is an error of the program, and its traceback is printed.
+            one line for an `OutsideError`, and for an `OSError` of that kind. Any other exception is an error of the
+            program, and its traceback is printed. After SIGINT, SIGTERM or SIGHUP the process ends with one line and
+            128 + the number of the signal.
     """
 
     _read_names_as_utf8()
@@ -57,18 +76,18 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False) ->
     def guarded(argv: list[str]) -> int | None:
         try:
             return main(argv)
-        except errors.UserError as error:
-            fail(str(error))
-        except errors.OutsideError as error:
-            fail(str(error), EXIT_OUTSIDE_FAULT)
-        except OSError as error:
-            if not errors.is_outside(error):
-                raise
-            fail(f'{error.filename or "the system"}: {error.strerror}', EXIT_OUTSIDE_FAULT)
         except KeyboardInterrupt:
-            print('interrupted', file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
+            _end_by_signal(StoppedBySignal.received or signal.SIGINT, kept)
+        except Exception as error:
+            # Raised in Python that C++ has called, as TensorFlow does, the stop comes back as some other error.
+            if StoppedBySignal.received is not None:
+                _end_by_signal(StoppedBySignal.received, kept)
+            _fail_known(error)
+            raise
 
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it, and shells for what runs behind
+            signal.signal(number, _stop)
     app.run(guarded, flags_parser=parse)
 
 
@@ -88,6 +107,44 @@ def _print_every_name() -> None:
     """Lets stdout print names that its encoding does not have, as escapes; stderr does so anyway."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='backslashreplace')
+
+
+def _end_by_signal(number: signal.Signals, kept: str) -> NoReturn:
+    with contextlib.suppress(OSError, ValueError):  # a terminal that has hung up
+        print('; '.join(filter(None, (_SIGNALS[number], kept))), file=sys.stderr)
+        sys.stderr.flush()
+        sys.stdout.flush()
+    # Not by `sys.exit`, which waits for threads that go on working, and crashes if one prints meanwhile. What libraries
+    # remove at the end, such as TensorFlow the code that it has generated, is removed all the same.
+    atexit._run_exitfuncs()
+    os._exit(128 + number)
+
+
+def _fail_known(error: Exception) -> None:
+    """Ends the process if the error is one that a line explains."""
+    if isinstance(error, errors.UserError):
+        fail(str(error))
+    if isinstance(error, errors.OutsideError):
+        fail(str(error), EXIT_OUTSIDE_FAULT)
+    if isinstance(error, OSError) and errors.is_outside(error):
+        fail(f'{error.filename or "the system"}: {error.strerror}', EXIT_OUTSIDE_FAULT)
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+    """Handles the first signal: raises it. A later one ends the process at once, whatever it is at."""
+    del frame
+    first = time.monotonic()
+
+    def end_at_once(again: int, frame: types.FrameType | None) -> None:
+        del frame
+        if time.monotonic() - first > _REPEATED_SECONDS:
+            os._exit(128 + again)
+
+    for each in _SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, end_at_once)
+    StoppedBySignal.received = signal.Signals(number)
+    raise StoppedBySignal
 
 
 class _StrictParser(flags.ArgumentParser[Any]):
