@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -141,12 +142,18 @@ class _Workers:
     """
 
     def __init__(self) -> None:
-        self.directory = tempfile.mkdtemp(prefix='workers-')
+        # Not by `mkdtemp`: a signal can come when the directory is there and its name has not been returned.
+        self.directory = os.path.join(tempfile.gettempdir(), f'workers-{uuid.uuid4().hex}')
         self.loss: str | None = None
 
     def __enter__(self) -> '_Workers':
         self._hook = threading.excepthook
-        threading.excepthook = self._thread_failed
+        try:
+            os.mkdir(self.directory, 0o700)
+            threading.excepthook = self._thread_failed
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -33,9 +33,8 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
             the directory, `path` already has the new contents.
     """
     temporary = f'{path}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}'
-    file = _create(temporary)
-    try:
-        with file:
+    try:  # the creation in it: a signal can end the block at any line
+        with _create(temporary) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
             file.flush()

@@ -53,8 +53,8 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
 def _appearing(path: str) -> Iterator[str]:
     """Makes a directory under another name; it gets its own when the block ends without an exception."""
     temporary = f'{path}.{uuid.uuid4().hex}{atomic.TEMPORARY_SUFFIX}'
-    os.makedirs(temporary)
     try:
+        os.makedirs(temporary)  # in the block: a signal can end it at any line
         yield temporary
         os.rename(temporary, path)
     finally:
