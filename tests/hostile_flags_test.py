@@ -30,6 +30,7 @@ ACCEPTED = {
         'max_pixels': _POSITIVE,
         'allow_empty_splits': _SWITCH,
         'dry_run': _SWITCH,
+        'paranoid': _SWITCH,
         'clean': _SWITCH,
     },
     'verify': {
