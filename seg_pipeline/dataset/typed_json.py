@@ -28,7 +28,7 @@ def parse(data: bytes) -> Any:
         ValueError: if it is no JSON, or JSON that this module does not accept.
     """
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        value = _DECODER.decode(data.decode())
     except RecursionError:
         raise ValueError('nested too deeply') from None
     # A look at the bytes costs nothing, and there is an index of a million lines: only what could be wrong is searched.
@@ -54,6 +54,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f'{text} is too large')
     return value
+
+
+# One for all: `json.loads` with these arguments makes one for each line of an index.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
 
 
 def _check(value: Any) -> None:
@@ -172,10 +176,11 @@ def _reader_of_dataclass(kind: type) -> _Reader:
         if not isinstance(value, dict):
             raise _wrong(name, value, 'an object')
         prefix = f'{name}.' if name else ''
-        if missing := sorted(required - value.keys()):
-            raise ValueError(f'{prefix}{missing[0]} is missing')
-        if unknown := sorted(value.keys() - readers.keys()):
-            raise ValueError(f'{prefix}{reprlib.repr(unknown[0])} is unknown')
+        if value.keys() != readers.keys():
+            if missing := sorted(required - value.keys()):
+                raise ValueError(f'{prefix}{missing[0]} is missing')
+            if unknown := sorted(value.keys() - readers.keys()):
+                raise ValueError(f'{prefix}{reprlib.repr(unknown[0])} is unknown')
         return kind(**{key: readers[key](item, prefix + key) for key, item in value.items()})
 
     return read_dataclass
