@@ -251,9 +251,19 @@ def _bad_files() -> Iterator[Kind]:
     yield _image('animated PNG', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('PNG'))
     yield _image('animated WebP', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('WEBP'), '.webp')
     yield _mask('TIFF of two pages', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('TIFF'), '.tif')
+    yield _image('TIFF with strips missing', rejects.DAMAGED, '1 strips, its 24 rows need 3', _without_strips, '.tif')
+    yield _mask('TIFF mask with strips missing', rejects.DAMAGED, '1 strips', lambda: _without_strips(ids()), '.tif')
+    yield _image('TIFF with a tag twice', rejects.DAMAGED, 'there twice', lambda: _without_strips(tag=257), '.tif')
     fractions = np.full(SIZE, 0.5, np.float32)
     yield _image('TIFF of fractions', rejects.UNKNOWN_FORMAT, 'type F', lambda: saved(fractions, 'TIFF'), '.tif')
     yield _image('MATLAB file named png', rejects.UNKNOWN_FORMAT, 'MATLAB', lambda: mat(groundtruth=ids()))
+
+
+def _without_strips(array: np.ndarray | None = None, tag: int = 278) -> bytes:
+    """A TIFF of one strip of 24 rows, whose tag RowsPerStrip says 8; or is another tag, which is there already."""
+    data = saved(gradient() if array is None else array, 'TIFF')
+    at = data.index(struct.pack('<HHI', 278, 4, 1))
+    return data[:at] + struct.pack('<HHII', tag, 4, 1, 8) + data[at + 12 :]
 
 
 def _frames(kind: str) -> bytes:

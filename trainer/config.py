@@ -10,6 +10,7 @@ from typing import Any
 
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.dataset import typed_json
 from seg_pipeline.imaging import masks, resizing
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.remapping import Remapping
@@ -197,10 +198,12 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> 'RunConfig':
-        data = dict(content['data'])
-        data['image_size'] = tuple(data['image_size'])
-        data['label_map'] = label_map_lib.LabelMap.from_json(data['label_map'])
-        return cls(Recipe(**content['recipe']), Data(**data))
+        # Typed, since a person may have edited the file: no number that is not finite, no text where a number belongs.
+        data = typed_json.read(Data, content['data'])
+        if data.remapping is not None:
+            Remapping.from_json(data.remapping)
+        labels = label_map_lib.LabelMap.from_json(content['data']['label_map'])
+        return cls(typed_json.read(Recipe, content['recipe']), dataclasses.replace(data, label_map=labels))
 
 
 def read(model_dir: str) -> RunConfig:
@@ -213,11 +216,11 @@ def read(model_dir: str) -> RunConfig:
     if not os.path.isfile(path):
         raise errors.UserError(f'{model_dir} is no run of trainer.train: it holds no {CONFIG_FILE}')
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
+        with open(path, 'rb') as file:
+            content = typed_json.parse(file.read())
         if content['schema_version'] != SCHEMA_VERSION:
             found = content['schema_version']
-            raise errors.UserError(f'{path} has schema_version {found}, this program reads {SCHEMA_VERSION}')
+            raise errors.UserError(f'{path} has schema_version {found!r}, this program reads {SCHEMA_VERSION}')
         return RunConfig.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
         raise errors.UserError(f'{path} is damaged ({type(error).__name__}: {error})') from error

@@ -20,7 +20,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from seg_pipeline.imaging import mat, rejects
+from seg_pipeline.imaging import mat, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
 
 DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb declares far more
@@ -115,6 +115,8 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
     find_problem = {'png': _png_problem, 'jpeg': _jpeg_problem, 'bmp': _bmp_problem}.get(kind)
     if find_problem and (problem := find_problem(data)):
         raise RejectError(rejects.DAMAGED, f'{path}: {problem}')
+    if kind == 'tiff':
+        tiff_tags.check_parts(data, path)
     if (frames := _count_frames(header, path, kind)) > 1:
         raise RejectError(rejects.SEVERAL_IMAGES, f'{path}: a {kind} file of {frames} images, wanted one')
     return header

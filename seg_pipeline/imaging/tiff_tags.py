@@ -6,6 +6,7 @@ one may return other values without an error.
 
 import dataclasses
 import io
+import math
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from seg_pipeline.imaging.rejects import RejectError
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _COLOR_MAP = 258, 259, 262, 277, 320
 _FILL_ORDER, _PREDICTOR, _EXTRA, _SAMPLE_FORMAT = 266, 317, 338, 339
 _ORIENTATION, _PLANAR = 274, 284
+_HEIGHT, _STRIP_OFFSETS, _ROWS_PER_STRIP = 257, 273, 278
+_SEPARATE_PLANES = 2
 # Those that decide what the stored values are. The values of a tag are decoded when they are asked for.
 _DECISIVE_TAGS = (
     _BITS,
@@ -113,22 +116,56 @@ def check(data: bytes, path: str) -> TiffPixels:
     return TiffPixels(bits, _SIGNED in kinds, _palette(tags) if photometric == _COLORS_OF_PALETTE else None)
 
 
+def check_parts(data: bytes, path: str) -> None:
+    """Checks that every tag of a TIFF is there once, and that its strips are as many as its rows need.
+
+    Of a tag that is there twice, one decoder takes the first and another the last. Rows for which there is no strip
+    become zeros in Pillow, without an error.
+
+    Args:
+        data: the file's bytes.
+        path: its name, for messages.
+
+    Raises:
+        RejectError: DAMAGED.
+    """
+    declared = _declared_tags(data, path)
+    if len(set(declared)) < len(declared):
+        raise RejectError(rejects.DAMAGED, f'{path}: a tag is there twice')
+    tags = _loaded(data, path)
+    height, offsets = tags.get(_HEIGHT), tags.get(_STRIP_OFFSETS)
+    if height is None or offsets is None:  # tiles, which Pillow counts
+        return
+    strips = math.ceil(height / max(1, min(tags.get(_ROWS_PER_STRIP, height), height)))
+    wanted = strips * (tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == _SEPARATE_PLANES else 1)
+    found = len(offsets) if isinstance(offsets, tuple) else 1
+    if found != wanted:
+        raise RejectError(rejects.DAMAGED, f'{path}: holds {found} strips, its {height} rows need {wanted}')
+
+
 def _read(data: bytes, path: str) -> _Tags:
     """The tags of the first image of a TIFF, by the same code with which Pillow will decode it."""
+    tags = _loaded(data, path)
+    found = [tag for tag in _DECISIVE_TAGS if tags.get(tag) is not None]
+    # Pillow drops tags that are cut off, and reads the pixels as if they had never been there.
+    if sorted(found) != sorted(tag for tag in _declared_tags(data, path) if tag in _DECISIVE_TAGS):
+        raise RejectError(rejects.DAMAGED, f'{path}: its tags are cut off, or there twice')
+    return tags
+
+
+def _loaded(data: bytes, path: str) -> _Tags:
     try:
         file = io.BytesIO(data)
         tags = _Tags(file.read(8))
         file.seek(tags.next)
         tags.load(file)
-        found = [tag for tag in _DECISIVE_TAGS if tags.get(tag) is not None]
+        for tag in (*_DECISIVE_TAGS, _HEIGHT, _STRIP_OFFSETS, _ROWS_PER_STRIP):
+            tags.get(tag)  # decodes it, and keeps what came out
+        return tags
     except MemoryError:
         raise
     except Exception as error:  # as in `formats.open_checked`
         raise RejectError(rejects.DAMAGED, f'{path}: no valid tiff header: {error}') from error
-    # Pillow drops tags that are cut off, and reads the pixels as if they had never been there.
-    if sorted(found) != sorted(tag for tag in _declared_tags(data, path) if tag in _DECISIVE_TAGS):
-        raise RejectError(rejects.DAMAGED, f'{path}: its tags are cut off, or there twice')
-    return tags
 
 
 def _declared_tags(data: bytes, path: str) -> list[int]:

@@ -21,7 +21,7 @@ _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]{0,63}')
 _RESERVED = ('all',)  # TFDS: all splits together
 # As it was always allowed: 0.8, .8, 4/5, 8e-1; in ASCII, and never so many digits that exact arithmetic takes long.
 _FRACTION = re.compile(
-    r'\+?(?:[0-9]{1,20}/[0-9]{1,20}|(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?)'
+    r'[+-]?(?:[0-9]{1,20}/[0-9]{1,20}|(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?)'
 )
 
 
@@ -67,7 +67,7 @@ def parse_fractions(text: str) -> dict[str, Fraction]:
 
 def _parse_fraction(value: str, name: str, text: str) -> Fraction:
     try:
-        fraction = Fraction(value) if _FRACTION.fullmatch(value.strip().lstrip('-')) else None
+        fraction = Fraction(value) if _FRACTION.fullmatch(value.strip()) else None
     except ZeroDivisionError:
         fraction = None
     if fraction is None:

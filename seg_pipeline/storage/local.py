@@ -98,6 +98,8 @@ def _regular(path: str) -> os.stat_result:
     """The status of a file, or of what a link leads to. Raises `OSError` if it is a directory, a pipe or a device."""
     # Asked before the file is opened: opening a pipe waits for a writer, which may never come, and a device may have no
     # end.
+    if '\0' in path:  # of which `os.stat` makes a ValueError
+        raise OSError(errno.EINVAL, 'a path with a null character', path)
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, 'not a regular file', path)

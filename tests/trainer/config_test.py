@@ -45,6 +45,36 @@ def test_a_damaged_file_is_named(tmp_path, text):
         config.read(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ('part', 'name', 'value'),
+    [
+        ('recipe', 'learning_rate', math.nan),
+        ('recipe', 'learning_rate', '0.1'),
+        ('recipe', 'epochs', math.inf),
+        ('recipe', 'encoder', None),
+        ('recipe', 'optimizer', [None]),
+        ('recipe', 'mixed_precision', 1),
+        ('data', 'image_size', [1, 2, 3]),
+        ('data', 'remapping', {'ids': 1}),
+        ('data', 'fingerprint', 1),
+    ],
+)
+def test_a_value_of_another_type_is_named(tmp_path, part, name, value):
+    content = _run().to_json()
+    content[part][name] = value
+    (tmp_path / 'config.json').write_text(json.dumps(content))
+    with pytest.raises(errors.UserError, match=r'config\.json is damaged'):
+        config.read(str(tmp_path))
+
+
+@pytest.mark.parametrize('text', ['[' * 100_000, '{"schema_version": "a\\nb"}'])
+def test_a_hostile_file_gives_one_line(tmp_path, text):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(errors.UserError) as caught:
+        config.read(str(tmp_path))
+    assert '\n' not in str(caught.value)
+
+
 def test_no_run(tmp_path):
     with pytest.raises(errors.UserError, match=r'is no run of trainer\.train'):
         config.read(str(tmp_path))

@@ -129,6 +129,12 @@ def test_a_file_that_grows_after_its_size_was_read(tmp_path, monkeypatch):
     assert caught.value.num_bytes == 1001
 
 
+def test_a_path_with_a_null_character_is_an_error_of_the_system(tmp_path):
+    for read in (storage.read_bytes, lambda path: storage.read_at_most(path, 9)):
+        with pytest.raises(OSError, match='null character'):
+            read(f'{tmp_path}/a\0b')
+
+
 def test_pipes_devices_and_directories_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     for path in (str(tmp_path / 'pipe'), '/dev/zero', str(tmp_path)):
