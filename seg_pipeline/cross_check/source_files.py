@@ -102,10 +102,12 @@ def _without_palette(data: bytes) -> bytes:
 
 
 def _bmp(data: bytes) -> Seen | None:
-    bits = int.from_bytes(data[24:26] if data[14] == 12 else data[28:30], 'little')
+    if data[14] == 12:  # the oldest header, which OpenCV takes for a longer one
+        return None
+    bits = int.from_bytes(data[28:30], 'little')
     if bits > _WITH_INDICES:
         return Seen(_by_opencv(data))
-    if data[14] == 12 or any(data[30:34]):  # the oldest header, or compressed
+    if any(data[30:34]):  # compressed
         return None
     start, width, height = (int.from_bytes(data[i : i + 4], 'little', signed=True) for i in (10, 18, 22))
     row_bytes = (width * bits + 31) // 32 * 4
