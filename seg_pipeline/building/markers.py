@@ -99,13 +99,16 @@ def marker_path(work_dir: str, fingerprint: str) -> str:
     return os.path.join(work_dir, f'{fingerprint}.json')
 
 
-def write(work_dir: str, summary: ShardSummary, entries: Sequence[RecordEntry]) -> None:
+def write(
+    work_dir: str, summary: ShardSummary, entries: Sequence[RecordEntry], ignored_shares: Sequence[float] = ()
+) -> None:
     """Leaves the marker of a shard.
 
     Args:
         work_dir: the work directory.
         summary: of the shard.
         entries: of its records, in order.
+        ignored_shares: of each of them, the share of its mask that is ignored, 0..1.
     """
     records = [
         {name: value for name, value in dataclasses.asdict(entry).items() if name not in _OF_PLAN} for entry in entries
@@ -115,6 +118,7 @@ def write(work_dir: str, summary: ShardSummary, entries: Sequence[RecordEntry]) 
         'statistics': summary.statistics.to_json(),
         'rejects': [dataclasses.asdict(reject) for reject in summary.rejects],
         'records': records,
+        'ignored_shares': [round(share, 4) for share in ignored_shares],
     }
     storage.write(marker_path(work_dir, summary.fingerprint), json.dumps(value).encode())
 
@@ -142,6 +146,18 @@ def read_entries(work_dir: str, summary: FinishedShard) -> list[RecordEntry]:
         raise FileNotFoundError(errno.ENOENT, 'was removed by another command; run the command again', path)
     shard = {'shard': summary.shard.name, 'split': summary.shard.split}
     return [RecordEntry.from_json({**record, **shard}) for record in value['records']]
+
+
+def read_ignored_shares(work_dir: str, summaries: Iterable[FinishedShard]) -> dict[str, float]:
+    """For each mask of some shards, the share of it that is ignored; those of which nothing is ignored are 0.
+
+    A marker that is missing, or that an earlier version left, tells nothing.
+    """
+    shares: dict[str, float] = {}
+    for summary in summaries:
+        value = _read_json(marker_path(work_dir, summary.fingerprint)) or {'records': []}
+        shares.update(zip((r['mask'] for r in value['records']), value.get('ignored_shares', ()), strict=False))
+    return shares
 
 
 def remove(work_dir: str, summary: FinishedShard, file_format: str) -> None:

@@ -118,6 +118,13 @@ def resize_mask(options: RecordOptions, mask: NDArray[np.uint8]) -> NDArray[np.u
     )
 
 
+def ignored_share(options: RecordOptions, prepared: PreparedPair) -> float:
+    """The share of the pixels of a resized mask that are ignored, 0..1; the border of a letterbox does not count."""
+    mask = prepared.mask
+    shown = resizing.geometry(prepared.original_size, (mask.shape[0], mask.shape[1]), options.resize).target
+    return float(np.mean(mask[shown.slices] == options.label_map.ignore_id))
+
+
 def serialize(options: RecordOptions, pair: SourcePair, prepared: PreparedPair) -> bytes:
     """The tf.train.Example of one pair."""
     height, width = prepared.mask.shape

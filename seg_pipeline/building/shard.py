@@ -84,6 +84,7 @@ def _make(
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
     entries: list[RecordEntry] = []
+    ignored: list[float] = []
     # One pair at a time from file to record, so that a worker needs the memory of one pair, however many there are. The
     # writer is closed before the file takes its name: ArrayRecord writes its last chunk when it is closed.
     with (
@@ -94,12 +95,13 @@ def _make(
             entries.append(_entry(plan, source, prepared, records.num_records))
             records.write(pair.serialize(options, source, prepared))
             statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
+            ignored.append(pair.ignored_share(options, prepared))
     shard = manifest.Shard(
         plan.name, plan.split, records.num_records, records.num_bytes, records.payload_bytes, records.sha256
     )
     summary = ShardSummary(shard, plan.fingerprint, tuple(rejected), statistics)
     # Last: a marker promises its shard. A worker that is killed before it leaves a shard that is made again.
-    markers.write(work_dir, summary, entries)
+    markers.write(work_dir, summary, entries, ignored)
     return summary
 
 

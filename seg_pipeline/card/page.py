@@ -36,6 +36,7 @@ class DataCard:
         total: the figures of all splits together.
         splits: those of each split, in order.
         rejects: what was left out.
+        mostly_ignored: the masks of which much more is ignored than of the others.
         pictures: the gallery.
         command: what made the data set; empty if not known.
         duplicates: the records of each group of images that are the same or nearly so.
@@ -46,6 +47,7 @@ class DataCard:
     total: SplitSummary
     splits: Mapping[str, SplitSummary]
     rejects: Sequence[Reject] = ()
+    mostly_ignored: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
     command: str = ''
     duplicates: Sequence[Sequence[RecordEntry]] = ()
@@ -70,7 +72,7 @@ def render(card: DataCard) -> bytes:
         'nav': _nav(card),
         'spectrum': sections.spectrum(card.total, labels),
         'tiles': _tiles(card),
-        'findings': sections.findings(card.total, card.splits, card.rejects),
+        'findings': sections.findings(card.total, card.splits, card.rejects, card.mostly_ignored),
         'split_key': sections.split_key(card.splits),
         'split_table': tables.split_table(card.splits, about.shards),
         'class_table': tables.class_table(card.total, card.splits, labels),

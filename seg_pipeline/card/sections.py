@@ -40,7 +40,12 @@ def spectrum(total: SplitSummary, labels: LabelMap) -> str:
     )
 
 
-def findings(total: SplitSummary, splits: Mapping[str, SplitSummary], rejected: Sequence[Reject]) -> str:
+def findings(
+    total: SplitSummary,
+    splits: Mapping[str, SplitSummary],
+    rejected: Sequence[Reject],
+    mostly_ignored: Sequence[str] = (),
+) -> str:
     """What a reader should know before using the data, as list items."""
     present = total.present
     lines = []
@@ -58,6 +63,9 @@ def findings(total: SplitSummary, splits: Mapping[str, SplitSummary], rejected: 
         lines.append(
             f'A model that answers <b>{escape(most.name)}</b> everywhere has a pixel accuracy of {percent(share)}.'
         )
+    if mostly_ignored:
+        masks = f'{count(len(mostly_ignored))} of {plural(total.num_records, "mask")}'
+        lines.append(f'Of {masks} more than half is ignored, or far more than of the others: {listed(mostly_ignored)}.')
     bad = len(rejects_lib.unintended(rejected))
     if bad:
         lines.append(f'{plural(bad, "pair or file was", "pairs or files were")} rejected; see below.')

@@ -7,7 +7,7 @@ are computed once, at the end.
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -296,6 +296,27 @@ def median_frequency_weights(pixels: Sequence[int], areas: Sequence[int]) -> lis
     middle = len(found) // 2
     median = (found[middle] + found[~middle]) / 2 if found else 0.0
     return [None if frequency is None else median / frequency for frequency in frequencies]
+
+
+def mostly_ignored(shares: Mapping[str, float]) -> list[str]:
+    """The masks of which much more is ignored than of the others, as one that was read wrongly would have.
+
+    More than half; or more than the median by 0.05 and by six times the median distance from it, which of values that
+    are distributed normally is four standard deviations.
+
+    Args:
+        shares: of each mask by its name, 0..1.
+
+    Returns:
+        Their names, sorted.
+    """
+    if not shares:
+        return []
+    values = np.array(list(shares.values()))
+    median = float(np.median(values))
+    spread = float(np.median(np.abs(values - median)))
+    limit = min(0.5, median + max(0.05, 6 * spread))
+    return sorted(name for name, share in shares.items() if share > limit)
 
 
 def merged(parts: Iterable[SplitStatistics]) -> SplitStatistics:

@@ -1,0 +1,44 @@
+"""Masks of which much more is ignored than of the others are named at the end of the job and on the card."""
+
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+
+from seg_pipeline.dataset import manifest, statistics
+from tests import fake_data
+from tests.seg_pipeline.building import small_build
+
+
+@pytest.mark.parametrize('resize', ['squash', 'letterbox', 'crop'])
+@pytest.mark.parametrize(('ignored', 'named'), [((0.6, 0.7), True), ((0.2,), True), ((0.02,), False), ((), False)])
+def test_masks_that_stand_out_are_named(config, resize, ignored, named):
+    names = [f'seg_000{number + 2}.png' for number in range(len(ignored))]
+    for name, share in zip(names, ignored, strict=True):
+        path = pathlib.Path(config.sources.masks) / name
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        mask[:, : round(share * mask.shape[1])] = 255
+        cv2.imwrite(str(path), mask)
+    config = small_build.with_records(config, resize=resize)
+    plans = small_build.plans_of(config)
+    outcome = fake_data.publish_plans(config, plans)
+    card = (pathlib.Path(outcome.directory) / manifest.CARD_FILE).read_text()
+    if not named:
+        assert outcome.warnings == ()
+        assert 'is ignored, or far more' not in card
+        return
+    (warning,) = outcome.warnings
+    assert warning.startswith(f'{len(names)} of 10 masks are more than half ignored, or far more than the others: ')
+    assert all(name in warning and f'<b>{name}</b>' in card for name in names)
+
+
+def test_the_rule():
+    even = dict.fromkeys('abcdef', 0.3)
+    assert statistics.mostly_ignored(even) == []
+    assert statistics.mostly_ignored({**even, 'g': 0.34}) == []
+    assert statistics.mostly_ignored({**even, 'g': 0.36}) == ['g']
+    random = np.random.default_rng(0).normal(0.3, 0.01, 1000)
+    assert statistics.mostly_ignored({str(i): float(share) for i, share in enumerate(random)}) == []
+    assert statistics.mostly_ignored(dict.fromkeys('abc', 0.6)) == ['a', 'b', 'c']
+    assert statistics.mostly_ignored({}) == []
