@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -92,7 +93,7 @@ class Checker:
         what = f'pair {entry.key!r}: record {entry.index} of {entry.shard}'
         if record.file_name != entry.image:
             raise _difference(f'{what} is of {record.file_name}, not of {entry.image}')
-        path = f'{self.masks}/{entry.mask}'
+        path = os.path.join(self.masks, entry.mask)  # as everywhere: a root may end with a slash
         data = _read_source(path, entry.mask_sha256)
         try:
             seen = source_files.read(data)
