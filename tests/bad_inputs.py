@@ -254,6 +254,17 @@ def _bad_files() -> Iterator[Kind]:
     yield _image('TIFF with strips missing', rejects.DAMAGED, '1 strips, its 24 rows need 3', _without_strips, '.tif')
     yield _mask('TIFF mask with strips missing', rejects.DAMAGED, '1 strips', lambda: _without_strips(ids()), '.tif')
     yield _image('TIFF with a tag twice', rejects.DAMAGED, 'there twice', lambda: _without_strips(tag=257), '.tif')
+    says = 'tags are not in ascending order'
+    yield _image('TIFF with tags in disorder', rejects.DAMAGED, says, lambda: _without_strips(tag=999), '.tif')
+    says = 'tag 320 has the type 3 and 770 values, wanted 768'
+    yield _image('TIFF with a palette too long', rejects.DAMAGED, says, _with_long_palette, '.tif')
+    says = '1 EXIF orientations of type 4, count 1'
+    for kind, suffix in (('JPEG', '.jpg'), ('PNG', '.png'), ('WEBP', '.webp')):
+        name = f'{kind} with a damaged orientation'
+        yield _image(name, rejects.DAMAGED, says, lambda kind=kind: _with_bad_orientation(kind), suffix)
+    says = 'begin at byte 0, its header and palette end at 54'
+    bmp = saved(gradient(), 'BMP')
+    yield _image('BMP with pixels at its start', rejects.DAMAGED, says, lambda: bmp[:10] + bytes(4) + bmp[14:], '.bmp')
     fractions = np.full(SIZE, 0.5, np.float32)
     yield _image('TIFF of fractions', rejects.UNKNOWN_FORMAT, 'type F', lambda: saved(fractions, 'TIFF'), '.tif')
     yield _image('MATLAB file named png', rejects.UNKNOWN_FORMAT, 'MATLAB', lambda: mat(groundtruth=ids()))
@@ -264,6 +275,19 @@ def _without_strips(array: np.ndarray | None = None, tag: int = 278) -> bytes:
     data = saved(gradient() if array is None else array, 'TIFF')
     at = data.index(struct.pack('<HHI', 278, 4, 1))
     return data[:at] + struct.pack('<HHII', tag, 4, 1, 8) + data[at + 12 :]
+
+
+def _with_long_palette() -> bytes:
+    """A TIFF whose tag ColorMap claims two numbers more than 256 colours have."""
+    data = saved(gradient()[..., 0], 'TIFF', 'P')
+    at = data.index(struct.pack('<HHI', 320, 3, 768))
+    return data[:at] + struct.pack('<HHI', 320, 3, 770) + data[at + 8 :]
+
+
+def _with_bad_orientation(kind: str) -> bytes:
+    """A picture whose orientation is a number of 32 bits: some readers turn it, and others do not."""
+    exif = b'MM\0*' + struct.pack('>IHHHIHHI', 8, 1, 0x0112, 4, 1, 6, 0, 0)
+    return saved(gradient(), kind, exif=exif if kind == 'WEBP' else b'Exif\0\0' + exif)
 
 
 def _frames(kind: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import PngImagePlugin, TiffImagePlugin
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_COLOR_MAP = 258, 262, 320  # tags
 _MAX_OF_8_BITS = 255
@@ -49,7 +49,8 @@ def _png(data: bytes) -> Seen:
     # What a text or a colour profile beside the pixels says is of no interest, and may be larger than Pillow allows.
     bare = _without_texts(data)
     try:
-        with Image.open(io.BytesIO(bare)) as image:
+        # Not by `Image.open`, whose limit of pixels belongs to the whole process: ours was applied when it was read.
+        with PngImagePlugin.PngImageFile(io.BytesIO(bare)) as image:
             image.load()
             if image.mode == 'P':
                 return Seen(np.asarray(image), np.array(image.getpalette('RGB'), np.uint8).reshape(-1, 3))
@@ -74,7 +75,7 @@ def _without_texts(data: bytes) -> bytes:
 
 def _tiff(data: bytes) -> Seen | None:
     try:
-        with Image.open(io.BytesIO(data)) as header:  # reads the tags, decodes nothing
+        with TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as header:  # reads the tags, decodes nothing
             tags = dict(getattr(header, 'tag_v2', {}))
     except (OSError, SyntaxError) as error:
         raise ValueError(f'Pillow: {error}') from error

@@ -6,6 +6,8 @@ Modules:
     images: reads, decodes and encodes images.
     masks: reads masks, and gives their values a meaning: class ids.
     stored_values: decodes a mask file to the values that are stored in it.
+    exif: how a picture is turned.
+    bmp: the headers of a BMP, and the indices of its palette.
     tiff_tags: what the tags of a TIFF say of its pixels.
     mat: reads the mask of a MATLAB file.
     resizing: resizes images and masks, and maps predictions back to the original size.
@@ -15,6 +17,8 @@ Modules:
 """
 
 __all__ = [
+    'bmp',
+    'exif',
     'formats',
     'images',
     'masks',

@@ -20,7 +20,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from seg_pipeline.imaging import mat, rejects, tiff_tags
+from seg_pipeline.imaging import bmp, exif, mat, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
 
 DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb declares far more
@@ -41,7 +41,6 @@ _MAGICS = {
     'mat': (b'MATLAB 5.0 MAT-file', mat.VERSION_7_3),
 }
 MASK_ONLY = frozenset(('mat',))  # formats that `images` refuses: a file in one of them is no picture
-_ORIENTATION = 0x0112  # the EXIF and TIFF tag; 1 is upright
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
 
 
@@ -112,13 +111,14 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
     except Exception as error:  # Pillow's plugins raise struct.error, IndexError and others on malformed headers
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header: {error}') from error
     _check_size(header, path, max_pixels)
-    find_problem = {'png': _png_problem, 'jpeg': _jpeg_problem, 'bmp': _bmp_problem}.get(kind)
+    find_problem = {'png': _png_problem, 'jpeg': _jpeg_problem, 'bmp': bmp.problem}.get(kind)
     if find_problem and (problem := find_problem(data)):
         raise RejectError(rejects.DAMAGED, f'{path}: {problem}')
     if kind == 'tiff':
         tiff_tags.check_parts(data, path)
     if (frames := _count_frames(header, path, kind)) > 1:
         raise RejectError(rejects.SEVERAL_IMAGES, f'{path}: a {kind} file of {frames} images, wanted one')
+    header.info.pop('xmp', None)  # by which Pillow would turn a TIFF while it decodes it, see `orientation`
     return header
 
 
@@ -141,12 +141,32 @@ def _count_frames(header: Image.Image, path: str, kind: str) -> int:
         raise RejectError(rejects.DAMAGED, f'{path}: its images cannot be counted: {error}') from error
 
 
-def orientation(header: Image.Image, data: bytes, kind: str) -> int:
-    """The EXIF orientation of a PNG, TIFF or BMP, 1 to 8; 1 is upright, and what is returned if there is none."""
-    # A PNG may have its EXIF data behind the pixels, so Pillow decodes the image to look for them.
-    if kind == 'png' and not any(name == b'eXIf' for name, _, _ in png_chunks(data)):
-        return 1
-    return int(header.getexif().get(_ORIENTATION, 1))
+def orientation(header: Image.Image, data: bytes, path: str, kind: str) -> int:
+    """The EXIF orientation of an image, 1 to 8; 1 is upright, and what is returned if there is none.
+
+    What XMP data say is not asked: hardly any program that shows pictures follows it.
+
+    Args:
+        header: what `open_checked` returned.
+        data: the file's bytes.
+        path: its name, for messages.
+        kind: its format.
+
+    Raises:
+        RejectError: DAMAGED, see `exif.orientation`, or if there are EXIF data twice.
+    """
+    if kind == 'tiff':
+        return exif.orientation(data, path)  # its own tags
+    if kind == 'jpeg':
+        return exif.orientation(header.info.get('exif', b''), path)
+    blocks: list[bytes] = []
+    if kind == 'png':
+        blocks = [data[start + 8 : end - 4] for name, start, end in png_chunks(data) if name == b'eXIf']
+    elif kind == 'webp':
+        blocks = [data[start:end] for name, start, end in webp_chunks(data) if name == b'EXIF']
+    if len(blocks) > 1:
+        raise RejectError(rejects.DAMAGED, f'{path}: EXIF data are there {len(blocks)} times')
+    return exif.orientation(blocks[0], path) if blocks else 1
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -254,8 +274,3 @@ def _jpeg_problem(data: bytes) -> str | None:
             # In compressed data, a byte 0xFF is followed by 0 or a restart marker: the end marker cannot occur there.
             return None if data.find(_END_OF_IMAGE, position) >= 0 else 'truncated: no end-of-image marker'
     return f'truncated: no scan in {len(data)} bytes'
-
-
-def _bmp_problem(data: bytes) -> str | None:
-    declared = int.from_bytes(data[2:6], 'little')
-    return f'truncated: {len(data)} bytes, its header says {declared}' if declared > len(data) else None

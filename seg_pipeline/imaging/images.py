@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from seg_pipeline import storage
-from seg_pipeline.imaging import formats, rejects
+from seg_pipeline.imaging import bmp, formats, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
 
 ENCODINGS = ('png', 'jpeg')
@@ -23,8 +23,7 @@ JPEG_QUALITY = 95
 _BYTES_PER_PIXEL = 8
 _HEADER_BYTES = 1 << 24
 
-_ORIENTATION = 0x0112  # the EXIF tag
-# What is done to the rows and columns of an image for each value of the tag.
+# What is done to the rows and columns of an image for each value of the EXIF orientation.
 _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),
@@ -95,13 +94,23 @@ def decode_image(data: bytes, path: str, max_pixels: int = formats.DEFAULT_MAX_P
         if kind in formats.MASK_ONLY:
             raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: a {kind} file, which can be a mask; wanted an image')
         header = formats.open_checked(data, path, kind, max_pixels)
-        if kind == 'png':
-            return _decode_with_opencv(formats.without_texts(data), path, kind)
-        if kind == 'jpeg':
-            return _decode_jpeg(data, header, path)
-        if kind == 'webp':
-            _check_webp_end(data, path, max_pixels)
-        return _decode_with_pillow(header, path)
+        turn = _UPRIGHT.get(formats.orientation(header, data, path, kind))
+        pixels = _decode(data, header, path, kind, max_pixels)
+        # A TIFF is turned by Pillow.
+        return pixels if turn is None or kind == 'tiff' else np.ascontiguousarray(turn(pixels))
+
+
+def _decode(data: bytes, header: Image.Image, path: str, kind: str, max_pixels: int) -> NDArray[np.uint8]:
+    """Decodes to (H, W, 3) uint8 RGB, as it is stored: not turned."""
+    if kind == 'png':
+        return _decode_with_opencv(formats.without_texts(data), path, kind)
+    if kind == 'jpeg':
+        return _decode_jpeg(data, header, path)
+    if kind == 'bmp' and (info := bmp.BmpHeader.of(data)).has_indices:
+        return _decode_indices(info, header, data, path)
+    if kind == 'webp':
+        _check_webp_end(data, path, max_pixels)
+    return _decode_with_pillow(header, path)
 
 
 def _decode_jpeg(data: bytes, header: Image.Image, path: str) -> NDArray[np.uint8]:
@@ -114,22 +123,17 @@ def _decode_jpeg(data: bytes, header: Image.Image, path: str) -> NDArray[np.uint
             raise RejectError(rejects.DAMAGED, f'{path}: {error}') from error
         # Sampling that TurboJPEG's interface does not know, or a warning that is not about the pixels.
         return _decode_with_pillow(header, path) if is_cmyk else _decode_with_opencv(data, path, 'jpeg')
-    if is_cmyk:
-        return _decode_with_pillow(header, path)
-    turn = _UPRIGHT.get(_exif_orientation(header))
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+    return _decode_with_pillow(header, path) if is_cmyk else pixels
 
 
-def _exif_orientation(header: Image.Image) -> int:
-    """The orientation that the EXIF data of a JPEG say. Not `getexif`, which would take that of XMP data too."""
-    if 'exif' not in header.info:
-        return 1
-    exif = Image.Exif()
-    try:
-        exif.load(header.info['exif'])
-        return int(exif.get(_ORIENTATION, 1))
-    except Exception:  # as in `load`; EXIF data that cannot be read do not make the pixels worse
-        return 1
+def _decode_indices(info: bmp.BmpHeader, header: Image.Image, data: bytes, path: str) -> NDArray[np.uint8]:
+    """Decodes a BMP with a palette; Pillow only unpacks those that are compressed."""
+    is_packed = info.compression != bmp.NOT_COMPRESSED
+    indices = np.asarray(load(header, path)) if is_packed else bmp.indices(info, data)
+    palette = bmp.palette(info, data)[:, :3]
+    if (highest := int(indices.max(initial=0))) >= len(palette):
+        raise RejectError(rejects.DAMAGED, f'{path}: index {highest} in a palette of {len(palette)} colours')
+    return palette[indices]
 
 
 def _check_webp_end(data: bytes, path: str, max_pixels: int) -> None:
@@ -151,8 +155,8 @@ def _check_webp_end(data: bytes, path: str, max_pixels: int) -> None:
 
 
 def _decode_with_opencv(data: bytes, path: str, kind: str) -> NDArray[np.uint8]:
-    # IMREAD_COLOR does all of it: three channels of 8 bits, and the EXIF orientation.
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    # Three channels of 8 bits. OpenCV would take an orientation from EXIF data that no other reader understands.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise RejectError(rejects.DAMAGED, f'{path}: cannot be decoded as {kind}')
     result: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -160,17 +164,16 @@ def _decode_with_opencv(data: bytes, path: str, kind: str) -> NDArray[np.uint8]:
 
 
 def _decode_with_pillow(header: Image.Image, path: str) -> NDArray[np.uint8]:
-    upright = load(header, path)
-    ImageOps.exif_transpose(upright, in_place=True)  # another copy would take as much memory again
+    image = load(header, path)
     # Pillow's own conversion of 16 bits to 8 clips at 255 instead of scaling: nearly all of the image would be white.
-    if upright.mode.startswith('I;16'):
-        grey: NDArray[np.uint8] = (np.asarray(upright, np.uint16) >> 8).astype(np.uint8)
+    if image.mode.startswith('I;16'):
+        grey: NDArray[np.uint8] = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
+        # Values of up to 8 bits Pillow has inverted already.
+        grey = 255 - grey if tiff_tags.is_min_is_white(header) else grey
         return np.repeat(grey[..., None], 3, axis=2)
-    if upright.mode in ('F', 'I'):
-        raise RejectError(
-            rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {upright.mode}, wanted 8 or 16 bits a channel'
-        )
-    return np.asarray(upright if upright.mode == 'RGB' else upright.convert('RGB'))
+    if image.mode in ('F', 'I'):
+        raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {image.mode}, wanted 8 or 16 bits a channel')
+    return np.asarray(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
 def load(image: Image.Image, path: str) -> Image.Image:

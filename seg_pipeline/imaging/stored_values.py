@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seg_pipeline.imaging import formats, images, rejects, tiff_tags
+from seg_pipeline.imaging import bmp, formats, images, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
 
 # More than 8 bits, signed or RGB.
@@ -21,8 +21,7 @@ Values = NDArray[np.integer[Any]]
 
 _GREY_ALPHA = 4  # colour type of PNG
 
-_BMP_JPEG = 4  # a value of biCompression, as the keys of the next
-_BMP_COMPRESSIONS = {1: 'RLE8', 2: 'RLE4', 5: 'PNG'}
+_BMP_COMPRESSIONS = {bmp.RLE8: 'RLE8', bmp.RLE4: 'RLE4', bmp.PNG: 'PNG'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +72,7 @@ def decode(data: bytes, path: str, kind: str, max_pixels: int) -> StoredValues:
     header = formats.open_checked(data, path, kind, max_pixels)
     # An orientation is rejected, not applied: it may be a copy of the image's EXIF data although the mask was drawn on
     # the upright image. Nothing in the file tells, and a mask that is rotated wrongly is a silent error.
-    if (turned := formats.orientation(header, data, kind)) != 1:
+    if (turned := formats.orientation(header, data, path, kind)) != 1:
         raise rejects.unsupported_mask(path, f'a mask with EXIF orientation {turned}: save it upright')
     if kind == 'png':
         return _decode_png(data, path)
@@ -153,46 +152,10 @@ def _decode_tiff(header: Image.Image, pixels: tiff_tags.TiffPixels, path: str) -
 # BMP.
 
 
-@dataclasses.dataclass(frozen=True)
-class _BmpHeader:
-    """What the headers of a BMP say: BITMAPFILEHEADER, and BITMAPCOREHEADER (12 bytes) or a longer one."""
-
-    offset: int  # of the pixels
-    size: int  # of the second header
-    width: int
-    height: int
-    is_top_down: bool
-    bits: int
-    compression: int
-    num_colors: int
-
-    @classmethod
-    def of(cls, data: bytes) -> '_BmpHeader':
-        def number(position: int, length: int) -> int:
-            return int.from_bytes(data[position : position + length], 'little')
-
-        offset, size = number(10, 4), number(14, 4)
-        if size == 12:
-            bits = number(24, 2)
-            return cls(offset, size, number(18, 2), number(20, 2), False, bits, 0, 2 ** min(bits, 8))
-        height = int.from_bytes(data[22:26], 'little', signed=True)
-        bits = number(28, 2)
-        return cls(
-            offset,
-            size,
-            number(18, 4),
-            abs(height),
-            height < 0,
-            bits,
-            number(30, 4),
-            number(46, 4) or 2 ** min(bits, 8),
-        )
-
-
 def _check_bmp(data: bytes, path: str) -> None:
     """Rejects a BMP that does not hold its values as they are: compressed, or colours of 16 bits a pixel."""
-    header = _BmpHeader.of(data)
-    if header.compression == _BMP_JPEG:
+    header = bmp.BmpHeader.of(data)
+    if header.compression == bmp.JPEG:
         raise rejects.lossy_mask(path, 'a BMP with JPEG inside')
     if header.compression in _BMP_COMPRESSIONS:
         raise rejects.unsupported_mask(
@@ -205,11 +168,10 @@ def _check_bmp(data: bytes, path: str) -> None:
 
 
 def _decode_bmp(header: Image.Image, data: bytes, path: str) -> StoredValues:
-    info = _BmpHeader.of(data)
-    # Pillow takes each palette of black and white for one bit a pixel, so the indices are unpacked here.
-    if info.bits <= 8:
-        palette = _bmp_palette(info, data)
-        return StoredValues(_bmp_indices(info, data, path), info.bits, palette, _is_ramp(palette, info.bits))
+    info = bmp.BmpHeader.of(data)
+    if info.has_indices:
+        palette = bmp.palette(info, data)
+        return StoredValues(bmp.indices(info, data), info.bits, palette, _is_ramp(palette, info.bits))
     image = images.load(header, path)
     if image.mode == 'RGBA':
         _check_opaque(np.asarray(image.getchannel('A')), path)
@@ -217,29 +179,6 @@ def _decode_bmp(header: Image.Image, data: bytes, path: str) -> StoredValues:
     if image.mode != 'RGB':
         raise rejects.unsupported_mask(path, f'pixels of type {image.mode}, wanted integer ids')
     return StoredValues(np.asarray(image), is_grey=False)
-
-
-def _bmp_indices(info: _BmpHeader, data: bytes, path: str) -> NDArray[np.uint8]:
-    stride = (info.width * info.bits + 31) // 32 * 4  # a row fills whole words of 32 bits
-    needed = info.offset + stride * info.height
-    if needed > len(data):
-        raise RejectError(rejects.DAMAGED, f'{path}: truncated: {len(data)} bytes, its pixels need {needed}')
-    rows = np.frombuffer(data, np.uint8, stride * info.height, info.offset).reshape(info.height, stride)
-    # The leftmost pixel has the highest bits of a byte.
-    shifts = np.arange(8 - info.bits, -1, -info.bits, dtype=np.uint8)
-    indices = (rows[..., None] >> shifts & np.uint8(2**info.bits - 1)).reshape(info.height, -1)[:, : info.width]
-    return np.ascontiguousarray(indices if info.is_top_down else indices[::-1])
-
-
-def _bmp_palette(info: _BmpHeader, data: bytes) -> NDArray[np.uint8]:
-    start, num_bytes = 14 + info.size, 3 if info.size == 12 else 4
-    # A header may claim more colours than there are indices, or than fit in front of the pixels.
-    end = min(start + num_bytes * min(info.num_colors, 2**info.bits), info.offset)
-    entries = np.frombuffer(data[start:end], np.uint8)
-    entries = entries[: len(entries) // num_bytes * num_bytes].reshape(-1, num_bytes)
-    palette = np.full((len(entries), 4), 255, np.uint8)
-    palette[:, :3] = entries[:, 2::-1]  # blue, green, red
-    return palette
 
 
 def _is_ramp(palette: NDArray[np.uint8], bits: int) -> bool:

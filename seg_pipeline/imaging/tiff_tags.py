@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import RejectError
@@ -22,6 +22,25 @@ _FILL_ORDER, _PREDICTOR, _EXTRA, _SAMPLE_FORMAT = 266, 317, 338, 339
 _ORIENTATION, _PLANAR = 274, 284
 _HEIGHT, _STRIP_OFFSETS, _ROWS_PER_STRIP = 257, 273, 278
 _SEPARATE_PLANES = 2
+_WIDTH, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 256, 279, 324, 325
+_SHORT, _LONG = 3, 4  # types of numbers
+# Tags that are one number.
+_SINGLE_TAGS = frozenset(
+    (
+        _WIDTH,
+        _HEIGHT,
+        _COMPRESSION,
+        _PHOTOMETRIC,
+        _FILL_ORDER,
+        _ORIENTATION,
+        _SAMPLES,
+        _ROWS_PER_STRIP,
+        _PLANAR,
+        _PREDICTOR,
+    )
+)
+# Tags that are several.
+_LISTS = frozenset((_BITS, _STRIP_OFFSETS, _STRIP_SIZES, _COLOR_MAP, _TILE_OFFSETS, _TILE_SIZES))
 # Those that decide what the stored values are. The values of a tag are decoded when they are asked for.
 _DECISIVE_TAGS = (
     _BITS,
@@ -117,10 +136,11 @@ def check(data: bytes, path: str) -> TiffPixels:
 
 
 def check_parts(data: bytes, path: str) -> None:
-    """Checks that every tag of a TIFF is there once, and that its strips are as many as its rows need.
+    """Checks that the tags of a TIFF are there once, in order and in their form, and all strips that its rows need.
 
-    Of a tag that is there twice, one decoder takes the first and another the last. Rows for which there is no strip
-    become zeros in Pillow, without an error.
+    Of a tag that is there twice, one decoder takes the first and another the last. One that is in another form, some
+    decoders ignore and others convert; OpenCV also ignores a palette in front of the number of bits. Rows for which
+    there is no strip become zeros in Pillow, without an error.
 
     Args:
         data: the file's bytes.
@@ -129,10 +149,14 @@ def check_parts(data: bytes, path: str) -> None:
     Raises:
         RejectError: DAMAGED.
     """
-    declared = _declared_tags(data, path)
-    if len(set(declared)) < len(declared):
+    entries = _entries(data, path)
+    numbers = [tag for tag, _, _ in entries]
+    if len(set(numbers)) < len(numbers):
         raise RejectError(rejects.DAMAGED, f'{path}: a tag is there twice')
+    if numbers != sorted(numbers):
+        raise RejectError(rejects.DAMAGED, f'{path}: its tags are not in ascending order')
     tags = _loaded(data, path)
+    _check_forms(entries, tags, path)
     height, offsets = tags.get(_HEIGHT), tags.get(_STRIP_OFFSETS)
     if height is None or offsets is None:  # tiles, which Pillow counts
         return
@@ -143,12 +167,18 @@ def check_parts(data: bytes, path: str) -> None:
         raise RejectError(rejects.DAMAGED, f'{path}: holds {found} strips, its {height} rows need {wanted}')
 
 
+def is_min_is_white(image: Image.Image) -> bool:
+    """Whether 0 is white in an image that Pillow opened."""
+    tags: dict[int, object] = getattr(image, 'tag_v2', {})
+    return tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE
+
+
 def _read(data: bytes, path: str) -> _Tags:
     """The tags of the first image of a TIFF, by the same code with which Pillow will decode it."""
     tags = _loaded(data, path)
     found = [tag for tag in _DECISIVE_TAGS if tags.get(tag) is not None]
     # Pillow drops tags that are cut off, and reads the pixels as if they had never been there.
-    if sorted(found) != sorted(tag for tag in _declared_tags(data, path) if tag in _DECISIVE_TAGS):
+    if sorted(found) != sorted(tag for tag, _, _ in _entries(data, path) if tag in _DECISIVE_TAGS):
         raise RejectError(rejects.DAMAGED, f'{path}: its tags are cut off, or there twice')
     return tags
 
@@ -168,14 +198,29 @@ def _loaded(data: bytes, path: str) -> _Tags:
         raise RejectError(rejects.DAMAGED, f'{path}: no valid tiff header: {error}') from error
 
 
-def _declared_tags(data: bytes, path: str) -> list[int]:
-    """The numbers of the tags that the directory of a TIFF lists (TIFF 6.0, section 2)."""
+def _entries(data: bytes, path: str) -> list[tuple[int, int, int]]:
+    """Tag, type and count of each entry in the directory of a TIFF (TIFF 6.0, section 2)."""
     order: Literal['little', 'big'] = 'little' if data[:2] == b'II' else 'big'
     start = int.from_bytes(data[4:8], order)
     end = start + 2 + 12 * int.from_bytes(data[start : start + 2], order)
     if end > len(data):
         raise RejectError(rejects.DAMAGED, f'{path}: truncated: {len(data)} bytes, its tags end at {end}')
-    return [int.from_bytes(data[entry : entry + 2], order) for entry in range(start + 2, end, 12)]
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    return [(number(at, 2), number(at + 2, 2), number(at + 4, 4)) for at in range(start + 2, end, 12)]
+
+
+def _check_forms(entries: list[tuple[int, int, int]], tags: _Tags, path: str) -> None:
+    bits = tags.get(_BITS, (1,))
+    # Of the palette only: how many there are of the others, `check_parts` and Pillow compare.
+    wanted = dict.fromkeys(_SINGLE_TAGS, 1) | {_COLOR_MAP: 3 * 2 ** min(bits[0], 16)}
+    for tag, kind, count in entries:
+        if tag in _SINGLE_TAGS | _LISTS and (kind not in (_SHORT, _LONG) or count != wanted.get(tag, count)):
+            number = f'{wanted[tag]} numbers' if tag in wanted else 'numbers'
+            message = f'{path}: tag {tag} has the type {kind} and {count} values, wanted {number} of 16 or 32 bits'
+            raise RejectError(rejects.DAMAGED, message)
 
 
 def _problem_of_pixels(tags: _Tags) -> str | None:

@@ -167,7 +167,9 @@ def _check_complete(group_of: Mapping[str, str], source: SourceTable) -> None:
         raise ValueError(f'no group for {len(missing)} of {len(source.names)} classes: {", ".join(missing)}')
     unknown = sorted(group_of.keys() - set(source.names))
     if unknown:
-        raise ValueError(f'{len(unknown)} names that the label table does not have: {", ".join(unknown)}')
+        # Names of the label table are of one line, those of this file may be anything.
+        names = ', '.join(name if name.isprintable() else parsing.shown(name) for name in unknown)
+        raise ValueError(f'{len(unknown)} names that the label table does not have: {names}')
 
 
 def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable) -> tuple[LabelMap, Remapping]:

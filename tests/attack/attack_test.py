@@ -25,17 +25,6 @@ def directory(tmp_path_factory):
     return made
 
 
-# Faults of issue 8 that are being mended; a target leaves this list with its last one.
-_KNOWN = {'images': 'item 18'}
-
-
-@pytest.fixture
-def _known(request):
-    if reason := _KNOWN.get(request.getfixturevalue('name')):
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
-
-
-@pytest.mark.usefixtures('_known')
 @pytest.mark.parametrize('name', registry.TARGETS)
 def test_nothing_escapes(directory, name):
     tally = Tally(name, seed=0)
@@ -57,7 +46,6 @@ def test_a_case_follows_from_target_seed_and_number(directory, tmp_path, name):
     assert len(set(first)) > 10
 
 
-@pytest.mark.usefixtures('_known')
 @pytest.mark.parametrize('name', ['images', 'masks', 'mat', 'label_tables', 'remappings'])
 def test_what_is_not_altered_is_accepted(tmp_path, name):
     target = registry.TARGETS[name](tmp_path)

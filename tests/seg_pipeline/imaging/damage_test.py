@@ -85,17 +85,14 @@ def test_flat_pictures_as_webp_end_in_zeros_and_are_whole(quality):
                 np.testing.assert_array_equal(images.decode_image(file.getvalue(), 'image'), expected)
 
 
-@pytest.mark.parametrize('orientation', [*range(10), 'broken'])
+@pytest.mark.parametrize('orientation', range(10))
 @pytest.mark.parametrize('mode', ['RGB', 'L'])
 def test_jpeg_has_the_pixels_and_the_orientation_of_opencv(mode, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 1 if orientation == 'broken' else orientation
-    content = exif.tobytes()
-    if orientation == 'broken':
-        content = content[:12] + b'\xff' * (len(content) - 12)
+    exif[0x0112] = orientation
     for subsampling in (0, 1, 2):
         file = io.BytesIO()
-        Image.fromarray(_PHOTO).convert(mode).save(file, 'JPEG', exif=content, subsampling=subsampling)
+        Image.fromarray(_PHOTO).convert(mode).save(file, 'JPEG', exif=exif, subsampling=subsampling)
         expected = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         read = images.decode_image(file.getvalue(), 'image')
         np.testing.assert_array_equal(read, expected)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from seg_pipeline.imaging import images, masks, rejects
 from seg_pipeline.labels.label_map import LabelMap
+from tests import mask_files
 
 _LABELS = LabelMap(('background', 'skin', 'hair'), ((0, 0, 0), (255, 0, 0), (0, 0, 255)))
 
@@ -195,3 +196,12 @@ def test_long_texts_and_profiles_of_a_png_are_read_over(name, place):
     plain = cv2.imencode('.png', mask)[1].tobytes()
     at = 33 if place == 'before' else len(plain) - 12
     np.testing.assert_array_equal(masks.decode(plain[:at] + chunk + plain[at:], 'a.png'), mask)
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_a_tiff_in_which_0_is_white_is_inverted(bits):
+    values = np.arange(35, dtype=np.uint16).reshape(5, 7) * (7 if bits == 8 else 1799)
+    data = mask_files.tiff(values, bits, 0)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert expected[0, 0].tolist() == [255, 255, 255]
+    np.testing.assert_array_equal(images.decode_image(data, 'x'), expected)
