@@ -41,6 +41,7 @@ _MAGICS = {
     'mat': (b'MATLAB 5.0 MAT-file', mat.VERSION_7_3),
 }
 MASK_ONLY = frozenset(('mat',))  # formats that `images` refuses: a file in one of them is no picture
+_WEBP_HAS_EXIF = 0x08  # a flag of the chunk VP8X, in its first byte
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
 
 
@@ -166,7 +167,11 @@ def orientation(header: Image.Image, data: bytes, path: str, kind: str) -> int:
         blocks = [data[start:end] for name, start, end in webp_chunks(data) if name == b'EXIF']
     if len(blocks) > 1:
         raise RejectError(rejects.DAMAGED, f'{path}: EXIF data are there {len(blocks)} times')
-    return exif.orientation(blocks[0], path) if blocks else 1
+    found = exif.orientation(blocks[0], path) if blocks else 1
+    # Some readers of WebP look at the flag alone, and others for the chunk.
+    if found != 1 and kind == 'webp' and not (data[12:16] == b'VP8X' and data[20] & _WEBP_HAS_EXIF):
+        raise RejectError(rejects.DAMAGED, f'{path}: EXIF orientation {found}, but its header says it has no EXIF data')
+    return found
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -135,6 +135,17 @@ def test_exif_data_twice_are_rejected():
         images.decode_image(again, 'image')
 
 
+@pytest.mark.parametrize('value', range(1, 9))
+def test_exif_data_that_the_header_of_a_webp_denies_turn_no_picture(value):
+    data = bytearray(_file('WEBP', _block(value)))
+    data[20] &= ~0x08
+    if value == 1:  # upright in each reader
+        np.testing.assert_array_equal(images.decode_image(bytes(data), 'image'), _PICTURE)
+        return
+    with pytest.raises(RejectError, match=f'orientation {value}, but its header says it has no EXIF data'):
+        images.decode_image(bytes(data), 'image')
+
+
 def test_what_xmp_data_alone_say_is_not_applied():
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     picture = Image.fromarray(_PICTURE)
