@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
@@ -11,7 +10,7 @@ from typing import NamedTuple
 from seg_pipeline import errors, storage
 from seg_pipeline.building import describe, fingerprints, pair, repair
 from seg_pipeline.building.config import BuildConfig
-from seg_pipeline.dataset import manifest, record_index
+from seg_pipeline.dataset import inner_paths, integrity, manifest, record_index
 from seg_pipeline.dataset.manifest import Manifest
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.imaging import rejects
@@ -98,11 +97,10 @@ def check_files(config: BuildConfig, present: Manifest) -> None:
     for name, expected in sorted(present.files.items()):
         if problem := manifest.file_problem(directory, name, expected):
             raise errors.UserError(f'{problem}; {_remedy(config, name)}')
-    known = {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)}
-    for name in storage.names(directory):
-        if name not in known:
-            path = rejects.one_line(os.path.join(directory, name))
-            raise errors.UserError(f'{path}: is not in the manifest of the data set there; remove the file')
+    if link := inner_paths.link(directory, manifest.FILE_NAME):  # whoever removes it has no data set any more
+        raise errors.UserError(f'{link}: is a symbolic link; a data set has its files itself; put the file there')
+    for problem in integrity.unknown(directory, present):
+        raise errors.UserError(f'{rejects.one_line(problem)}; remove it')
 
 
 def _remedy(config: BuildConfig, name: str) -> str:

@@ -50,11 +50,12 @@ def problems(dataset_dir: str) -> Iterator[str]:
     # What the index says is compared where its digest is right: in a damaged one, any line may be missing.
     if manifest.RECORDS_FILE not in altered:
         yield from entries.problems(present)
-    yield from _unknown(dataset_dir, {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)})
+    yield from unknown(dataset_dir, present)
 
 
-def _unknown(dataset_dir: str, known: set[str]) -> Iterator[str]:
+def unknown(dataset_dir: str, present: Manifest) -> Iterator[str]:
     """One line for whatever is in a data set and not in its manifest, and for a manifest that is a link."""
+    known = {manifest.FILE_NAME, *present.files, *(shard.name for shard in present.shards)}
     if not storage.has_directories(dataset_dir):
         for name in sorted(set(storage.names(dataset_dir)) - known):
             yield f'{os.path.join(dataset_dir, name)}: is not in the manifest'

@@ -230,6 +230,48 @@ def test_links_and_directories_that_no_one_knows_are_named(dataset_dir, tmp_path
     ]
 
 
+def _make_loop(path):
+    path.symlink_to(path.parent, target_is_directory=True)
+
+
+def _make_link_to_a_folder(path):
+    path.symlink_to(path.parents[3], target_is_directory=True)
+
+
+def _make_link_to_nothing(path):
+    path.symlink_to('nothing')
+
+
+def _make_folder_with_a_file(path):
+    path.mkdir()
+    (path / 'a').write_bytes(b'')
+
+
+_LINKS = (_make_loop, _make_link_to_a_folder, _make_link_to_nothing)
+
+
+@pytest.mark.parametrize('name', ['x', 'report/x'])
+@pytest.mark.parametrize(
+    'make', [*_LINKS, pathlib.Path.mkdir, _make_folder_with_a_file, pathlib.Path.touch, _make_pipe]
+)
+def test_the_same_command_again_names_what_verify_names(dataset_dir, make, name):
+    assert _prepare(dataset_dir).difference is None
+    make(dataset_dir / name)
+    problem = next(iter(_verify(dataset_dir)))
+    link = 'is a symbolic link; a data set has its files itself'
+    assert problem == f'{dataset_dir / name}: {link if make in _LINKS else "is not in the manifest"}'
+    with pytest.raises(errors.UserError) as caught:
+        _prepare(dataset_dir)
+    assert str(caught.value) == f'{problem}; remove it'
+
+
+def test_the_same_command_again_refuses_a_manifest_that_is_a_link(dataset_dir, tmp_path):
+    shutil.move(dataset_dir / 'manifest.json', tmp_path / 'elsewhere')
+    (dataset_dir / 'manifest.json').symlink_to(tmp_path / 'elsewhere')
+    with pytest.raises(errors.UserError, match=r'manifest\.json: is a symbolic link; .*; put the file there$'):
+        _prepare(dataset_dir)
+
+
 def test_a_data_set_is_read_through_a_link_to_its_directory(dataset_dir, tmp_path):
     (tmp_path / 'current').symlink_to(dataset_dir)
     assert _verify(tmp_path / 'current') == []
