@@ -93,6 +93,7 @@ def test_make_help_lists_the_targets():
         'help',
         'demo',
         'test',
+        'attack',
         'lint',
         'format',
         'bench',

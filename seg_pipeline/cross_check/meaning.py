@@ -37,7 +37,8 @@ class Meaning:
         """The function from a value of the file to its id; of RGB, the value is 0xRRGGBB."""
         if seen.values.ndim == 3:
             return self._of_rgb(seen)
-        if seen.palette is not None:
+        # From black to white, a palette adds nothing to its indices, but for who asks for colours.
+        if seen.palette is not None and (self._format == 'color' or not seen.is_grey):
             return self._of_index(seen)
         return self._of_bit if self._format == 'binary' else self._of_number
 

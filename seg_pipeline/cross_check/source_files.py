@@ -24,10 +24,12 @@ class Seen:
     Attributes:
         values: (H, W) integers, or (H, W, 3) uint8 RGB.
         palette: (n, 3) uint8 RGB, if the values are indices of it.
+        is_grey: whether the palette is that of a BMP of greys, a format that has no other way to be grey.
     """
 
     values: NDArray[np.integer[Any]]
     palette: NDArray[np.uint8] | None = None
+    is_grey: bool = False
 
 
 def read(data: bytes) -> Seen | None:
@@ -119,10 +121,9 @@ def _bmp(data: bytes) -> Seen | None:
     number = min(int.from_bytes(data[46:50], 'little') or 2**bits, 2**bits, (start - table) // 4)
     palette = np.frombuffer(data, np.uint8, 4 * number, table).reshape(-1, 4)[:, 2::-1]
     values = values[::-1] if height > 0 else values
-    # From black to white, a palette adds nothing to its indices.
     ramp = np.linspace(0, 255, 2**bits).astype(np.uint8) if number > 2 else np.array([0, 255], np.uint8)
     is_grey = number > 0 and bool((palette == ramp[:number, None]).all())
-    return Seen(values, None if is_grey else palette)
+    return Seen(values, palette, is_grey)
 
 
 def _by_opencv(data: bytes) -> NDArray[Any]:

@@ -130,7 +130,10 @@ def _decode_indices(info: bmp.BmpHeader, header: Image.Image, data: bytes, path:
     """Decodes a BMP with a palette; Pillow only unpacks those that are compressed."""
     is_packed = info.compression != bmp.NOT_COMPRESSED
     indices = np.asarray(load(header, path)) if is_packed else bmp.indices(info, data)
-    palette = bmp.palette(info, data)[:, :3]
+    return _apply_palette(bmp.palette(info, data)[:, :3], indices, path)
+
+
+def _apply_palette(palette: NDArray[np.uint8], indices: NDArray[np.uint8], path: str) -> NDArray[np.uint8]:
     if (highest := int(indices.max(initial=0))) >= len(palette):
         raise RejectError(rejects.DAMAGED, f'{path}: index {highest} in a palette of {len(palette)} colours')
     return palette[indices]
@@ -171,6 +174,8 @@ def _decode_with_pillow(header: Image.Image, path: str) -> NDArray[np.uint8]:
         # Values of up to 8 bits Pillow has inverted already.
         grey = 255 - grey if tiff_tags.is_min_is_white(header) else grey
         return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == 'P' and (palette := tiff_tags.palette_of_8_bits(header)) is not None:
+        return _apply_palette(palette, np.asarray(image), path)
     if image.mode in ('F', 'I'):
         raise RejectError(rejects.UNKNOWN_FORMAT, f'{path}: pixels of type {image.mode}, wanted 8 or 16 bits a channel')
     return np.asarray(image if image.mode == 'RGB' else image.convert('RGB'))

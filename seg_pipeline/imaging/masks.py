@@ -129,8 +129,9 @@ def _check_one_meaning(stored: StoredValues, path: str, source: SourceTable) -> 
     Black ink on white paper is such a file, where the table has ink and paper in black and white.
     """
     present, greys = _present_values(stored.values), stored.greys
-    # A mask of background alone has no other value, in a file of ids as in one of greys.
-    if greys is None or present[-1] == 0 or present[-1] >= len(greys):
+    if greys is None and stored.is_grey:
+        greys = np.zeros(1, np.uint8)  # of more than 8 bits, that 0 is black is all that is certain
+    if greys is None or present[-1] >= len(greys):
         return
     shown = greys[present]
     by_color = _classes_of_colors(np.repeat(shown[:, None], 3, axis=1), source)
@@ -138,9 +139,11 @@ def _check_one_meaning(stored: StoredValues, path: str, source: SourceTable) -> 
     if is_id and (by_color != _NO_CLASS).all() and (by_color != present).any():
         i = int(np.flatnonzero(by_color != present)[0])
         color = '#' + 3 * f'{shown[i]:02x}'
+        is_binary = len(source.ids) == 2 and set(present.tolist()) <= {0, 255} and source.ignore_id == 255
+        formats_to_say = 'binary (255 is class 1) or ids (255 is ignored)' if is_binary else 'ids'
         message = (
             f'{path}: value {present[i]} is an id and, as the grey {color}, the colour of class {by_color[i]}: '
-            'say --mask_format=ids, or save it as RGB for --mask_format=color'
+            f'say --mask_format={formats_to_say}, or save it as RGB for --mask_format=color'
         )
         raise RejectError(rejects.AMBIGUOUS_GREY, message)
 

@@ -173,6 +173,16 @@ def is_min_is_white(image: Image.Image) -> bool:
     return tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE
 
 
+def palette_of_8_bits(image: Image.Image) -> NDArray[np.uint8] | None:
+    """The palette, (n, 3) RGB, of an image that Pillow opened, if it has 8 bits: for Pillow it is black."""
+    tags: _Tags | None = getattr(image, 'tag_v2', None)
+    channels = np.array(tags.get(_COLOR_MAP, ()) if tags else (), np.int64)
+    if not channels.size or channels.max() > 255:
+        return None
+    assert tags is not None
+    return _palette(tags)[:, :3]
+
+
 def _read(data: bytes, path: str) -> _Tags:
     """The tags of the first image of a TIFF, by the same code with which Pillow will decode it."""
     tags = _loaded(data, path)

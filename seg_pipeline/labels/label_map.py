@@ -321,7 +321,13 @@ def check_color_column(columns: Sequence[str]) -> None:
         ValueError: if no column is `color`, but the name of one says that it has colours.
     """
     similar = [name for name in columns if 'color' in name.lower() or 'colour' in name.lower()]
-    if similar and 'color' not in columns:
+    if 'color' in columns:
+        return
+    lower = [name.strip().lower() for name in columns]
+    for channels in (['r', 'g', 'b'], ['red', 'green', 'blue']):
+        if set(channels) <= set(lower):
+            raise ValueError(f'the header has {",".join(channels)}; wanted one column color, with #rrggbb')
+    if similar:
         raise ValueError(f'the header has {parsing.shown(similar[0])}; the column of colours must be named color')
 
 

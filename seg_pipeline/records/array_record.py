@@ -135,6 +135,10 @@ def _open(local: str, path: str) -> Iterator[Any]:
 
 def _read(reader: Any, path: str, index: int) -> Payload:
     try:
-        return Payload(index, None, reader.read([index])[0])
+        data = reader.read([index])[0]
     except (RuntimeError, IndexError) as error:
         raise DamagedRecordError(path, index, None, str(error)) from error
+    # No record is empty. The package takes a block of its own that was copied to another place for one that is.
+    if not data:
+        raise DamagedRecordError(path, index, None, 'an empty record')
+    return Payload(index, None, data)

@@ -8,7 +8,9 @@ so that predictions can be mapped back.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar('_T')
 
 TFDS, MODEL_GARDEN = 'tfds', 'model_garden'
 SCHEMAS = (TFDS, MODEL_GARDEN)
@@ -70,15 +72,22 @@ def from_features(features: Mapping[str, list[Any]]) -> StoredRecord:
     """The inverse of `to_features`; the names tell which schema it is.
 
     Raises:
-        KeyError, IndexError, ValueError: if a feature is missing, empty or contradicts another.
+        KeyError, IndexError, ValueError: if a feature is missing, empty, of another type or contradicts another.
     """
     if _GARDEN_IMAGE in features:
         image, mask, name = _GARDEN_IMAGE, _GARDEN_MASK, _GARDEN_FILE_NAME
     else:
         image, mask, name = IMAGE, MASK, FILE_NAME
     return StoredRecord(
-        file_name=features[name][0].decode(),
-        image=features[image][0],
-        mask=features[mask][0],
-        original_size=(features[ORIGINAL_HEIGHT][0], features[ORIGINAL_WIDTH][0]),
+        file_name=_first(features, name, bytes).decode(),
+        image=_first(features, image, bytes),
+        mask=_first(features, mask, bytes),
+        original_size=(_first(features, ORIGINAL_HEIGHT, int), _first(features, ORIGINAL_WIDTH, int)),
     )
+
+
+def _first(features: Mapping[str, list[Any]], name: str, wanted: type[_T]) -> _T:
+    value = features[name][0]
+    if not isinstance(value, wanted):
+        raise ValueError(f'feature {name} holds {type(value).__name__}, wanted {wanted.__name__}')
+    return value

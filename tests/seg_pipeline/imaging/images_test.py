@@ -205,3 +205,21 @@ def test_a_tiff_in_which_0_is_white_is_inverted(bits):
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert expected[0, 0].tolist() == [255, 255, 255]
     np.testing.assert_array_equal(images.decode_image(data, 'x'), expected)
+
+
+def test_a_tiff_palette_of_8_bits_is_no_palette_of_16():
+    """The tag has 16 bits, of which 65535 is white. Some programs write 0..255; in Pillow all of that is black."""
+    indices = _noise(20, 30) % 4
+    palette = [(0, 0, 0), (255, 0, 51), (9, 99, 199), (255, 255, 255)]
+    data = mask_files.tiff(indices, 8, 3, palette=palette)
+    wide = [0] * 768
+    for index, color in enumerate(palette):
+        wide[index], wide[256 + index], wide[512 + index] = color
+    body = struct.pack('<768H', *wide)
+    position = data.index(struct.pack('<HHI', 320, 3, 768)) + 8
+    (start,) = struct.unpack('<I', data[position : position + 4])
+    narrow = data[:start] + body + data[start + len(body) :]
+    for file in (data, narrow):
+        np.testing.assert_array_equal(images.decode_image(file, 'x'), np.array(palette, np.uint8)[indices])
+        by_opencv = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(images.decode_image(file, 'x'), by_opencv[..., ::-1])

@@ -165,9 +165,25 @@ def test_grey_that_could_be_ids_or_colours_is_refused(data):
         np.testing.assert_array_equal(_read(data, 'color'), _PAGE)
 
 
-def test_a_mask_of_background_alone_is_not_ambiguous():
-    for bits in (1, 2, 4, 8):
-        np.testing.assert_array_equal(_read(mask_files.png(0 * _PAGE, bits)), 0 * _PAGE)
+@pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
+@pytest.mark.parametrize('write', [mask_files.png, mask_files.tiff])
+def test_black_alone_is_background_only_if_no_other_class_is_black(write, bits):
+    """All paper as ids, or all ink as grey: nothing in the file tells."""
+    data = write(0 * _PAGE, bits)
+    assert _reason(data) == rejects.AMBIGUOUS_GREY
+    np.testing.assert_array_equal(_read(data, 'ids'), 0 * _PAGE)
+    colors = ((0, 0, 0), (255, 255, 255), (255, 0, 0))
+    reader = masks.MaskReader(LabelMap(_PAPER.names, colors))
+    np.testing.assert_array_equal(masks.decode(data, 'mask', reader), 0 * _PAGE)
+
+
+def test_the_hint_for_two_classes_in_black_and_white_names_binary():
+    """`ids` would ignore all of the foreground."""
+    reader = masks.MaskReader(LabelMap(('background', 'object'), ((0, 0, 0), (255, 255, 255))))
+    with pytest.raises(
+        rejects.RejectError, match=r'say --mask_format=binary \(255 is class 1\) or ids \(255 is ignored\)'
+    ):
+        masks.decode(mask_files.png(255 * _PAGE, 8), 'mask', reader)
 
 
 def test_an_ignored_index_has_no_colour():

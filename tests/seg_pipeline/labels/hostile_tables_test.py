@@ -78,6 +78,8 @@ _CSV_TABLES = [
     ('\n\n', 'the header is'),
     ('i;label_list\n0;a\n', 'the header is'),
     ('id,name,name\n0,a,b\n', "the header has the column 'name' twice"),
+    ('id,name,r,g,b\n0,a,0,0,0\n', 'the header has r,g,b; wanted one column color, with #rrggbb'),
+    ('id,name,Red,Green,Blue\n0,a,0,0,0\n', 'the header has red,green,blue; wanted one column color'),
     ('id,name,colour\n0,a,#000000\n', "the header has 'colour'; the column of colours must be named color"),
     ('id,name,Color\n0,a,#000000\n', "the header has 'Color'"),
     ('id,name\n0,coat, long\n', "the row '0,coat, ?long' has 3 cells, the header 2: a name with a comma"),

@@ -53,6 +53,16 @@ def test_an_empty_one(tmp_path):
     assert list(records.read_payloads(str(tmp_path / 'x.array_record'))) == []
 
 
+def test_an_empty_record_is_damage(tmp_path):
+    """It is what the package finds where one of its own blocks was copied over another."""
+    path = str(tmp_path / 'x.array_record-00000-of-00001')
+    _write(path, [_PAYLOADS[0], b'', _PAYLOADS[2]])
+    with pytest.raises(records.DamagedRecordError, match='record 1: an empty record'):
+        list(records.read_payloads(path))
+    first, second, *_ = records.inspect(path)
+    assert (first.data, type(second)) == (_PAYLOADS[0], records.DamagedRecordError)
+
+
 def test_damage_is_named_at_its_record_and_the_others_can_be_read(path):
     data = bytearray(path.read_bytes())
     data[data.index(_PAYLOADS[50]) + 100] ^= 4

@@ -77,8 +77,8 @@ def test_a_length_beyond_the_file_does_not_allocate(tmp_path):
 
 
 def test_read_yields_the_pair(tmp_path):
-    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=4, splits='all:1', image_size=(48, 40))
-    found = {record.file_name: record for record in fake_data.read_split(dataset_dir, 'all')}
+    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=4, splits='whole:1', image_size=(48, 40))
+    found = {record.file_name: record for record in fake_data.read_split(dataset_dir, 'whole')}
     for number in range(1, 5):
         image, mask = fake_data.draw_pair(number, (48, 40), 4, seed=0)
         record = found[f'img_{number:04d}.png']
@@ -88,7 +88,7 @@ def test_read_yields_the_pair(tmp_path):
 
 
 def test_random_access(tmp_path):
-    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=5, splits='all:1')
+    dataset_dir = fake_data.make_dataset(tmp_path, num_pairs=5, splits='whole:1')
     (path,) = tmp_path.glob('clothing_parsing/*/*/*.tfrecord-*')
     assert str(path).startswith(dataset_dir)
     in_order = list(records.read(str(path)))
@@ -100,7 +100,7 @@ def test_random_access(tmp_path):
 
 
 def test_some_records_of_a_shard(tmp_path):
-    fake_data.make_dataset(tmp_path, num_pairs=6, splits='all:1')
+    fake_data.make_dataset(tmp_path, num_pairs=6, splits='whole:1')
     (path,) = tmp_path.glob('clothing_parsing/*/*/*.tfrecord-*')
     in_order = list(records.read(str(path)))
     for wanted in ((4, 0, 2), (5,), (), (1, 1)):
@@ -116,6 +116,9 @@ def test_some_records_of_a_shard(tmp_path):
         list(records.read_some(str(path), [8]))
 
 
+_FEATURES = ('image', 'segmentation_mask', 'file_name', 'original_height', 'original_width')
+
+
 @pytest.mark.parametrize('file_format', ['tfrecord', 'array_record'])
 @pytest.mark.parametrize(
     'read',
@@ -126,9 +129,10 @@ def test_some_records_of_a_shard(tmp_path):
         lambda path: records.RecordSequence(path)[-1],
     ],
 )
-def test_a_record_of_something_else_is_named(tmp_path, file_format, read):
+@pytest.mark.parametrize('features', [{'other': 1}, dict.fromkeys(_FEATURES, 1), dict.fromkeys(_FEATURES, b'1')])
+def test_a_record_of_something_else_is_named(tmp_path, file_format, read, features):
     path = str(tmp_path / f'x.{file_format}')
-    payload = example_proto.serialize({'other': 1})
+    payload = example_proto.serialize(features)
     if file_format == 'tfrecord':
         pathlib.Path(path).write_bytes(tfrecord.frame(payload))
     else:
