@@ -85,7 +85,7 @@ def _options_difference(config: BuildConfig, present: Manifest) -> str | None:
 
 
 def check_files(config: BuildConfig, present: Manifest) -> None:
-    """Compares every file of a published data set with its manifest, and looks for others.
+    """Compares every file of a published data set with its manifest, digest and contents, and looks for others.
 
     Raises:
         UserError: naming the first file that differs or is in no manifest, and the command that mends it.
@@ -97,6 +97,9 @@ def check_files(config: BuildConfig, present: Manifest) -> None:
     for name, expected in sorted(present.files.items()):
         if problem := manifest.file_problem(directory, name, expected):
             raise errors.UserError(f'{problem}; {_remedy(config, name)}')
+    # Digests can be computed anew: a fresh run would make other files than such ones.
+    for problem in integrity.contradictions(directory, present):
+        raise errors.UserError(f'{rejects.one_line(problem)}; remove {directory} and run the command again')
     if link := inner_paths.link(directory, manifest.FILE_NAME):  # whoever removes it has no data set any more
         raise errors.UserError(f'{link}: is a symbolic link; a data set has its files itself; put the file there')
     for problem in integrity.unknown(directory, present):

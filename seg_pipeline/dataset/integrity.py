@@ -31,7 +31,7 @@ def problems(dataset_dir: str) -> Iterator[str]:
         yield str(error)
         return
     if manifest.RECORDS_FILE not in present.files:
-        yield f'{dataset_dir}: the manifest does not name {manifest.RECORDS_FILE}'
+        yield _no_index(dataset_dir)
     altered = set()
     for name, expected in present.files.items():
         if problem := manifest.file_problem(dataset_dir, name, expected):
@@ -51,6 +51,23 @@ def problems(dataset_dir: str) -> Iterator[str]:
     if manifest.RECORDS_FILE not in altered:
         yield from entries.problems(present)
     yield from unknown(dataset_dir, present)
+
+
+def contradictions(dataset_dir: str, present: Manifest) -> Iterator[str]:
+    """One line for what the files beside the shards say against the manifest, though their digests are right.
+
+    Of `problems` those that are found without reading a shard; the files are the ones that the manifest describes.
+    """
+    if manifest.RECORDS_FILE not in present.files:
+        yield _no_index(dataset_dir)
+    for name in present.files:
+        if problem := contents.problem(dataset_dir, present, name):
+            yield f'{os.path.join(dataset_dir, name)}: {problem}'
+    yield from _EntriesByShard(dataset_dir).problems(present)
+
+
+def _no_index(dataset_dir: str) -> str:
+    return f'{dataset_dir}: the manifest does not name {manifest.RECORDS_FILE}'
 
 
 def unknown(dataset_dir: str, present: Manifest) -> Iterator[str]:

@@ -272,6 +272,65 @@ def test_the_same_command_again_refuses_a_manifest_that_is_a_link(dataset_dir, t
         _prepare(dataset_dir)
 
 
+def _set(**members):
+    """Changes members of a JSON object; those of the first line of a file of lines."""
+
+    def change(data):
+        first, newline, rest = data.partition(b'\n') if data.startswith(b'{"') else (data, b'', b'')
+        return json.dumps({**json.loads(first), **members}, sort_keys=True).encode() + newline + rest
+
+    return change
+
+
+def _set_split(**members):
+    def change(data):
+        info = json.loads(data)
+        info['splits'][0].update(members)
+        return json.dumps(info).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('name', 'change'),
+    [
+        ('records.jsonl', _set(shard='../../x')),
+        ('records.jsonl', _set(shard='/etc/hostname')),
+        ('records.jsonl', _set(split='other')),
+        ('records.jsonl', _set(index=7)),
+        ('records.jsonl', _set(image='../x')),
+        ('records.jsonl', lambda data: data[data.index(b'\n') + 1 :]),
+        ('records.jsonl', lambda data: b''.join(reversed(data.splitlines(keepends=True)))),
+        ('dataset_info.json', _set(name='other')),
+        ('dataset_info.json', _set(version='1.0.1')),
+        ('dataset_info.json', _set(configName='9x9')),
+        ('dataset_info.json', _set(splits=[])),
+        ('dataset_info.json', _set_split(name='other')),
+        ('dataset_info.json', _set_split(shardLengths=['1'])),
+        ('dataset_info.json', _set_split(filepathTemplate='../{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}')),
+        ('segmentation_mask.labels.txt', lambda data: b'\n'.join(reversed(data.splitlines()))),
+        ('provenance.json', lambda data: b'{}'),
+        ('statistics.json', lambda data: b'{}'),
+        ('duplicates.json', lambda data: b'{}'),
+        ('rejected.jsonl', lambda data: b'{}\n'),
+        ('features.json', lambda data: b'[]'),
+    ],
+)
+def test_the_same_command_again_names_contents_that_contradict_the_manifest(dataset_dir, name, change):
+    forgery.replace_file(dataset_dir, name, change((dataset_dir / name).read_bytes()))
+    wanted = [f'{problem}; remove {dataset_dir} and run the command again' for problem in _verify(dataset_dir)]
+    with pytest.raises(errors.UserError) as caught:
+        _prepare(dataset_dir)
+    assert str(caught.value) in wanted
+    assert f'{dataset_dir}/{name}: ' in str(caught.value)
+
+
+def test_the_same_command_again_wants_a_manifest_that_names_the_index(dataset_dir):
+    forgery.change_manifest(dataset_dir, lambda value: value['files'].pop('records.jsonl'))
+    with pytest.raises(errors.UserError, match=r'the manifest does not name records\.jsonl; remove '):
+        _prepare(dataset_dir)
+
+
 def test_a_data_set_is_read_through_a_link_to_its_directory(dataset_dir, tmp_path):
     (tmp_path / 'current').symlink_to(dataset_dir)
     assert _verify(tmp_path / 'current') == []
