@@ -19,6 +19,7 @@ from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.storage import checksums
 
 _HASHED_AT_ONCE = 512  # entries: a million tasks for the threads would fill a gigabyte
+_IDENTITY = ('dataset_name', 'config_name', 'version')  # what decides the place; members of a manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,10 @@ def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence
 
 
 def _options_difference(config: BuildConfig, present: Manifest) -> str | None:
+    # A directory may have been copied to the place of another version, name or size.
+    identity = {name: getattr(present, name) for name in _IDENTITY}
     for name, there, here in (
+        ('manifest', identity, {name: getattr(config, name) for name in _IDENTITY}),
         ('options', present.options, config.options()),
         ('label table', present.label_map.to_json(), config.records.label_map.to_json()),
         ('records', {'record_format': present.record_format}, {'record_format': fingerprints.RECORD_FORMAT}),

@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -31,6 +32,23 @@ def test_differences_name_file_and_values(config):
     photo = pathlib.Path(config.sources.images) / 'img_0005.png'
     photo.write_bytes(photo.read_bytes() + b' ')
     assert str(photo) in _difference(config, pairs)
+
+
+def test_a_directory_copied_to_another_place_is_a_difference(config):
+    plans = small_build.plans_of(config)
+    made = small_build.publish_plans(config, plans)
+    pairs = [pair for plan in plans for pair in plan.pairs]
+    larger = small_build.with_records(config, image_size=(16, 24))
+    for other, difference in (
+        (dataclasses.replace(config, version='1.0.1'), "version is '1.0.0' there and '1.0.1' here"),
+        (
+            dataclasses.replace(config, dataset_name='street'),
+            "dataset_name is 'clothing_parsing' there and 'street' here",
+        ),
+        (larger, "config_name is '16x16' there and '16x24' here"),
+    ):
+        shutil.copytree(made, other.dataset_dir)
+        assert _difference(other, pairs) == f'manifest: {difference}'
 
 
 def test_another_record_format_is_a_difference(config, monkeypatch):
