@@ -196,8 +196,14 @@ class BuildConfig:
         """The configuration that made a data set, with other folders.
 
         Raises:
-            UserError: if the manifest has options that no command has.
+            UserError: if the manifest has a name, a version or options that no command has.
         """
+        for what, value, form in (
+            ('dataset_name', manifest.dataset_name, _NAME),
+            ('version', manifest.version, _VERSION),
+        ):
+            if not form.fullmatch(value):
+                raise errors.UserError(f'the manifest is damaged: {what} is {value!r}, which is none')
         try:
             records = RecordOptions.from_json(manifest.label_map, manifest.options)
         except ValueError as error:

@@ -30,6 +30,26 @@ def test_the_manifest_holds_what_makes_the_same_configuration(config):
     assert BuildConfig.of_dataset(made, config.sources, config.output_dir) == config
 
 
+@pytest.mark.parametrize(
+    ('what', 'value'),
+    [
+        ('dataset_name', 'Street'),
+        ('dataset_name', '../x'),
+        ('dataset_name', 'a\nb'),
+        ('version', '1.0'),
+        ('version', ''),
+    ],
+)
+def test_a_manifest_whose_name_or_version_is_none_is_damaged(config, what, value):
+    names = {'dataset_name': 'street', 'version': '1.0.0', what: value}
+    made = manifest.Manifest(
+        names['dataset_name'], '16x16', names['version'], '', config.options(), {}, 2, _LABELS, (), {}
+    )
+    with pytest.raises(errors.UserError) as caught:
+        BuildConfig.of_dataset(made, config.sources, config.output_dir)
+    assert str(caught.value) == f'the manifest is damaged: {what} is {value!r}, which is none'
+
+
 def test_places(tmp_path):
     config = BuildConfig(
         SourceFolders('i', 'm'), '/out', RecordOptions(_LABELS, image_size=(48, 32)), 'street', '2.0.1'
