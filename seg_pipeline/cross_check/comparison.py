@@ -113,7 +113,7 @@ class Checker:
     def _pixel_difference(self, seen: Seen, stored: NDArray[Any]) -> str | None:
         values = seen.values
         if values.ndim == 3:
-            values = values.astype(np.int64) @ np.array([65536, 256, 1])
+            values = _packed(values)
         found = placement.place(values, (stored.shape[0], stored.shape[1]), self.resize, self.mask_resize)
         outside = np.ones(stored.shape, bool)
         outside[found.inside] = False
@@ -135,6 +135,15 @@ class Checker:
                 f'{top + row}, column {left + column}'
             )
         return None
+
+
+def _packed(rgb: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """(H, W, 3) to (H, W) 0xRRGGBB; in place, since a mask may have a hundred million pixels."""
+    result: NDArray[np.int32] = rgb[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        result <<= 8
+        result |= rgb[..., channel]
+    return result
 
 
 def _read_frame(path: str, offset: int, skipped: int) -> tuple[bytes, int]:
