@@ -79,11 +79,11 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     """
     # Everything that can be wrong with the flags and the folders is found here, before a worker starts.
     found = find_pairs(config)
-    pairs = config.splits.members(found.pairs)
+    pairs, left_out = config.splits.members(found.pairs), config.splits.left_out(found.pairs)
     if not config.dry_run:
         _clear_claim(config)
     if manifest.is_taken(config.build.dataset_dir) and not config.dry_run:
-        return _compare_existing(config, pairs, (*found.rejects, *config.splits.left_out(found.pairs)))
+        return _compare_existing(config, pairs, (*found.rejects, *left_out))
     counts = sharding.parse_counts(config.splits.num_shards, config.splits.names)
     batches, contents = _scan_contents(config, pairs, options)
     assignments = config.splits.assign(
@@ -91,7 +91,6 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     )
     unfilled = empty_splits.check(config.splits, assignments, allowed=config.allow_empty_splits)
     plans = _plan_shards(config, pairs, assignments, counts)
-    left_out = config.splits.left_out(found.pairs)
     _announce(plans, assignments, len(left_out))
     if unfilled:
         _warn(unfilled)
