@@ -34,7 +34,7 @@ def test_imports_go_down_and_never_in_a_circle():
             'from seg_pipeline.dataset import manifest',
             'The folders of seg_pipeline',
         ),
-        ('trainer/config.py', 'from beam_jobs import runners', 'never each other'),
+        ('trainer/config/run.py', 'from beam_jobs import runners', 'never each other'),
         ('seg_pipeline/building/config.py', 'from seg_pipeline.building import pair', 'No circle'),
         ('seg_pipeline/attic.py', '', 'The folders of seg_pipeline'),
         ('trainer/models/unet.py', 'from trainer.training import steps', 'The folders of the trainer'),

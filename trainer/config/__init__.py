@@ -1,0 +1,45 @@
+"""What a training run is: the recipe, the data it is made from, and the directory and file that hold both."""
+
+from trainer.config.data import TRAIN_SPLIT, VALIDATION_SPLIT, Data, read_manifest
+from trainer.config.directories import (
+    BEST,
+    BEST_DIR,
+    CONFIG_FILE,
+    EVALUATION_DIR,
+    LATEST,
+    LATEST_DIR,
+    TENSORBOARD_DIR,
+    check_output_dir,
+    has_checkpoint,
+)
+from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
+from trainer.config.recipe import IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, Recipe
+from trainer.config.run import RunConfig, check_continues, check_data_fits, read, write
+
+__all__ = [
+    'BATCH_SIZES',
+    'BEST',
+    'BEST_DIR',
+    'CONFIG_FILE',
+    'EVALUATION_DIR',
+    'IMAGENET_WEIGHTS',
+    'LATEST',
+    'LATEST_DIR',
+    'MOST',
+    'NO_WEIGHTS',
+    'OPTIMIZERS',
+    'TENSORBOARD_DIR',
+    'TRAIN_SPLIT',
+    'VALIDATION_SPLIT',
+    'Data',
+    'Recipe',
+    'RunConfig',
+    'check_continues',
+    'check_data_fits',
+    'check_output_dir',
+    'check_ranges',
+    'has_checkpoint',
+    'read',
+    'read_manifest',
+    'write',
+]

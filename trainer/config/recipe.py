@@ -1,0 +1,77 @@
+"""Everything besides the data that decides the weights of a run."""
+
+import dataclasses
+
+from seg_pipeline import errors
+from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
+
+OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
+# Values of `Recipe.encoder_weights` that are no file.
+IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
+
+# What each number of a recipe may be, both ends included.
+_RANGES: dict[str, tuple[float, float]] = {
+    'batch_size': BATCH_SIZES,
+    'epochs': (1, MOST),
+    'frozen_epochs': (0, MOST),
+    'steps_per_epoch': (0, MOST),
+    'seed': (0, 2**32 - 1),  # numpy's, which Keras seeds too
+    'learning_rate': (0, 1e6),
+    'fine_tune_learning_rate': (0, 1e6),
+    'clip_norm': (0, 1e18),  # the square is a float32
+    'batch_norm_momentum': (0, 1),
+    'cache_budget_mb': (0, MOST),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything besides the data that decides the weights. The defaults are the article's values.
+
+    Attributes:
+        encoder: a key of `encoders.ENCODERS`.
+        encoder_weights: `IMAGENET_WEIGHTS`, `NO_WEIGHTS`, or the path of a weights file.
+        batch_size: images in one step, over all replicas together.
+        epochs: length of the whole run, the frozen epochs included.
+        frozen_epochs: leading epochs in which the encoder's filters do not change; the rest fine-tune them.
+        steps_per_epoch: optimizer steps in an epoch; 0 stands for one pass over the training split.
+        seed: of the initial weights, the order of the data and the augmentation.
+        augmentation: a key of `augmentation.POLICIES`.
+        optimizer: one of `OPTIMIZERS`.
+        learning_rate: while the encoder is frozen.
+        fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
+        clip_norm: largest global norm of the gradient; 0 leaves it as it is.
+        batch_norm_momentum: part of its running statistics that a normalization layer, of the encoder too, keeps in a
+            step. Validation and prediction use those: with 0.99 they need a few hundred steps to catch up.
+        mixed_precision: compute in bfloat16, keep variables and logits in float32.
+        cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
+            pass, and then drawn in another order, which is why this belongs to the recipe.
+
+    Raises:
+        UserError: if a number is not in its range, or the encoder is frozen for longer than the run.
+    """
+
+    encoder: str = 'densenet121'
+    encoder_weights: str = IMAGENET_WEIGHTS
+    batch_size: int = 64
+    epochs: int = 40
+    frozen_epochs: int = 20
+    steps_per_epoch: int = 12
+    seed: int = 0
+    augmentation: str = 'article'
+    optimizer: str = 'rmsprop'
+    learning_rate: float = 1e-3
+    fine_tune_learning_rate: float | None = None
+    clip_norm: float = 0.0
+    batch_norm_momentum: float = 0.99
+    mixed_precision: bool = False
+    cache_budget_mb: int = 1024
+
+    @property
+    def cache_budget_bytes(self) -> int:
+        return self.cache_budget_mb * 2**20
+
+    def __post_init__(self) -> None:
+        check_ranges(self, _RANGES)
+        if self.frozen_epochs > self.epochs:
+            raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
