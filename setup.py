@@ -83,6 +83,7 @@ setup(
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff>=0.6',
+            'scikit-learn>=1.5',  # a second opinion on the metrics
             'scipy>=1.13',  # writes and reads the MATLAB files of the tests
             'selenium>=4.20',
             'setuptools>=69',  # builds the wheel that a test installs

@@ -138,18 +138,22 @@ def evaluate(
     from trainer import strategy
     from trainer.evaluation import evaluator
     from trainer.models import trained
+    from trainer.training import losses
 
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
     strategy.replica_batch_size(evaluation.batch_size, devices)  # Raises before the model is loaded.
     with devices.scope():
         model, _ = trained.load(model_dir, evaluation.checkpoint)
-    metrics, _ = evaluator.Evaluator(devices, model, split, batch_size=evaluation.batch_size).run()
+    metrics, loss = evaluator.Evaluator(
+        devices, model, split, batch_size=evaluation.batch_size, loss=losses.cross_entropy
+    ).run()
     content = {
         'split': split.name,
         'examples': split.num_records,
         'data_fingerprint': manifest.fingerprint,
         'checkpoint': evaluation.checkpoint,
         'step': trained.step_of(model_dir, evaluation.checkpoint),
+        'loss': loss,
         **formatting.to_json(metrics, run.label_map),
     }
     path = os.path.join(model_dir, config.EVALUATION_DIR, f'{split.name}.json')

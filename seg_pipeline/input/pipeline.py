@@ -101,26 +101,29 @@ def eval_batches(
     num_workers: int = 1,
     worker: int = 0,
 ) -> tf.data.Dataset:
-    """Returns a split once, in the order of its files, in full batches.
+    """Returns a split once, in the order of its files, in full batches of one size.
 
-    The end is padded with black images whose masks hold the ignored id everywhere, which no metric counts, until the
-    batches are a multiple of `num_replicas`: no replica ever gets a short or an empty batch.
+    Batches are no larger than the examples make necessary: 100 of them come as 2 batches of 50, not as 64 and 36, and 8
+    as one of 8. The end is padded with black images whose masks hold the ignored id everywhere, which no metric counts,
+    until the batches are a multiple of `num_replicas`: no replica ever gets a short or an empty batch.
 
     Args:
         split: what to read.
-        batch_size: examples in one batch: what one replica takes.
+        batch_size: most examples in one batch: what one replica takes.
         num_replicas: replicas of all workers together.
         cache_budget_bytes: the decoded split is kept after its first use, by this dataset object, if it takes no more.
         num_workers: processes that share the batches.
         worker: the number of this process among them: it gets every `num_workers`th batch.
 
     Returns:
-        A dataset of (images uint8 (batch_size, height, width, 3), masks uint8 (batch_size, height, width, 1)).
+        A dataset of (images uint8 (batch, height, width, 3), masks uint8 (batch, height, width, 1)).
 
     Raises:
         UserError: the split is empty.
     """
-    num_batches = math.ceil(decoding.num_examples(split) / (batch_size * num_replicas)) * num_replicas
+    num_examples = decoding.num_examples(split)
+    num_batches = math.ceil(num_examples / (batch_size * num_replicas)) * num_replicas
+    batch_size = math.ceil(num_examples / num_batches)
     pairs = decoding.decoded_in_order(split).concatenate(_padding(split))
     batches = pairs.take(num_batches * batch_size).batch(batch_size, drop_remainder=True)
     # The padding is endless, so tf.data cannot know how many batches there are; a strategy needs to.

@@ -11,6 +11,16 @@ FILE = 'history.csv'
 
 
 @dataclasses.dataclass(frozen=True)
+class Validation:
+    """What the validation split says after an epoch, as in `EpochRow`; all None where there is no such split."""
+
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_mean_iou: float | None = None
+    val_mean_iou_present: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class EpochRow:
     """One epoch. The val_ columns are None (empty in the file) where the data has no validation split.
 
@@ -23,10 +33,11 @@ class EpochRow:
         accuracy: of the same pixels.
         val_loss: after the epoch.
         val_accuracy: after the epoch.
-        val_mean_iou: after the epoch, over the classes present in the validation split, background included.
+        val_mean_iou: after the epoch, over the classes that occur in the truth or in the prediction.
         images_per_second: while training; of the part since a resume, where the epoch was resumed in its middle.
         seconds: training and validation; likewise.
         input_wait_share: part of the training time that was spent waiting for input, 0 to 1; likewise.
+        val_mean_iou_present: after the epoch, over the classes that occur in the truth.
     """
 
     epoch: int
@@ -41,6 +52,7 @@ class EpochRow:
     images_per_second: float
     seconds: float
     input_wait_share: float
+    val_mean_iou_present: float | None
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRow))

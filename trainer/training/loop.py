@@ -168,7 +168,7 @@ class TrainingLoop:
                 f'--clip_norm, with another --model_dir; {self._model_dir} keeps its last good checkpoint'
             )
         self._show(phase, epoch, clock, final=True)
-        val_loss, val_accuracy, val_mean_iou = self._validate()
+        validation = self._validate()
         row = history.EpochRow(
             epoch=epoch + 1,
             phase=phase.name,
@@ -176,9 +176,7 @@ class TrainingLoop:
             learning_rate=phase.learning_rate,
             loss=loss,
             accuracy=totals.accuracy(),
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            val_mean_iou=val_mean_iou,
+            **dataclasses.asdict(validation),
             images_per_second=clock.images_per_second,
             seconds=time.perf_counter() - clock.began,
             input_wait_share=clock.input_wait_share,
@@ -189,16 +187,19 @@ class TrainingLoop:
         self._state.epoch.assign(epoch + 1)
         self._checkpointer.save()
 
-    def _validate(self) -> tuple[float | None, float | None, float | None]:
-        """Returns loss, accuracy and mean IoU of the validation split, and keeps the model if it is the best so far."""
+    def _validate(self) -> history.Validation:
+        """Evaluates on the validation split, and keeps the model if its mean IoU is the largest so far."""
         if self._evaluator is None:
-            return None, None, None
+            return history.Validation()
         metrics, loss = self._evaluator.run()
-        print(f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}')
+        print(
+            f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}'
+            f' ({metrics.mean_iou_present:.4f} over present classes)'
+        )
         if metrics.mean_iou > float(self._state.best_mean_iou):
             self._state.best_mean_iou.assign(metrics.mean_iou)
             self._checkpointer.save_best()
-        return loss, metrics.pixel_accuracy, metrics.mean_iou
+        return history.Validation(loss, metrics.pixel_accuracy, metrics.mean_iou, metrics.mean_iou_present)
 
     @functools.cached_property
     def _batches(self) -> Iterator[Any]:

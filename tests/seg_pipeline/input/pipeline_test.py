@@ -1,6 +1,7 @@
 """Batches as a pure function of (seed, step): on shards written here, whose every pixel holds the example's number."""
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -111,7 +112,15 @@ def test_eval_batches_hold_the_split_in_order_and_padding_that_counts_for_nothin
     for _ in range(2):  # a second evaluation gets the same
         numbers = ids(batches)
         assert numbers[:NUM_EXAMPLES] == list(range(NUM_EXAMPLES))
-        assert numbers[NUM_EXAMPLES:] == [200] * (num_batches * batch_size - NUM_EXAMPLES)
+        size = math.ceil(NUM_EXAMPLES / num_batches)
+        assert len(numbers) == num_batches * size
+        assert numbers[NUM_EXAMPLES:] == [200] * (num_batches * size - NUM_EXAMPLES)
+
+
+def test_a_batch_is_no_larger_than_the_split_makes_necessary(split):
+    (images, masks), *rest = pipeline.eval_batches(split, batch_size=64, num_replicas=1)
+    assert not rest
+    assert (len(images), len(masks)) == (NUM_EXAMPLES, NUM_EXAMPLES)
 
 
 def test_workers_share_the_eval_batches(split):

@@ -5,9 +5,11 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn import metrics as sklearn_metrics
 
 from seg_pipeline import errors
 from seg_pipeline.dataset import manifest
@@ -60,6 +62,17 @@ def _expected(network, data_dir):
     return confusion
 
 
+def _loss(network, data_dir):
+    """The mean cross-entropy of the valid pixels, by numpy."""
+    losses = []
+    for record in fake_data.read_split(data_dir, 'validation'):
+        logits = network(record.image[None]).numpy()[0].astype(np.float64)
+        valid = record.mask != 255
+        of_truth = np.take_along_axis(logits[valid], record.mask[valid][:, None].astype(np.int64), 1)[:, 0]
+        losses.append(np.log(np.exp(logits[valid]).sum(-1)) - of_truth)
+    return np.concatenate(losses).mean()
+
+
 @pytest.mark.parametrize(
     ('devices', 'batch_size'), [('one_device', 4), ('two_devices', 4), ('one_device', 1), ('two_devices', 32)]
 )
@@ -75,6 +88,36 @@ def test_neither_batch_size_nor_replicas_change_a_metric(nine, saved, request, d
     assert formatting.to_json(found_metrics, found.label_map) == formatting.to_json(expected, found.label_map)
     again, _ = made.run()
     np.testing.assert_array_equal(again.support, found_metrics.support)
+
+
+def test_keras_and_scikit_learn_give_the_same_figures(nine, saved, two_devices):
+    """With ignored pixels, with a class that is in no truth, and with one that is in neither."""
+    data_dir, model_dir, _, found = nine
+    with two_devices.scope():
+        network, _ = trained.load(model_dir)
+    split = DatasetSplit(data_dir, found, 'validation')
+    made, _ = evaluator.Evaluator(two_devices, network, split, batch_size=4).run()
+    records = fake_data.read_split(data_dir, 'validation')
+    masks = np.stack([record.mask for record in records])
+    logits = network(np.stack([record.image for record in records])).numpy()
+    keras_iou = keras.metrics.MeanIoU(4, ignore_class=255, sparse_y_pred=False)
+    keras_iou.update_state(masks[..., None], logits)
+    assert made.mean_iou == pytest.approx(float(keras_iou.result()), rel=1e-6)
+    valid = masks != 255
+    truth, prediction = masks[valid], logits.argmax(-1)[valid]
+    np.testing.assert_array_equal(
+        made.confusion, sklearn_metrics.confusion_matrix(truth, prediction, labels=np.arange(4))
+    )
+    occurring = np.union1d(truth, prediction)
+    np.testing.assert_allclose(
+        made.iou[occurring], sklearn_metrics.jaccard_score(truth, prediction, average=None, labels=occurring)
+    )
+    assert made.pixel_accuracy == pytest.approx(sklearn_metrics.accuracy_score(truth, prediction))
+    assert made.mean_recall == pytest.approx(sklearn_metrics.balanced_accuracy_score(truth, prediction))
+    assert made.mean_dice == pytest.approx(sklearn_metrics.f1_score(truth, prediction, average='macro'))
+    assert made.frequency_weighted_iou == pytest.approx(
+        sklearn_metrics.jaccard_score(truth, prediction, average='weighted')
+    )
 
 
 def test_the_loss_is_the_mean_over_the_valid_pixels_of_all_batches(nine, saved, two_devices):
@@ -111,6 +154,9 @@ def test_the_command_writes_what_it_prints(nine, saved):
     expected = metrics.from_confusion_matrix(_expected(saved, data_dir))
     assert content['examples'] == 9
     assert content['pixels'] == 9 * 32 * 32
+    assert content['confusion'] == expected.confusion.tolist()
+    assert content['mean_iou'] == pytest.approx(expected.mean_iou)
+    assert content['loss'] == pytest.approx(_loss(saved, data_dir), rel=1e-5)
     assert [entry['iou'] for entry in content['classes']] == [None if np.isnan(iou) else iou for iou in expected.iou]
     assert f'pixel accuracy             {expected.pixel_accuracy:.4f}' in done.stdout
 
@@ -135,7 +181,13 @@ def test_mistakes_are_answered_on_one_line(nine, saved, arguments, message):
 def test_json_says_null_where_nothing_is_defined():
     content = formatting.to_json(METRICS, label_map.LabelMap.default(NAMES))
     shoe = content['classes'][3]
-    assert (shoe['present'], shoe['iou'], shoe['recall'], shoe['predicted']) == (False, None, None, 1)
+    assert (shoe['present'], shoe['occurs'], shoe['iou'], shoe['recall'], shoe['predicted']) == (
+        False,
+        True,
+        0,
+        None,
+        1,
+    )
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content['background_accuracy'] == pytest.approx(8 / 14)
 
@@ -145,6 +197,7 @@ def test_table_names_every_class_and_what_is_absent():
     assert lines[0].split() == ['id', 'class', 'IoU', 'Dice', 'recall', 'support']
     assert lines[1].split() == ['0', 'background', '0.5455', '0.7059', '0.7500', '8']
     assert lines[2].split() == ['1', 'shirt', '0.5000', '0.6667', '0.6000', '5']
-    assert lines[4] == '  3  shoe        absent, predicted for 1 pixels'
+    assert lines[4] == '  3  shoe        absent, predicted for 1 pixel'
     assert '  of background everywhere 0.5714' in lines
-    assert any(line.startswith('mean IoU') and 'over 3 of 4 classes present' in line for line in lines)
+    assert 'mean IoU                   0.2614   over the 4 of 4 classes in the truth or the prediction' in lines
+    assert '  present classes          0.3485   over the 3 of 4 classes in the truth' in lines

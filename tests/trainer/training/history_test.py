@@ -6,7 +6,7 @@ from trainer.training import history
 
 
 def _row(epoch, loss=1.0, val_loss=0.5):
-    return history.EpochRow(epoch, 'frozen', epoch * 3, 1e-3, loss, 0.25, val_loss, 0.5, 0.125, 10.0, 2.0, 0.01)
+    return history.EpochRow(epoch, 'frozen', epoch * 3, 1e-3, loss, 0.25, val_loss, 0.5, 0.125, 10.0, 2.0, 0.01, 0.25)
 
 
 def _read(directory):
@@ -18,8 +18,8 @@ def test_columns_are_those_of_the_contract(tmp_path):
     history.append(str(tmp_path), _row(1))
     assert (tmp_path / 'history.csv').read_text().splitlines() == [
         'epoch,phase,step,learning_rate,loss,accuracy,val_loss,val_accuracy,val_mean_iou,'
-        'images_per_second,seconds,input_wait_share',
-        '1,frozen,3,0.001,1,0.25,0.5,0.5,0.125,10,2,0.01',
+        'images_per_second,seconds,input_wait_share,val_mean_iou_present',
+        '1,frozen,3,0.001,1,0.25,0.5,0.5,0.125,10,2,0.01,0.25',
     ]
 
 
