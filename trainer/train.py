@@ -46,6 +46,22 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'fine_tune_learning_rate': flags.DEFINE_float(
         'fine_tune_learning_rate', _RECIPE.fine_tune_learning_rate, 'Afterwards; default: --learning_rate.', 0.0
     ),
+    'schedule': flags.DEFINE_enum(
+        'schedule', _RECIPE.schedule, list(config.SCHEDULES), 'How the learning rate falls within each phase.'
+    ),
+    'warmup_steps': flags.DEFINE_integer(
+        'warmup_steps', _RECIPE.warmup_steps, 'Steps at the start of each phase in which the learning rate rises.', 0
+    ),
+    'momentum': flags.DEFINE_float('momentum', _RECIPE.momentum, 'Of rmsprop or sgd.', 0.0, 1.0),
+    'weight_decay': flags.DEFINE_float(
+        'weight_decay', _RECIPE.weight_decay, 'Of kernels, as AdamW does it; default: 0.004 with adamw, else 0.', 0.0
+    ),
+    'encoder_learning_rate_scale': flags.DEFINE_float(
+        'encoder_learning_rate_scale',
+        _RECIPE.encoder_learning_rate_scale,
+        'The encoder learns at the learning rate times this.',
+        0.0,
+    ),
     'clip_norm': flags.DEFINE_float('clip_norm', _RECIPE.clip_norm, 'Largest global gradient norm; 0: no limit.', 0.0),
     'batch_norm_momentum': flags.DEFINE_float(
         'batch_norm_momentum',

@@ -91,6 +91,27 @@ def test_the_same_recipe_continues_and_may_go_further(tmp_path):
     assert config.check_continues(str(tmp_path), _run(epochs=60))
 
 
+@pytest.mark.parametrize('schedule', ['cosine', 'polynomial'])
+def test_a_learning_rate_that_has_fallen_is_not_taken_further(tmp_path, schedule):
+    config.write(str(tmp_path), _run(schedule=schedule))
+    assert config.check_continues(str(tmp_path), _run(schedule=schedule))
+    with pytest.raises(errors.UserError, match='another recipe: --epochs is 40 there and 60 here'):
+        config.check_continues(str(tmp_path), _run(schedule=schedule, epochs=60))
+
+
+def test_a_run_of_a_version_with_fewer_options_is_read(tmp_path):
+    content = _run().to_json()
+    for name in ('schedule', 'warmup_steps', 'momentum', 'weight_decay', 'encoder_learning_rate_scale'):
+        del content['recipe'][name]
+    (tmp_path / 'config.json').write_text(json.dumps(content))
+    assert config.check_continues(str(tmp_path), _run())
+
+
+def test_momentum_of_an_optimizer_that_has_its_own_is_refused():
+    with pytest.raises(errors.UserError, match=r'--momentum=0.9 is for --optimizer=rmsprop or sgd, not adam'):
+        config.Recipe(optimizer='adam', momentum=0.9)
+
+
 def test_every_other_difference_is_named_with_both_values(tmp_path):
     config.write(str(tmp_path), _run())
     wanted = dataclasses.replace(_run(batch_size=32, optimizer='sgd'), data=dataclasses.replace(DATA, fingerprint='0'))
@@ -146,7 +167,15 @@ def test_a_data_set_elsewhere_is_refused_in_one_line():
     [
         *(
             (name, value)
-            for name in ('learning_rate', 'fine_tune_learning_rate', 'clip_norm', 'batch_norm_momentum')
+            for name in (
+                'learning_rate',
+                'fine_tune_learning_rate',
+                'clip_norm',
+                'batch_norm_momentum',
+                'momentum',
+                'weight_decay',
+                'encoder_learning_rate_scale',
+            )
             for value in (math.nan, math.inf, -math.inf, -0.1)
         ),
         ('batch_norm_momentum', 1.5),

@@ -13,7 +13,7 @@ from trainer.config.directories import (
     has_checkpoint,
 )
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
-from trainer.config.recipe import IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, Recipe
+from trainer.config.recipe import IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, SCHEDULES, Recipe
 from trainer.config.run import RunConfig, check_continues, check_data_fits, read, write
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     'MOST',
     'NO_WEIGHTS',
     'OPTIMIZERS',
+    'SCHEDULES',
     'TENSORBOARD_DIR',
     'TRAIN_SPLIT',
     'VALIDATION_SPLIT',

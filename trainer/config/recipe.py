@@ -6,6 +6,8 @@ from seg_pipeline import errors
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
 
 OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
+WITH_MOMENTUM = ('rmsprop', 'sgd')  # Of the others it is a part, with a value of its own.
+SCHEDULES = ('constant', 'cosine', 'polynomial')
 # Values of `Recipe.encoder_weights` that are no file.
 IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
 
@@ -18,6 +20,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     'seed': (0, 2**32 - 1),  # numpy's, which Keras seeds too
     'learning_rate': (0, 1e6),
     'fine_tune_learning_rate': (0, 1e6),
+    'warmup_steps': (0, MOST),
+    'weight_decay': (0, 1e6),
+    'momentum': (0, 1),
+    'encoder_learning_rate_scale': (0, 1e6),
     'clip_norm': (0, 1e18),  # the square is a float32
     'batch_norm_momentum': (0, 1),
     'cache_budget_mb': (0, MOST),
@@ -40,6 +46,12 @@ class Recipe:
         optimizer: one of `OPTIMIZERS`.
         learning_rate: while the encoder is frozen.
         fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
+        schedule: one of `SCHEDULES`: how the learning rate falls within each of the two phases, see `schedules`.
+        warmup_steps: steps at the start of each phase in which the learning rate rises from near 0.
+        momentum: of an optimizer of `WITH_MOMENTUM`.
+        weight_decay: part of each kernel that a step takes off it, in units of the learning rate, as AdamW does; biases
+            and the variables of normalization layers keep all. None stands for 0.004 with adamw and for 0 otherwise.
+        encoder_learning_rate_scale: the encoder learns at the learning rate times this.
         clip_norm: largest global norm of the gradient; 0 leaves it as it is.
         batch_norm_momentum: part of its running statistics that a normalization layer, of the encoder too, keeps in a
             step. Validation and prediction use those: with 0.99 they need a few hundred steps to catch up.
@@ -48,7 +60,7 @@ class Recipe:
             pass, and then drawn in another order, which is why this belongs to the recipe.
 
     Raises:
-        UserError: if a number is not in its range, or the encoder is frozen for longer than the run.
+        UserError: if a number is not in its range, or two options contradict each other.
     """
 
     encoder: str = 'densenet121'
@@ -62,6 +74,11 @@ class Recipe:
     optimizer: str = 'rmsprop'
     learning_rate: float = 1e-3
     fine_tune_learning_rate: float | None = None
+    schedule: str = 'constant'
+    warmup_steps: int = 0
+    momentum: float = 0.0
+    weight_decay: float | None = None
+    encoder_learning_rate_scale: float = 1.0
     clip_norm: float = 0.0
     batch_norm_momentum: float = 0.99
     mixed_precision: bool = False
@@ -75,3 +92,7 @@ class Recipe:
         check_ranges(self, _RANGES)
         if self.frozen_epochs > self.epochs:
             raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
+        if self.momentum and self.optimizer not in WITH_MOMENTUM:
+            raise errors.UserError(
+                f'--momentum={self.momentum} is for --optimizer={" or ".join(WITH_MOMENTUM)}, not {self.optimizer}'
+            )

@@ -16,8 +16,6 @@ from trainer.config.directories import CONFIG_FILE, check_output_dir
 from trainer.config.recipe import Recipe
 
 SCHEMA_VERSION = 1
-# A finished run may be taken further with more epochs; any other difference would make it another experiment.
-_EXTENDABLE = ('epochs',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +129,10 @@ def _name(names: tuple[str, ...], i: int) -> str:
 
 def _differences(found: RunConfig, wanted: RunConfig) -> list[str]:
     """Lists 'option: value there, value here' for all that must be equal and is not."""
-    options = [(f'--{field.name}', field.name) for field in dataclasses.fields(Recipe) if field.name not in _EXTENDABLE]
+    # A finished run may be taken further with more epochs, unless its learning rate has fallen towards their end. Any
+    # other difference would make it another experiment.
+    extendable = ('epochs',) if found.recipe.schedule == wanted.recipe.schedule == 'constant' else ()
+    options = [(f'--{field.name}', field.name) for field in dataclasses.fields(Recipe) if field.name not in extendable]
     of_data = [(f'data {field.name}', field.name) for field in dataclasses.fields(Data)]
     values = [(label, getattr(found.recipe, name), getattr(wanted.recipe, name)) for label, name in options]
     values += [(label, getattr(found.data, name), getattr(wanted.data, name)) for label, name in of_data]

@@ -61,9 +61,8 @@ def create_state(
         # run holds the same variables, and one of the first phase can be restored by a process that starts here.
         phase_optimizers = {}
         for phase in schedules.phases(run.recipe):
-            phase_optimizers[phase.name] = optimizers.make(run.recipe.optimizer, phase.learning_rate)
             set_phase(network, run.recipe, phase)
-            phase_optimizers[phase.name].build(network.trainable_variables)
+            phase_optimizers[phase.name] = optimizers.make(run.recipe, network, phase.learning_rate)
     return TrainState(network, phase_optimizers)
 
 

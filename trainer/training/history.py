@@ -28,7 +28,7 @@ class EpochRow:
         epoch: counted from 1.
         phase: a name of `schedules`.
         step: optimizer steps done at its end.
-        learning_rate: throughout the epoch.
+        learning_rate: of its last step.
         loss: mean cross-entropy of its training pixels, in nats, as the weights were at each step.
         accuracy: of the same pixels.
         val_loss: after the epoch.

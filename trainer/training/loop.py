@@ -133,6 +133,7 @@ class TrainingLoop:
             if stop.requested:
                 self._checkpointer.save()
                 return False
+            self._state.optimizers[phase.name].learning_rate = self._learning_rate(phase, done)
             self._one_step(train_step, batches, clock)
             if self._line.is_due():
                 self._show(phase, epoch, clock)
@@ -151,6 +152,9 @@ class TrainingLoop:
         clock.waiting += received - began
         clock.training += time.perf_counter() - began
         clock.images += self._run.recipe.batch_size
+
+    def _learning_rate(self, phase: schedules.Phase, step: int) -> float:
+        return schedules.learning_rate(self._run.recipe, phase, self._steps_per_epoch, step)
 
     def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock) -> None:
         """Validates, reports and saves an epoch.
@@ -173,7 +177,7 @@ class TrainingLoop:
             epoch=epoch + 1,
             phase=phase.name,
             step=int(self._state.step),
-            learning_rate=phase.learning_rate,
+            learning_rate=self._learning_rate(phase, int(self._state.step) - 1),
             loss=loss,
             accuracy=totals.accuracy(),
             **dataclasses.asdict(validation),

@@ -8,6 +8,8 @@ from trainer import config
 FROZEN = 'frozen'
 FINE_TUNE = 'fine_tune'
 
+_POLYNOMIAL_POWER = 0.9  # DeepLab's
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -17,7 +19,7 @@ class Phase:
         name: `FROZEN` or `FINE_TUNE`.
         begin: its first epoch, counted from 0.
         end: the epoch after its last.
-        learning_rate: constant throughout.
+        learning_rate: at its peak, which a constant schedule keeps.
     """
 
     name: str
@@ -45,3 +47,31 @@ def phases(recipe: config.Recipe) -> tuple[Phase, ...]:
 def steps_per_epoch(recipe: config.Recipe, num_examples: int) -> int:
     """Returns the optimizer steps of one epoch on a training split of `num_examples`."""
     return recipe.steps_per_epoch or math.ceil(num_examples / recipe.batch_size)
+
+
+def learning_rate(recipe: config.Recipe, phase: Phase, epoch_steps: int, step: int) -> float:
+    """Returns the learning rate of one step.
+
+    Each phase warms up and falls by itself, as each begins with a new optimizer. In a phase of n steps, w of them
+    warm-up, step k = 0, ..., n - 1 has the peak rate times (k + 1) / w while k < w, and then, with
+    t = (k - w) / (n - w), times
+
+        constant     1
+        cosine       (1 + cos(pi t)) / 2
+        polynomial   (1 - t) ** 0.9
+
+    Args:
+        recipe: names schedule and warm-up.
+        phase: the one in which the step is.
+        epoch_steps: steps of an epoch.
+        step: its number in the run, counted from 0.
+    """
+    k, n, w = step - phase.begin * epoch_steps, (phase.end - phase.begin) * epoch_steps, recipe.warmup_steps
+    if k < w:
+        return phase.learning_rate * (k + 1) / w
+    t = (k - w) / (n - w)
+    if recipe.schedule == 'cosine':
+        return phase.learning_rate * (1 + math.cos(math.pi * t)) / 2
+    if recipe.schedule == 'polynomial':
+        return phase.learning_rate * float((1 - t) ** _POLYNOMIAL_POWER)
+    return phase.learning_rate

@@ -122,6 +122,35 @@ def test_a_mirrored_run_goes_on_bit_for_bit(tmp_path, data_dir, two_devices):
     assert _history(tmp_path / 'parts') == _history(tmp_path / 'uninterrupted')
 
 
+SCHEDULED = dataclasses.replace(
+    RECIPE,
+    encoder='tiny',
+    epochs=1,
+    frozen_epochs=0,
+    steps_per_epoch=4,
+    augmentation='none',
+    optimizer='sgd',
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=0.01,
+    schedule='cosine',
+    warmup_steps=2,
+    encoder_learning_rate_scale=0.1,
+)
+
+
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_a_scheduled_run_goes_on_bit_for_bit(tmp_path, data_dir, one_device, two_devices, mirrored):
+    devices = two_devices if mirrored else one_device
+    _, expected = _run(tmp_path / 'uninterrupted', data_dir, devices, SCHEDULED)
+    _run(tmp_path / 'parts', data_dir, devices, SCHEDULED, stop=_Stop(3))
+    finished, found = _run(tmp_path / 'parts', data_dir, devices, SCHEDULED)
+    assert finished
+    assert all(np.array_equal(a, b) for a, b in zip(_values(found), _values(expected), strict=True))
+    assert _history(tmp_path / 'parts') == _history(tmp_path / 'uninterrupted')
+    assert [row['learning_rate'] for row in _history(tmp_path / 'parts')] == ['0.005']  # two of warm-up, then two
+
+
 def test_a_killed_run_goes_on_from_within_the_epoch(tmp_path, data_dir, one_device, uninterrupted):
     class Kill(_Stop):
         @property

@@ -1,5 +1,7 @@
 """The phases of a run."""
 
+import math
+
 import pytest
 
 from seg_pipeline import errors
@@ -38,3 +40,32 @@ def test_zero_steps_are_one_pass(examples, batch, steps):
 def test_more_frozen_epochs_than_epochs_are_refused():
     with pytest.raises(errors.UserError, match='--frozen_epochs=9 is more than --epochs=8'):
         config.Recipe(epochs=8, frozen_epochs=9)
+
+
+def _rates(steps, epoch_steps, phase=0, **options):
+    recipe = config.Recipe(epochs=4, frozen_epochs=2, learning_rate=8.0, fine_tune_learning_rate=2.0, **options)
+    found = schedules.phases(recipe)[phase]
+    return [schedules.learning_rate(recipe, found, epoch_steps, step) for step in steps]
+
+
+def test_a_constant_rate_after_warm_up():
+    assert _rates(range(6), 3, warmup_steps=4) == [2, 4, 6, 8, 8, 8]
+    assert _rates([0, 5], 3) == [8, 8]
+
+
+def test_cosine_falls_in_each_phase_anew():
+    # Phases of 2 epochs of 3 steps: 2 steps of warm-up, then t = 0, 1/4, 1/2, 3/4 of half a turn.
+    half = math.sqrt(0.5)
+    expected = [0.5, 1, 1, (1 + half) / 2, 0.5, (1 - half) / 2]
+    assert _rates(range(6), 3, schedule='cosine', warmup_steps=2) == pytest.approx([8 * x for x in expected])
+    assert _rates(range(6, 12), 3, 1, schedule='cosine', warmup_steps=2) == pytest.approx([2 * x for x in expected])
+
+
+def test_polynomial_by_hand():
+    expected = [8, 8 * 0.75**0.9, 8 * 0.5**0.9, 8 * 0.25**0.9]
+    assert _rates(range(4), 2, schedule='polynomial') == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('schedule', config.SCHEDULES)
+def test_a_warm_up_longer_than_the_run_goes_on(schedule):
+    assert _rates([0, 3], 2, schedule=schedule, warmup_steps=800) == pytest.approx([0.01, 0.04])
