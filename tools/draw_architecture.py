@@ -64,6 +64,7 @@ TRAINER = (
     Room('evaluation', 'tensorflow', 'metrics from one confusion matrix'),
     Room('inference', 'tensorflow', 'predictions, exports'),
     Room('report', 'tensorflow', 'the curves of a run'),
+    Room('config', 'tensorflow', 'what a run is: recipe, data, directory'),
 )
 SEG_PIPELINE = (
     Room('synthetic', 'room', 'draws pairs to try everything with'),
