@@ -8,14 +8,13 @@ import os
 import re
 import signal
 import sys
-import time
-import types
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags
 
-from seg_pipeline import errors
+from seg_pipeline import errors, stop_signals
+from seg_pipeline.stop_signals import StoppedBySignal
 
 EXIT_OUTSIDE_FAULT = 1
 EXIT_USER_ERROR = 2
@@ -23,19 +22,6 @@ _LONGEST_VALUE = 4096  # characters of a flag: the longest path of Linux, in byt
 _LONGEST_MESSAGE = 2000
 # What absl says of a required flag that was not given.
 _MISSING = re.compile(r'(--\w+)=None: Flag --\w+ must have a value other than None')
-# What ends a command that gets one.
-_SIGNALS = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated', signal.SIGHUP: 'hung up'}
-_REPEATED_SECONDS = 1.0  # `timeout`, and some services, send a signal to the process and to its group: twice
-
-
-class StoppedBySignal(KeyboardInterrupt):
-    """A signal asks the command to end: raised in the main thread, so that every `with` and `finally` is carried out.
-
-    Attributes:
-        received: the first signal that came to this process; None so far.
-    """
-
-    received: ClassVar[signal.Signals | None] = None
 
 
 def run(main: Callable[[list[str]], int | None], *, known_only: bool = False, kept: str = '') -> NoReturn:
@@ -75,7 +61,9 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False, ke
 
     def guarded(argv: list[str]) -> int | None:
         try:
-            return main(argv)
+            code = main(argv)
+            stop_signals.unwatch()
+            return code
         except KeyboardInterrupt:
             _end_by_signal(StoppedBySignal.received or signal.SIGINT, kept)
         except Exception as error:
@@ -85,9 +73,7 @@ def run(main: Callable[[list[str]], int | None], *, known_only: bool = False, ke
             _fail_known(error)
             raise
 
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it, and shells for what runs behind
-            signal.signal(number, _stop)
+    stop_signals.handle()
     app.run(guarded, flags_parser=parse)
 
 
@@ -110,8 +96,9 @@ def _print_every_name() -> None:
 
 
 def _end_by_signal(number: signal.Signals, kept: str) -> NoReturn:
+    stop_signals.unwatch()
     with contextlib.suppress(OSError, ValueError):  # a terminal that has hung up
-        print('; '.join(filter(None, (_SIGNALS[number], kept))), file=sys.stderr)
+        print('; '.join(filter(None, (stop_signals.SIGNALS[number], kept))), file=sys.stderr)
         sys.stderr.flush()
         sys.stdout.flush()
     # Not by `sys.exit`, which waits for threads that go on working, and crashes if one prints meanwhile. What libraries
@@ -128,23 +115,6 @@ def _fail_known(error: Exception) -> None:
         fail(str(error), EXIT_OUTSIDE_FAULT)
     if isinstance(error, OSError) and errors.is_outside(error):
         fail(f'{error.filename or "the system"}: {error.strerror}', EXIT_OUTSIDE_FAULT)
-
-
-def _stop(number: int, frame: types.FrameType | None) -> None:
-    """Handles the first signal: raises it. A later one ends the process at once, whatever it is at."""
-    del frame
-    first = time.monotonic()
-
-    def end_at_once(again: int, frame: types.FrameType | None) -> None:
-        del frame
-        if time.monotonic() - first > _REPEATED_SECONDS:
-            os._exit(128 + again)
-
-    for each in _SIGNALS:
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            signal.signal(each, end_at_once)
-    StoppedBySignal.received = signal.Signals(number)
-    raise StoppedBySignal
 
 
 class _StrictParser(flags.ArgumentParser[Any]):

@@ -1,0 +1,102 @@
+"""The signals that ask a command to end: an exception in the main thread, raised again if it is lost on its way.
+
+Python drops an exception that is raised in a `__del__` or in the callback of a weak reference, and C code that calls
+Python may drop it too. A signal comes at any moment, so also at such a one. Therefore a timer looks, after the first
+signal, whether the exception still exists. As long as it does, or any exception is being handled, the command ends or
+cleans up, and is left alone. Otherwise it goes on as if there had been no signal, and the exception is raised again.
+"""
+
+import os
+import signal
+import sys
+import time
+import types
+import weakref
+from typing import Any, ClassVar, NoReturn
+
+# What ends a command that gets one, and what the command says then.
+SIGNALS = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated', signal.SIGHUP: 'hung up'}
+_REPEATED_SECONDS = 1.0  # `timeout`, and some services, send a signal to the process and to its group: twice
+_LOOK_SECONDS = 0.25
+# So many looks in a row find the exception while nothing is handled: someone keeps it, and it is not on its way.
+_MOST_IDLE_LOOKS = 12
+
+
+class StoppedBySignal(KeyboardInterrupt):
+    """A signal asks the command to end: raised in the main thread, so that every `with` and `finally` is carried out.
+
+    Attributes:
+        received: the first signal that came to this process; None so far.
+    """
+
+    received: ClassVar[signal.Signals | None] = None
+
+
+def handle() -> None:
+    """Makes the first of `SIGNALS` raise `StoppedBySignal`, and a later one end the process; for the main thread.
+
+    A signal that the process ignores, as nohup sets it, and shells for what runs behind, stays ignored.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _say_nothing_of_stops
+
+
+def unwatch() -> None:
+    """Ends the raising: the command has done what it had to do, or ends."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+    """Handles the first signal: raises it. A later one ends the process at once, whatever it is at."""
+    del frame
+    first = time.monotonic()
+
+    def end_at_once(again: int, frame: types.FrameType | None) -> None:
+        del frame
+        if time.monotonic() - first > _REPEATED_SECONDS:
+            os._exit(128 + again)
+
+    for each in SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, end_at_once)
+    StoppedBySignal.received = signal.Signals(number)
+    watch = _Watch()
+    signal.signal(signal.SIGALRM, watch.look)
+    signal.siginterrupt(signal.SIGALRM, False)  # C code that waits for the system goes on waiting
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    watch.raise_stop()
+
+
+class _Watch:
+    """Raises the stop, and again whenever it was lost."""
+
+    def __init__(self) -> None:
+        self._raised: weakref.ref[StoppedBySignal] | None = None
+        self._idle_looks = 0
+
+    def raise_stop(self) -> NoReturn:
+        stop = StoppedBySignal()
+        self._raised, self._idle_looks = weakref.ref(stop), 0
+        try:
+            raise stop
+        finally:
+            del stop  # this frame is in its traceback: it would keep itself
+
+    def look(self, number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+        # Also while C++ code, which has made another error of the stop, has it handled.
+        if sys.exception() is not None:
+            self._idle_looks = 0
+            return
+        self._idle_looks += 1
+        if self._raised is None or self._raised() is None or self._idle_looks >= _MOST_IDLE_LOOKS:
+            self.raise_stop()
+
+
+def _say_nothing_of_stops(dropped: Any) -> None:
+    """Python's report, with a traceback, of an exception that it drops; but not of a stop, which is raised again."""
+    if dropped.exc_type is not StoppedBySignal:
+        sys.__unraisablehook__(dropped)
