@@ -41,7 +41,9 @@ def handle() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     if sys.unraisablehook is sys.__unraisablehook__:
-        sys.unraisablehook = _say_nothing_of_stops
+        sys.unraisablehook = _report_dropped
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _report_printed
 
 
 def unwatch() -> None:
@@ -96,7 +98,19 @@ class _Watch:
             self.raise_stop()
 
 
-def _say_nothing_of_stops(dropped: Any) -> None:
+def _report_dropped(dropped: Any) -> None:
     """Python's report, with a traceback, of an exception that it drops; but not of a stop, which is raised again."""
-    if dropped.exc_type is not StoppedBySignal:
+    if not _comes_of_a_stop(dropped.exc_value):
         sys.__unraisablehook__(dropped)
+
+
+def _report_printed(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    """Python's traceback of an exception; but not of what C++ code makes of a stop, prints and drops."""
+    if not _comes_of_a_stop(error):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _comes_of_a_stop(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, StoppedBySignal):
+        error = error.__cause__ or error.__context__
+    return error is not None

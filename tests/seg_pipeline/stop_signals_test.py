@@ -56,6 +56,16 @@ _LOST = {
     np.asarray(Sized())
     goes_on()
 """,
+    'printed, as C++ code does it': """
+    try:
+        try:
+            stop()
+        except KeyboardInterrupt as error:
+            raise SystemError('a result with an exception set') from error
+    except SystemError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    goes_on()
+""",
     'twice': """
     ctypes.CFUNCTYPE(None)(stop)()
     ctypes.CFUNCTYPE(None)(goes_on)()
