@@ -26,7 +26,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_hand
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms import environments
 
-from beam_jobs import beam_options
+from beam_jobs import beam_options, worker_dirs
 from seg_pipeline import errors
 
 _MOST_WORKERS = 1024
@@ -143,14 +143,18 @@ class _Workers:
 
     def __init__(self) -> None:
         # Not by `mkdtemp`: a signal can come when the directory is there and its name has not been returned.
-        self.directory = os.path.join(tempfile.gettempdir(), f'workers-{uuid.uuid4().hex}')
+        self.directory = os.path.join(tempfile.gettempdir(), f'{worker_dirs.PREFIX}{uuid.uuid4().hex}')
         self.loss: str | None = None
+        self._lock: int | None = None
 
     def __enter__(self) -> '_Workers':
-        self._hook = threading.excepthook
+        self._hook, self._tempdir = threading.excepthook, tempfile.tempdir
         try:
-            os.mkdir(self.directory, 0o700)
+            worker_dirs.remove_abandoned(os.path.dirname(self.directory))
+            self._lock = worker_dirs.make(self.directory)
             threading.excepthook = self._thread_failed
+            # A pipeline makes a directory for itself, which it removes at the end of its run: a signal may come before.
+            tempfile.tempdir = self.directory
         except BaseException:
             self.__exit__()
             raise
@@ -163,7 +167,10 @@ class _Workers:
         for thread in _EndingWorkerHandler.threads.pop(self.directory, ()):
             thread.join(max(0.0, deadline - time.monotonic()))
         self._end_all()
-        threading.excepthook = self._hook
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        threading.excepthook, tempfile.tempdir = self._hook, self._tempdir
 
     def _end_all(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

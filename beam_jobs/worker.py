@@ -3,8 +3,9 @@
 It drops what Python code writes to stderr: log lines and the exception that ends a worker reach the command through
 Beam's services anyway, and would be printed twice. What the process itself writes when it crashes is kept.
 
-It ends when the command ends, even if that was killed: the last argument is a directory that the command keeps for as
-long as it wants its workers, and that the process watches. Its temporary files are in it, and are removed with it.
+It ends when the command ends, even if that was killed: the last argument is a directory that the command keeps, and
+holds a lock on, for as long as it wants its workers, and that the process watches (`worker_dirs`). Its temporary files
+are in it, and are removed with it.
 
 A signal to the whole group, as a terminal sends it, reaches command and workers, but it is the command that ends its
 workers. They start with signals ignored; SIGTERM, which may be meant for one worker alone, ends it with a delay.
@@ -18,14 +19,14 @@ import threading
 import time
 import types
 
-from beam_jobs import process_memory
+from beam_jobs import process_memory, worker_dirs
 
 _POLL_SECONDS = 0.25
 _SIGNAL_SECONDS = 3.0  # from a signal to the end; the command has ended long before, if it got the signal too
 
 
 def _end_with(directory: str) -> None:
-    while os.path.isdir(directory):
+    while not worker_dirs.is_gone(directory):
         time.sleep(_POLL_SECONDS)
     os._exit(1)
 
