@@ -37,7 +37,7 @@ def test_imports_go_down_and_never_in_a_circle():
         ('trainer/config/run.py', 'from beam_jobs import runners', 'never each other'),
         ('seg_pipeline/building/config.py', 'from seg_pipeline.building import pair', 'No circle'),
         ('seg_pipeline/attic.py', '', 'The folders of seg_pipeline'),
-        ('trainer/models/unet.py', 'from trainer.training import steps', 'The folders of the trainer'),
+        ('trainer/models/segmenter.py', 'from trainer.training import steps', 'The folders of the trainer'),
     ],
 )
 def test_the_check_finds_what_is_wrong(tmp_path, module, line, contract):

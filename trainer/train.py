@@ -1,4 +1,4 @@
-"""Trains a U-Net on a data set.
+"""Trains a segmentation network on a data set.
 
 python -m trainer.train --data_dir=DATASET_DIR --model_dir=RUN [--flagfile=trainer/recipes/article.flags] [flags]
 
@@ -23,7 +23,8 @@ _DATA_DIR = flags.DEFINE_string(
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Directory of the run, new or to be resumed.', required=True)
 
 _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
-    'encoder': flags.DEFINE_enum('encoder', _RECIPE.encoder, list(encoders.ENCODERS), 'Encoder of the U-Net.'),
+    'encoder': flags.DEFINE_enum('encoder', _RECIPE.encoder, list(encoders.ENCODERS), 'Encoder of the network.'),
+    'decoder': flags.DEFINE_enum('decoder', _RECIPE.decoder, list(config.DECODERS), 'Decoder of the network.'),
     'encoder_weights': flags.DEFINE_string(
         'encoder_weights', _RECIPE.encoder_weights, 'imagenet, none, or a .h5 file without the classification top.'
     ),

@@ -13,7 +13,7 @@ from trainer.config.directories import (
     has_checkpoint,
 )
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
-from trainer.config.recipe import IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, SCHEDULES, Recipe
+from trainer.config.recipe import DECODERS, IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, SCHEDULES, Recipe
 from trainer.config.run import RunConfig, check_continues, check_data_fits, read, write
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     'BEST',
     'BEST_DIR',
     'CONFIG_FILE',
+    'DECODERS',
     'EVALUATION_DIR',
     'IMAGENET_WEIGHTS',
     'LATEST',

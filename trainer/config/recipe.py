@@ -5,6 +5,7 @@ import dataclasses
 from seg_pipeline import errors
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
 
+DECODERS = ('pix2pix', 'unet', 'fpn', 'deeplabv3plus')
 OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
 WITH_MOMENTUM = ('rmsprop', 'sgd')  # Of the others it is a part, with a value of its own.
 SCHEDULES = ('constant', 'cosine', 'polynomial')
@@ -36,6 +37,7 @@ class Recipe:
 
     Attributes:
         encoder: a key of `encoders.ENCODERS`.
+        decoder: one of `DECODERS`.
         encoder_weights: `IMAGENET_WEIGHTS`, `NO_WEIGHTS`, or the path of a weights file.
         batch_size: images in one step, over all replicas together.
         epochs: length of the whole run, the frozen epochs included.
@@ -64,6 +66,7 @@ class Recipe:
     """
 
     encoder: str = 'densenet121'
+    decoder: str = DECODERS[0]
     encoder_weights: str = IMAGENET_WEIGHTS
     batch_size: int = 64
     epochs: int = 40

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from seg_pipeline import errors
 from trainer import config
-from trainer.models import unet
+from trainer.models import segmenter
 
 
 def load(model_dir: str, which: str = config.BEST) -> tuple[keras.Model, config.RunConfig]:
@@ -31,7 +31,8 @@ def load(model_dir: str, which: str = config.BEST) -> tuple[keras.Model, config.
     """
     run = config.read(model_dir)
     path, is_best = _find(model_dir, which)
-    network = unet.build(run.recipe.encoder, run.image_size, run.label_map.num_classes)
+    recipe = run.recipe
+    network = segmenter.build(recipe.encoder, run.image_size, run.label_map.num_classes, decoder=recipe.decoder)
     if is_best:
         restore(tf.train.Checkpoint(model=network), path)
     else:

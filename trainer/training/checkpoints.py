@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from trainer import config
 from trainer import strategy as strategy_lib
-from trainer.models import trained, unet
+from trainer.models import segmenter, trained
 from trainer.training import optimizers, schedules, steps
 
 
@@ -38,21 +38,22 @@ class TrainState(tf.Module):
 
 
 def create_state(
-    run: config.RunConfig, devices: tf.distribute.Strategy, load_encoder: unet.Loader | None
+    run: config.RunConfig, devices: tf.distribute.Strategy, load_encoder: segmenter.Loader | None
 ) -> TrainState:
     """Makes the state of a run at step 0.
 
     Args:
         run: its configuration.
         devices: the strategy that trains it.
-        load_encoder: puts pretrained weights into the encoder, see `unet.build`.
+        load_encoder: puts pretrained weights into the encoder, see `segmenter.build`.
     """
     keras.utils.set_random_seed(run.recipe.seed)
     with devices.scope():
-        network = unet.build(
+        network = segmenter.build(
             run.recipe.encoder,
             run.image_size,
             run.label_map.num_classes,
+            decoder=run.recipe.decoder,
             load_encoder=load_encoder,
             mixed_precision=run.recipe.mixed_precision,
             batch_norm_momentum=run.recipe.batch_norm_momentum,
@@ -75,7 +76,7 @@ def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phas
     from layer to layer, so its normalization learns in both phases.
     """
     has_statistics = recipe.encoder_weights != config.NO_WEIGHTS
-    unet.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=not has_statistics)
+    segmenter.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=not has_statistics)
 
 
 class Checkpointer:

@@ -48,7 +48,7 @@ def make(recipe: config.Recipe, network: keras.Model, learning_rate: float) -> k
 
     Args:
         recipe: which optimizer, and its options.
-        network: from `unet.build`.
+        network: from `segmenter.build`.
         learning_rate: at the start; `optimizer.learning_rate` is a variable that a schedule can assign.
 
     Returns:

@@ -10,7 +10,7 @@ import pytest
 from seg_pipeline import errors
 from seg_pipeline.labels import label_map
 from trainer import config
-from trainer.models import trained, unet
+from trainer.models import segmenter, trained
 from trainer.training import checkpoints, schedules
 
 DATA = config.Data('d', 'f' * 64, (32, 32), label_map.LabelMap.default(('background', 'shirt')))
@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, one_device):
 @pytest.mark.parametrize(('weights', 'norms_learn'), [('none', True), ('some.h5', False)])
 def test_batch_norm_with_pretrained_statistics_stays_as_it_is(weights, norms_learn):
     recipe = config.Recipe(encoder='tiny_bn', encoder_weights=weights)
-    network = unet.build('tiny_bn', (32, 32), 3)
+    network = segmenter.build('tiny_bn', (32, 32), 3)
     frozen, fine_tune = schedules.phases(recipe)
     checkpoints.set_phase(network, recipe, frozen)
     assert not any('conv' in variable.path for variable in network.trainable_variables)

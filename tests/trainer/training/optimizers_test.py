@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from trainer import config
-from trainer.models import unet
+from trainer.models import segmenter
 from trainer.training import optimizers
 
 
 @pytest.fixture(scope='module')
 def network():
-    return unet.build('tiny_bn', (32, 32), 3)
+    return segmenter.build('tiny_bn', (32, 32), 3)
 
 
 def _recipe(**options):
@@ -49,7 +49,7 @@ def test_without_options_a_step_is_that_of_keras(network, name):
 @pytest.mark.parametrize(('name', 'decay', 'expected'), [('sgd', 0.5, 0.5), ('adamw', None, 0.004), ('adam', None, 0)])
 def test_kernels_decay_at_their_own_rate_and_nothing_else_does(two_devices, name, decay, expected):
     with two_devices.scope():
-        mirrored = unet.build('tiny_bn', (32, 32), 3)
+        mirrored = segmenter.build('tiny_bn', (32, 32), 3)
         recipe = _recipe(optimizer=name, weight_decay=decay, encoder_learning_rate_scale=0.25)
         made = optimizers.make(recipe, mirrored, 0.1)
     variables = mirrored.trainable_variables

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.models import unet
+from trainer.models import segmenter
 from trainer.training import steps
 
 IGNORE = 255
@@ -33,7 +33,7 @@ def _distribute(strategy, images, masks):
 def _make(strategy, encoder, optimizer=None):
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        network = unet.build(encoder, (32, 32), NUM_CLASSES)
+        network = segmenter.build(encoder, (32, 32), NUM_CLASSES)
         optimizer = optimizer or keras.optimizers.SGD(LEARNING_RATE)
         optimizer.build(network.trainable_variables)
     return network, optimizer
@@ -51,7 +51,7 @@ def _train(strategy, encoder, batches, clip_norm=0.0, optimizer=None):
 def _reference(encoder, batches, clip_norm=0.0):
     """SGD by hand: the mean over the valid pixels of the whole batch, in eager mode, without any strategy."""
     keras.utils.set_random_seed(1)
-    network = unet.build(encoder, (32, 32), NUM_CLASSES)
+    network = segmenter.build(encoder, (32, 32), NUM_CLASSES)
     for images, masks in batches:
         with tf.GradientTape() as tape:
             logits = network(images, training=True)
@@ -83,7 +83,7 @@ def test_steps_equal_plain_gradient_descent(request, encoder, clip_norm, count):
 def test_totals_count_the_valid_pixels_of_all_replicas(two_devices):
     (images, masks), *_ = batches = list(_batches(1))
     keras.utils.set_random_seed(1)
-    logits = unet.build('tiny', (32, 32), NUM_CLASSES)(images, training=True).numpy()
+    logits = segmenter.build('tiny', (32, 32), NUM_CLASSES)(images, training=True).numpy()
     _, totals = _train(two_devices, 'tiny', batches)
     valid = masks[..., 0] != IGNORE
     assert float(totals.valid) == valid.sum()

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.models import unet
+from trainer.models import decoders, segmenter
 
 
 def test_decoder_is_the_article_s():
-    network = unet.build('tiny', (64, 96), 7)
+    network = segmenter.build('tiny', (64, 96), 7)
     shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in network.layers if layer.name.startswith('up')}
     for filters, stride in zip((512, 256, 128, 64), (16, 8, 4, 2), strict=True):
         up = network.get_layer(f'upsample_{filters}')
@@ -21,15 +21,17 @@ def test_decoder_is_the_article_s():
     assert network.output.shape == (None, 64, 96, 7)
 
 
+@pytest.mark.parametrize('decoder', decoders.DECODERS)
 @pytest.mark.parametrize('mixed_precision', [False, True])
-def test_bytes_and_floats_give_the_same_float32_logits(mixed_precision):
+def test_bytes_and_floats_give_the_same_float32_logits(mixed_precision, decoder):
     policy = keras.config.dtype_policy()
-    network = unet.build('tiny_bn', (32, 64), 5, mixed_precision=mixed_precision)
+    network = segmenter.build('tiny_bn', (32, 64), 5, decoder=decoder, mixed_precision=mixed_precision)
     assert keras.config.dtype_policy() == policy
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
     logits = network(images)
     assert logits.dtype == 'float32'
-    assert network.get_layer('upsample_64').compute_dtype == ('bfloat16' if mixed_precision else 'float32')
+    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
+    assert first.compute_dtype == ('bfloat16' if mixed_precision else 'float32')
     assert all(weight.dtype == 'float32' for weight in network.weights)
     np.testing.assert_array_equal(logits, network(images.astype(np.float32)))
 
@@ -40,7 +42,7 @@ def test_running_statistics_take_in_what_the_momentum_leaves(name):
     means = {}
     for momentum in (0.5, 0.75):
         keras.utils.set_random_seed(0)
-        network = unet.build('tiny_bn', (32, 32), 3, batch_norm_momentum=momentum)
+        network = segmenter.build('tiny_bn', (32, 32), 3, batch_norm_momentum=momentum)
         network(images, training=True)
         means[momentum] = _statistics(network, name)  # it began at 0
     assert np.abs(means[0.5]).max() > 0
@@ -51,7 +53,7 @@ def test_the_seed_decides_the_weights():
     weights = []
     for seed in (0, 0, 1):
         keras.utils.set_random_seed(seed)
-        weights.append(unet.build('tiny', (32, 32), 3).get_weights())
+        weights.append(segmenter.build('tiny', (32, 32), 3).get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
@@ -61,9 +63,9 @@ def test_the_seed_decides_the_weights():
     [(False, False), (False, True), (True, False), (True, True)],
 )
 def test_what_learns(encoder, batch_norm):
-    network = unet.build('tiny_bn', (32, 32), 3)
-    unet.set_trainable(network, encoder=not encoder, encoder_batch_norm=not batch_norm)
-    unet.set_trainable(network, encoder=encoder, encoder_batch_norm=batch_norm)
+    network = segmenter.build('tiny_bn', (32, 32), 3)
+    segmenter.set_trainable(network, encoder=not encoder, encoder_batch_norm=not batch_norm)
+    segmenter.set_trainable(network, encoder=encoder, encoder_batch_norm=batch_norm)
     learning = [variable.path for variable in network.trainable_variables]
     assert any('conv1' in path for path in learning) == encoder
     assert any(path.startswith('norm1') for path in learning) == batch_norm
