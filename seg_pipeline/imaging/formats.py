@@ -5,6 +5,7 @@ that a data set would hold images that are partly grey; later versions refuse th
 """
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from PIL import (
 
 from seg_pipeline.imaging import bmp, exif, mat, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
+from seg_pipeline.plurals import counted
 
 DEFAULT_MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb declares far more
 MAX_SIDE = 1_000_000  # libpng refuses longer rows (PNG_USER_WIDTH_MAX)
@@ -42,7 +44,10 @@ _MAGICS = {
 }
 MASK_ONLY = frozenset(('mat',))  # formats that `images` refuses: a file in one of them is no picture
 _WEBP_HAS_EXIF = 0x08  # a flag of the chunk VP8X, in its first byte
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b'\xff\xd9'  # markers of JPEG
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9  # markers of JPEG
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # those of the frames whose scans refine one another
+# In compressed data, a byte 0xFF is followed by 0 or a restart marker; any number of 0xFF may precede other markers.
+_NEXT_MARKER = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
 
 
 class _TiffFile(TiffImagePlugin.TiffImageFile):
@@ -259,23 +264,78 @@ def _png_problem(data: bytes) -> str | None:
     return None if last == b'IEND' else f'truncated: no IEND chunk in {len(data)} bytes'
 
 
-def _jpeg_problem(data: bytes) -> str | None:
-    """What is missing in a JPEG file, or None: the segments up to the first scan, and the end marker behind it.
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Iterates over the segments of a JPEG (ITU-T T.81, Annex B), up to the end marker or where there is no marker.
 
-    The format has no checksums (ITU-T T.81, Annex B), so truncation is all that can be found. The segments are followed
-    one by one, because a search for the end marker from the start of the file would find that of an EXIF thumbnail. The
-    length of a segment counts its own two bytes, but not those of the marker.
+    They are followed one by one, because a search for a marker from the start of the file would find those of an EXIF
+    thumbnail.
+
+    Args:
+        data: the file's bytes.
+
+    Yields:
+        The marker's second byte, the offset of its first, and of the byte after its segment, not counting the
+        compressed data behind the start of a scan. The last segment of a truncated file may end beyond the file; the
+        marker is -1 where there is none.
     """
     position = 2
-    while position + 4 <= len(data):
+    while position + 2 <= len(data):
         if data[position] != 0xFF:
-            return f'no marker at byte {position}'
+            yield -1, position, position
+            return
         marker = data[position + 1]
         if marker == 0xFF:  # any number of fill bytes may precede a marker (B.1.1.2)
             position += 1
             continue
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+        # The length of a segment counts its own two bytes, but not those of the marker.
+        end = position + 2
+        end += 0 if marker == _END_OF_IMAGE else int.from_bytes(data[end : end + 2], 'big')
+        yield marker, position, end
+        if marker == _END_OF_IMAGE:
+            return
+        position = end
         if marker == _START_OF_SCAN:
-            # In compressed data, a byte 0xFF is followed by 0 or a restart marker: the end marker cannot occur there.
-            return None if data.find(_END_OF_IMAGE, position) >= 0 else 'truncated: no end-of-image marker'
-    return f'truncated: no scan in {len(data)} bytes'
+            found = _NEXT_MARKER.search(data, end)
+            position = found.start() if found else len(data)
+
+
+def _jpeg_problem(data: bytes) -> str | None:
+    """What is missing in a JPEG file, or None: the segments, a scan, the end marker, a scan of a progressive one.
+
+    The format has no checksums, so truncation is all that can be found.
+    """
+    frame: tuple[int, int] | None = None
+    scans: list[int] = []
+    for marker, start, end in jpeg_segments(data):
+        if marker == _END_OF_IMAGE:
+            return _missing_detail(data, *frame, scans) if frame else None
+        # Behind a scan, decoders skip to the next marker, and so does the pattern above.
+        if marker < 0:
+            return f'no marker at byte {start}'
+        if marker in _PROGRESSIVE:
+            frame = start, end
+        if marker == _START_OF_SCAN:
+            scans.append(start)
+    return 'truncated: no end-of-image marker' if scans else f'truncated: no scan in {len(data)} bytes'
+
+
+def _missing_detail(data: bytes, start: int, end: int, scans: list[int]) -> str | None:
+    """Which detail of a progressive JPEG no scan has, or None: one that is cut off between two scans looks whole.
+
+    Args:
+        data: the file's bytes.
+        start, end: of the segment of its frame.
+        scans: the offset of the start of each scan.
+    """
+    # The lowest bit of each coefficient that was sent, for each component; its number precedes its two other bytes.
+    lowest: dict[int, list[int | None]] = {number: [None] * 64 for number in data[start + 10 : end : 3]}
+    for scan in scans:
+        after = scan + 5 + 2 * data[scan + 4]
+        first, last, bits = data[after], data[after + 1], data[after + 2] & 15
+        for number in data[scan + 5 : after : 2]:
+            for coefficient in range(first, min(last, 63) + 1):
+                lowest.setdefault(number, [None] * 64)[coefficient] = bits
+    missing = sum(bits != 0 for found in lowest.values() for bits in found)
+    whole = 64 * len(lowest)
+    of = counted(len(scans), 'scan')
+    return f'truncated: {of} without {missing} of {whole} coefficients in full' if missing else None

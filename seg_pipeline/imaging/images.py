@@ -33,8 +33,13 @@ _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     7: lambda pixels: np.swapaxes(np.rot90(pixels, 2), 0, 1),
     8: np.rot90,
 }
-# Of libjpeg's warnings, those that say that the compressed data are not what was written.
-_JPEG_DAMAGE = ('Corrupt JPEG data', 'Premature end of JPEG file')
+# Of libjpeg's warnings, those that say that the compressed data are not what was written. "Invalid SOS parameters for
+# sequential JPEG" is none: it is about three bytes that say nothing to a sequential decoder, and that many phones of
+# Samsung write wrongly.
+_JPEG_DAMAGE = ('Corrupt JPEG data', 'Premature end of JPEG file', 'Inconsistent progression sequence')
+_JPEG_END = b'\xff\xd9'
+# As many bytes at the end no encoder leaves without which a picture could be decoded; one, some cameras do.
+_JPEG_SPARE_BYTES = 2
 # As many bytes at the end are more than any encoder leaves without which a picture could be decoded: 3 and 1.
 _WEBP_SPARE_BYTES = {b'VP8 ': 4, b'VP8L': 3}
 
@@ -116,14 +121,34 @@ def _decode(data: bytes, header: Image.Image, path: str, kind: str, max_pixels: 
 def _decode_jpeg(data: bytes, header: Image.Image, path: str) -> NDArray[np.uint8]:
     """Decodes a JPEG, and rejects one that libjpeg warns of: it fills with grey what is missing, and goes on."""
     is_cmyk = header.mode == 'CMYK'
-    try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, 'CMYK' if is_cmyk else 'RGB', strict=True)
-    except ValueError as error:
-        if str(error).startswith(_JPEG_DAMAGE):
-            raise RejectError(rejects.DAMAGED, f'{path}: {error}') from error
-        # Sampling that TurboJPEG's interface does not know, or a warning that is not about the pixels.
+    pixels, warning = _strictly_decoded(data, is_cmyk)
+    if warning is not None and warning.startswith(_JPEG_DAMAGE):
+        raise RejectError(rejects.DAMAGED, f'{path}: {warning}')
+    _check_jpeg_end(data, path, is_cmyk)
+    # Without pixels: sampling that TurboJPEG's interface does not know, or a warning that is not about the pixels.
+    if pixels is None:
         return _decode_with_pillow(header, path) if is_cmyk else _decode_with_opencv(data, path, 'jpeg')
     return _decode_with_pillow(header, path) if is_cmyk else pixels
+
+
+def _strictly_decoded(data: bytes, is_cmyk: bool) -> tuple[NDArray[np.uint8] | None, str | None]:
+    """The pixels of a JPEG, or else the warning or error of libjpeg."""
+    try:
+        return simplejpeg.decode_jpeg(data, 'CMYK' if is_cmyk else 'RGB', strict=True), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def _check_jpeg_end(data: bytes, path: str, is_cmyk: bool) -> None:
+    """Rejects a JPEG that was cut off, filled up with zeros and closed by an end marker, see `_check_webp_end`."""
+    spare = bytes(_JPEG_SPARE_BYTES)
+    *_, (_, _, begin), (_, end, _) = formats.jpeg_segments(data)  # of the last scan's data
+    # A zero behind 0xFF is no data, but says that 0xFF is.
+    if not data.endswith(spare, begin, end) or data[end - len(spare) - 1] == 0xFF:
+        return
+    _, warning = _strictly_decoded(data[: end - len(spare)] + _JPEG_END, is_cmyk)
+    if warning is None or not warning.startswith(_JPEG_DAMAGE):
+        raise RejectError(rejects.DAMAGED, f'{path}: truncated, and filled up with zeros to {len(data)} bytes')
 
 
 def _decode_indices(info: bmp.BmpHeader, header: Image.Image, data: bytes, path: str) -> NDArray[np.uint8]:

@@ -4,6 +4,8 @@ For every format and many lengths: the file is rejected, or gives the very pixel
 """
 
 import io
+import itertools
+import re
 
 import cv2
 import numpy as np
@@ -31,14 +33,16 @@ _FILLS = {
     'ended': lambda data, length: data[:length],
     'zeros': lambda data, length: data[:length] + bytes(len(data) - length),
     'end marker': lambda data, length: data[:length] + data[-2:],
+    'zeros and end marker': lambda data, length: data[:length] + bytes(max(0, len(data) - length - 2)) + data[-2:],
 }
-# What nothing in a file tells, as a part of all lengths, see docs/reliability.md. The last bytes of a WebP may decide a
-# part of the last blocks alone. A progressive JPEG that ends behind any of its scans is a whole one of less detail.
+# What nothing in a file tells, as a part of all lengths, see docs/reliability.md: zeros that decode to a picture, and of
+# which as many are needed as there are.
 _UNKNOWABLE = {
     ('WEBP', 'zeros'): 0.03,
     ('WEBP alpha', 'zeros'): 0.03,
     ('WEBP lossless', 'zeros'): 0.03,
-    ('JPEG progressive', 'end marker'): 0.06,
+    ('JPEG', 'zeros and end marker'): 0.01,
+    ('JPEG with restarts', 'zeros and end marker'): 0.01,
 }
 
 
@@ -60,8 +64,13 @@ def _is_wrong(data, expected):
         return False
 
 
-@pytest.mark.parametrize('fill', _FILLS)
-@pytest.mark.parametrize('name', _FILES)
+# Two real bytes behind zeros are an end marker in a JPEG, and in the other formats nothing that is found.
+_CASES = [
+    (name, fill) for name in _FILES for fill in _FILLS if name.startswith('JPEG') or not fill.startswith('zeros and')
+]
+
+
+@pytest.mark.parametrize(('name', 'fill'), _CASES)
 def test_a_file_that_was_cut_off_is_rejected_or_has_the_right_pixels(name, fill):
     data = _file(name)
     expected = images.decode_image(data, 'image')
@@ -83,6 +92,77 @@ def test_flat_pictures_as_webp_end_in_zeros_and_are_whole(quality):
                 Image.fromarray(picture).save(file, 'WEBP', quality=quality, method=method, lossless=lossless)
                 expected = np.asarray(Image.open(file).convert('RGB'))
                 np.testing.assert_array_equal(images.decode_image(file.getvalue(), 'image'), expected)
+
+
+def test_zeros_at_the_end_of_a_whole_webp_are_part_of_it():
+    """No number of zeros tells that a file was cut off: a blank corner of a busy picture ends in many."""
+    picture = np.random.default_rng(1).integers(0, 256, (256, 256, 3), np.uint8)
+    picture[-16:, -128:] = 255
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, 'WEBP', quality=80)
+    assert file.getvalue().endswith(bytes(8))
+    assert images.decode_image(file.getvalue(), 'image').shape == picture.shape
+
+
+@pytest.mark.parametrize('options', [{}, {'optimize': True}, {'progressive': True}, {'restart_marker_blocks': 2}])
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
+def test_flat_pictures_as_jpeg_end_in_zeros_and_are_whole(mode, options):
+    ends = set()
+    for number in range(100):
+        random = np.random.default_rng(number)
+        height, width = random.integers(1, 100, 2)
+        picture = np.full((height, width, 3), random.choice([0, 128, 255, 77]), np.uint8)
+        picture[: random.integers(0, height + 1)] = random.integers(0, 256, 3)
+        file = io.BytesIO()
+        Image.fromarray(picture).convert(mode).save(file, 'JPEG', **options)
+        ends.add(file.getvalue()[-4:])
+        assert images.decode_image(file.getvalue(), 'image').shape == picture.shape
+    if mode == 'L' and 'optimize' in options:  # one block, whose data are one byte behind a header that ends in zero
+        assert b'\0\0\xff\xd9' in ends
+
+
+def _scans(data):
+    """The offsets of the headers of all scans."""
+    found = [match.start() for match in re.finditer(b'\xff\xda', data)]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize('options', [{}, {'progressive': True}, {'restart_marker_blocks': 3}])
+@pytest.mark.parametrize('mode', ['RGB', 'L'])
+def test_a_changed_byte_in_the_header_of_a_scan(mode, options):
+    file = io.BytesIO()
+    Image.fromarray(_PHOTO).convert(mode).save(file, 'JPEG', **options)
+    data = file.getvalue()
+    expected = images.decode_image(data, 'image')
+    for scan in _scans(data):
+        for place in range(scan + 2, scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], 'big')):
+            for value in {0, 1, 2, 16, 17, 63, 255, data[place] ^ 1, data[place] ^ 16} - {data[place]}:
+                changed = data[:place] + bytes([value]) + data[place + 1 :]
+                assert not _is_wrong(changed, expected), (place - scan, value)
+
+
+def test_a_sequential_jpeg_whose_scan_says_otherwise_is_read():
+    """Many phones write zeros there; libjpeg warns, and its pixels are right."""
+    file = io.BytesIO()
+    Image.fromarray(_PHOTO).save(file, 'JPEG')
+    data = file.getvalue()
+    (scan,) = _scans(data)
+    changed = data[: scan + 11] + bytes(3) + data[scan + 14 :]
+    assert changed != data
+    np.testing.assert_array_equal(images.decode_image(changed, 'image'), images.decode_image(data, 'image'))
+
+
+def test_a_progressive_jpeg_that_ends_behind_one_of_its_scans_is_named():
+    file = io.BytesIO()
+    Image.fromarray(_PHOTO).save(file, 'JPEG', progressive=True)
+    data = file.getvalue()
+    scans = _scans(data)
+    for number, (before, scan) in enumerate(itertools.pairwise(scans), 1):
+        tables = data.find(b'\xff\xc4', before, scan)  # between two scans are the tables of the second, if it has any
+        end = scan if tables < 0 else tables
+        with pytest.raises(rejects.RejectError, match=rf'^image: truncated: {number} scans? without \d+ of 192 coef'):
+            images.decode_image(data[:end] + b'\xff\xd9', 'image')
 
 
 @pytest.mark.parametrize('orientation', range(10))
