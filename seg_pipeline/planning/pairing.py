@@ -51,7 +51,7 @@ class Pairing:
         first, (of_images, of_masks) = self.pairs[0], self.trimming.contradiction
         return rejects.one_line(
             f'image {first.image} and mask {first.mask} would be a pair: all images have the number {of_images} in '
-            f'their names, and all masks {of_masks}'
+            f'their names, where all masks have {of_masks}'
         )
 
 

@@ -1,6 +1,7 @@
 """Keys by trimming: what all names of a tree have in common tells no file from another, and is cut off."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -23,9 +24,10 @@ class Affixes:
         return rejects.one_line(f'{self.prefix}*{self.suffix}')
 
     @property
-    def numbers(self) -> frozenset[int]:
-        """The numbers in it: 2019 of `2019_cam_`, 8 of `_leftImg8bit`."""
-        return frozenset(int(digits) for digits in re.findall(r'\d+', f'{self.prefix}*{self.suffix}'))
+    def numbers(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The numbers in prefix and suffix, in order: 2019 of `2019_cam_`, 8 of `_leftImg8bit`."""
+        before, after = (tuple(map(int, re.findall(r'\d+', part))) for part in (self.prefix, self.suffix))
+        return before, after
 
     @property
     def key_regex(self) -> str:
@@ -42,17 +44,23 @@ class Trimming:
 
     @property
     def contradiction(self) -> tuple[int, int] | None:
-        """A number that only the images have in what is cut off, and one that only the masks have.
+        """A number of the images, in what is cut off, that is another one in the masks.
 
-        Such names say themselves that they do not belong together: `2019_cam_07` is no photo of the mask `2020_cam_07`.
-        A number in one tree alone, or beside those of the other tree, contradicts nothing: `leftImg8bit` and `gtFine`.
+        Such names say themselves that they do not belong together: `2019_cam_07` is no photo of the mask `2020_cam_07`,
+        and `s1_07_v2` none of `s2_07_v1`. A number in one tree alone, or beside those of the other tree, contradicts
+        nothing: `leftImg8bit` and `gtFine`.
 
         Returns:
-            The smallest of each; None if a tree has no number of its own.
+            The first two that differ where both trees have as many numbers before the key, or behind it; else the
+            smallest that only one tree has, of each. None if there are none.
         """
-        of_images = self.images.numbers - self.masks.numbers
-        of_masks = self.masks.numbers - self.images.numbers
-        return (min(of_images), min(of_masks)) if of_images and of_masks else None
+        for here, there in zip(self.images.numbers, self.masks.numbers, strict=True):
+            different = [both for both in zip(here, there, strict=False) if both[0] != both[1]]
+            if len(here) == len(there) and different:
+                return different[0]
+        of_images, of_masks = (frozenset(itertools.chain(*tree.numbers)) for tree in (self.images, self.masks))
+        own = of_images - of_masks, of_masks - of_images
+        return (min(own[0]), min(own[1])) if all(own) else None
 
 
 def trim(stems: Sequence[str]) -> tuple[list[str], Affixes]:

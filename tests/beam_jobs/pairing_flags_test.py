@@ -58,7 +58,7 @@ def test_names_whose_numbers_differ_are_no_pairs_until_expressions_say_so(source
             _main(*trees, tmp_path / 'out', *more)
         message = str(caught.value)
         assert message.startswith('image 2019_cam_01.png and mask 2020_cam_01.png would be a pair: ')
-        assert 'all images have the number 2019 in their names, and all masks 2020; ' in message
+        assert 'all images have the number 2019 in their names, where all masks have 2020; ' in message
     assert not (tmp_path / 'out').exists()
     said = shlex.split(message.partition('if they are pairs, say so: ')[2])
     assert [flag.partition('=')[0] for flag in said] == ['--image_key_regex', '--mask_key_regex']

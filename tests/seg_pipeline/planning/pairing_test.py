@@ -56,13 +56,26 @@ _CONTRADICTIONS = [
     ('cam1_{:03d}.jpg', 'cam2_{:03d}.png'),
     ('day 3/{:03d}.jpg', 'day 4/{:03d}.png'),
     ('2019/05/img_{:02d}.jpg', '2019/06/seg_{:02d}.png'),
+    # The same numbers in other places.
+    ('s1_v2_{:02d}.jpg', 's2_v1_{:02d}.png'),
+    ('2019/05/{:02d}.jpg', '05/2019/{:02d}.png'),
+    ('s1/8bit_{:02d}.jpg', 's8/v1_{:02d}.png'),
+]
+
+
+_BEHIND_THE_KEY = [
+    ('{:03d}_v1.jpg', '{:03d}_v2.png'),
+    ('s1_{:02d}_v2.jpg', 's2_{:02d}_v1.png'),
+    ('s1_{:02d}_v2.jpg', 's2_{:02d}_v1_8bit.png'),
+    ('s_{:02d}_v1_8.jpg', 's_{:02d}_v8_1.png'),
+    ('2019_{:02d}_v1.jpg', '1_{:02d}_v2019.png'),
 ]
 
 
 @pytest.mark.parametrize(
     ('image', 'mask', 'numbers'),
     [
-        *((*names, range(1, 13)) for names in [*_CONTRADICTIONS, ('{:03d}_v1.jpg', '{:03d}_v2.png')]),
+        *((*names, range(1, 13)) for names in [*_CONTRADICTIONS, *_BEHIND_THE_KEY]),
         *((*names, [7]) for names in _CONTRADICTIONS),  # a single pair, whose key is the last number
     ],
 )
@@ -91,6 +104,8 @@ def test_names_with_other_numbers_are_doubted_until_expressions_are_given(image,
         ('train2017/{:04d}.jpg', 'stuff/{:04d}.png', ('train2017/*', 'stuff/*')),
         ('2019_{:04d}.jpg', '2019_seg_{:04d}.png', ('2019_*', '2019_seg_*')),
         ('image_2/{:06d}_10.png', 'semantic/{:06d}_10.png', ('image_2/*_10', 'semantic/*_10')),
+        ('s1_{:04d}_v2.png', 's1_{:04d}_seg_v2.png', ('s1_*_v2', 's1_*_seg_v2')),
+        ('8bit_{:04d}.png', '{:04d}_8bit.png', ('8bit_*', '*_8bit')),
     ],
 )
 def test_what_was_cut_off_is_told(image, mask, shown):
