@@ -100,6 +100,7 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
         tuple(plan.name for plan in plans),
         (*found.rejects, *left_out),
         config.allow_rejects,
+        config.allow_empty_splits,
         assignments.by_key,
         assignments.duplicates,
         Provenance.here(config.command),

@@ -261,7 +261,10 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
             )
         case Result.EMPTIED:
             emptied = ', '.join(outcome.emptied_splits)
-            raise errors.UserError(f'{number} rejected, listed above; no pair is left in {emptied}: not published')
+            accept = '; accept that with --allow_empty_splits' if any(outcome.num_records.values()) else ''
+            raise errors.UserError(
+                f'{number} rejected, listed above; no pair is left in {emptied}: not published{accept}'
+            )
         case Result.UNCHANGED:
             print('nothing to do: the data set is there, made from these very inputs')
         case Result.CHECKED:

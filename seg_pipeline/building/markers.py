@@ -173,7 +173,7 @@ class Result(enum.StrEnum):
         PUBLISHED: the data set is there.
         UNCHANGED: it was there before, made from the same inputs.
         REJECTED: nothing was published, because pairs were rejected.
-        EMPTIED: nothing was published, because rejects left a split without a pair.
+        EMPTIED: nothing was published, because rejects left a split without a pair, or all of them.
         CHECKED: a dry run wrote its report.
     """
 

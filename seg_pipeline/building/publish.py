@@ -23,6 +23,7 @@ from seg_pipeline.dataset import manifest, statistics
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
+from seg_pipeline.planning import empty_splits
 from seg_pipeline.planning.assignment import Assignment
 from seg_pipeline.storage import atomic, attempts
 
@@ -41,6 +42,7 @@ class PublishRequest:
         shard_names: the names of all planned shards: nothing is published while one is missing.
         rejects: what was rejected before anything was decoded.
         allow_rejects: publish without the rejected pairs instead of not at all.
+        allow_empty_splits: publish without the splits of which rejects leave no pair instead of not at all.
         assignments: the split of each pair and why; for the index.
         duplicates: the keys of each set of identical or nearly identical images; for `duplicates.json`.
         provenance: what makes the data set.
@@ -50,6 +52,7 @@ class PublishRequest:
     shard_names: tuple[str, ...]
     rejects: tuple[Reject, ...] = ()
     allow_rejects: bool = False
+    allow_empty_splits: bool = False
     assignments: Mapping[str, Assignment] = dataclasses.field(default_factory=dict)
     duplicates: tuple[tuple[str, ...], ...] = ()
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
@@ -66,22 +69,27 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
     Calling it twice, even at the same time, is harmless: equal inputs give equal bytes, and the first rename decides.
 
     Returns:
-        An outcome that is PUBLISHED; REJECTED or EMPTIED if rejects are not allowed or leave a split empty.
+        An outcome that is PUBLISHED; REJECTED or EMPTIED if rejects are not allowed, or leave a split empty and that is
+        not allowed, or leave nothing.
 
     Raises:
         UserError: if a shard is missing, another data set is there already, or something cannot be written.
     """
     config = request.config
     what = request.description(made)
-    summaries = sorted(made.shards, key=lambda summary: summary.shard.name)
-    _check_complete(request, summaries)
-    refused = _refusal(request, what, summaries)
+    planned = sorted(made.shards, key=lambda summary: summary.shard.name)
+    _check_complete(request, planned)
+    refused = _refusal(request, what, planned)
     if refused is not None:
         return refused
-    warnings: tuple[str, ...] = ()
+    # A reader could not open a split without a record.
+    counts = count_records(planned)
+    summaries = [summary for summary in planned if counts[summary.shard.split]]
+    emptied = tuple(sorted(split for split, number in counts.items() if not number))
+    warnings: tuple[str, ...] = (empty_splits.emptied(emptied),) if emptied else ()
     try:
         # Before anything is visible, and not after: a data set that was there for a moment may be in use already.
-        warnings = (*_check_sample(config, summaries), *_ignored_warning(config, summaries))
+        warnings += (*_check_sample(config, summaries), *_ignored_warning(config, summaries))
         if storage.has_directories(config.dataset_dir):
             built = _publish_by_rename(what, summaries)
         else:
@@ -93,12 +101,13 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
             with storage.writing(config.dataset_dir):
                 raise
         built = published
-    _remove_work(config, summaries)
+    _remove_work(config, planned)
     return Outcome(
         Result.PUBLISHED,
         config.dataset_dir,
         count_records(summaries),
         what.rejects,
+        emptied,
         fingerprint=built.fingerprint,
         warnings=warnings,
     )
@@ -165,8 +174,8 @@ def _refusal(request: PublishRequest, what: Description, summaries: Sequence[Fin
     counts = count_records(summaries)
     if rejects.unintended(what.rejects) and not request.allow_rejects:
         return Outcome(Result.REJECTED, '', counts, what.rejects)
-    # A reader could not open a split without a record.
-    if emptied := tuple(sorted(split for split, number in counts.items() if not number)):
+    emptied = tuple(sorted(split for split, number in counts.items() if not number))
+    if emptied and not (request.allow_empty_splits and any(counts.values())):
         return Outcome(Result.EMPTIED, '', counts, what.rejects, emptied)
     return None
 

@@ -262,18 +262,21 @@ def split_story(options: Mapping[str, Any], splits: Mapping[str, SplitSummary]) 
     """How the splits were made."""
     sizes = ', '.join(f'{count(figures.num_records)} in {escape(split)}' for split, figures in splits.items())
     if 'split_files' in options:
-        lists = options['split_files'].items()
+        # Sorted, as the manifest has them: by that alone a repair makes the same card again.
+        lists = sorted(options['split_files'].items())
         names = ', '.join(f'{escape(split)} ({plural(listed["num_names"], "name")})' for split, listed in lists)
         return f'By given lists: {names}. That made {sizes}.'
     if 'splits' not in options:
         return f'{sizes}.'
-    fractions = ', '.join(f'{escape(split)} {escape(part)}' for split, part in options['splits'].items())
+    fractions = ', '.join(f'{escape(split)} {escape(part)}' for split, part in sorted(options['splits'].items()))
     parts = [
         f'By fractions: {fractions}. The keys were put in the order of a hash of key and seed '
         f'{escape(options.get("seed", 0))} and dealt out in that order; that made {sizes}.'
     ]
     parts += [
-        f'<b class="missing">No pair came into {escape(name)}.</b>' for name in options['splits'] if name not in splits
+        f'<b class="missing">No pair came into {escape(name)}.</b>'
+        for name in sorted(options['splits'])
+        if name not in splits
     ]
     together = []
     if 'near_duplicates' in options:

@@ -11,6 +11,7 @@ from seg_pipeline import errors
 from seg_pipeline.planning import splits
 from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.split_options import SplitOptions
+from seg_pipeline.plurals import counted
 
 
 def missing(options: SplitOptions, present: Collection[str]) -> list[str]:
@@ -37,11 +38,20 @@ def check(options: SplitOptions, assignments: Assignments, *, allowed: bool) -> 
         return None
     found = f'{_are(empty)} empty: {_cause(options, assignments, empty)}'
     if allowed and assignments.by_key:
-        return f'{found}; the data set has no {" and no ".join(empty)}, since an empty split cannot be read'
+        return f'{found}; {_without(empty)}'
     rest = (
         '' if not assignments.by_key else f', or make the data set without {" and ".join(empty)}: --allow_empty_splits'
     )
     raise errors.UserError(f'{found}; {_advice(options)}{rest}')
+
+
+def emptied(names: Sequence[str]) -> str:
+    """A warning of one line: rejects left no pair in some splits, without which the data set is made."""
+    return f'{_are(names)} empty: every pair was rejected; {_without(names)}'
+
+
+def _without(empty: Sequence[str]) -> str:
+    return f'the data set has no {" and no ".join(empty)}, since an empty split cannot be read'
 
 
 def _are(names: Sequence[str]) -> str:
@@ -52,13 +62,13 @@ def _cause(options: SplitOptions, assignments: Assignments, empty: Sequence[str]
     if options.lists is not None:
         return f'--split_files names no pair in {"its list" if len(empty) == 1 else "their lists"}'
     number = len(assignments.by_key)
-    pairs = f'{_counted(number, "pair")} for {_counted(len(options.names), "split")}'
+    pairs = f'{counted(number, "pair")} for {counted(len(options.names), "split")}'
     sizes = Counter(found.group or key for key, found in assignments.by_key.items())
     if len(sizes) == number:
         return pairs
     wanted = splits.sizes(number, options.fractions)
     wishes = ' and '.join(f'{name} should get {wanted[name]}' for name in empty)
-    groups = f'{_counted(len(sizes), "group")} of up to {max(sizes.values())}'
+    groups = f'{counted(len(sizes), "group")} of up to {max(sizes.values())}'
     return f'{pairs}, in {groups} that stay together ({_what_groups(options)}), where {wishes}'
 
 
@@ -74,7 +84,3 @@ def _advice(options: SplitOptions) -> str:
     if options.group_regex or options.needs_hashes:
         return 'let --group_regex or --near_duplicate_distance make more groups, ask for other --splits'
     return 'add pairs, ask for fewer --splits'
-
-
-def _counted(number: int, noun: str) -> str:
-    return f'{number} {noun}{"" if number == 1 else "s"}'

@@ -13,8 +13,8 @@ from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
 from seg_pipeline import errors
-from seg_pipeline.building import pair
-from seg_pipeline.dataset import manifest
+from seg_pipeline.building import pair, repair
+from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data
 
 
@@ -250,6 +250,53 @@ def test_an_empty_split_ends_the_job_unless_it_is_allowed(source, tmp_path, caps
         _main(source, tmp_path / 'out', *options)
     _main(source, tmp_path / 'out', *options, '--allow_empty_splits')
     assert 'nothing to do' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('emptied', [['validation'], ['train'], ['test', 'train']])
+def test_a_split_that_rejects_empty_ends_the_job_unless_it_is_allowed(source, tmp_path, capsys, emptied):
+    options = ['--splits=train:0.4,validation:0.4,test:0.2', '--on_error=reject']
+    _main(source, tmp_path / 'before', *options)
+    for key, line in _lines(tmp_path / 'before').items():
+        if line['split'] in emptied:
+            (source / 'masks' / f'seg_{key}.png').write_bytes(b'x')
+    dataset_dir = tmp_path / 'out' / 'clothing_parsing' / '24x20' / '1.0.0'
+    names = ', '.join(emptied)
+    with pytest.raises(
+        errors.UserError, match=f'no pair is left in {names}: not published; accept that with --allow_empty_splits$'
+    ):
+        _main(source, tmp_path / 'out', *options)
+    assert not dataset_dir.exists()
+    capsys.readouterr()
+    _main(source, tmp_path / 'out', *options, '--allow_empty_splits')
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('warning: split')]
+    are = f'split {names} is' if len(emptied) == 1 else f'splits {" and ".join(emptied)} are'
+    no = ' and no '.join(emptied)
+    assert warning == (
+        f'warning: {are} empty: every pair was rejected; the data set has no {no}, since an empty split cannot be read'
+    )
+    left = sorted({'train', 'validation', 'test'} - set(emptied))
+    assert sorted(manifest.read(str(dataset_dir)).split_names) == left
+    assert sorted({line['split'] for line in _lines(tmp_path / 'out').values()}) == left
+    assert list(integrity.problems(str(dataset_dir))) == []
+    before = {path.name: path.read_bytes() for path in dataset_dir.iterdir() if path.is_file()}
+    (dataset_dir / manifest.STATISTICS_FILE).unlink()
+    (dataset_dir / manifest.CARD_FILE).unlink()
+    mended = list(repair.repair(str(dataset_dir), str(source / 'images'), str(source / 'masks')))
+    assert [file.refusal for file in mended] == [None, None]
+    assert before == {path.name: path.read_bytes() for path in dataset_dir.iterdir() if path.is_file()}
+    assert os.listdir(dataset_dir.parent) == ['1.0.0']
+    _main(source, tmp_path / 'out', *options, '--allow_empty_splits')
+    assert 'nothing to do' in capsys.readouterr().out
+    with pytest.raises(errors.UserError, match=f'was made without .*{emptied[-1]}, .*accept that with'):
+        _main(source, tmp_path / 'out', *options)
+
+
+def test_rejects_that_leave_nothing_are_no_data_set(source, tmp_path):
+    for path in (source / 'masks').iterdir():
+        path.write_bytes(b'x')
+    with pytest.raises(errors.UserError, match=r'no pair is left in train, validation: not published$'):
+        _main(source, tmp_path / 'out', '--on_error=reject', '--allow_empty_splits')
+    assert not (tmp_path / 'out' / 'clothing_parsing' / '24x20' / '1.0.0').exists()
 
 
 def test_lists_that_are_all_empty_are_no_data_set(source, tmp_path):

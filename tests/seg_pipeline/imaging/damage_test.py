@@ -35,7 +35,7 @@ _FILLS = {
     'end marker': lambda data, length: data[:length] + data[-2:],
     'zeros and end marker': lambda data, length: data[:length] + bytes(max(0, len(data) - length - 2)) + data[-2:],
 }
-# What nothing in a file tells, as a part of all lengths, see docs/reliability.md: zeros that decode to a picture, and as
+# What nothing in a file tells, as part of all lengths, see docs/reliability.md: zeros that decode to a picture, and as
 # many of them as there are.
 _UNKNOWABLE = {
     ('WEBP', 'zeros'): 0.03,
