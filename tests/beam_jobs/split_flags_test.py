@@ -287,7 +287,7 @@ def test_a_split_that_rejects_empty_ends_the_job_unless_it_is_allowed(source, tm
     assert os.listdir(dataset_dir.parent) == ['1.0.0']
     _main(source, tmp_path / 'out', *options, '--allow_empty_splits')
     assert 'nothing to do' in capsys.readouterr().out
-    with pytest.raises(errors.UserError, match=f'was made without .*{emptied[-1]}, .*accept that with'):
+    with pytest.raises(errors.UserError, match=f'was made without .*{emptied[0]}.*, .*accept that with'):
         _main(source, tmp_path / 'out', *options)
 
 
