@@ -130,11 +130,11 @@ def _prepare(data_dir: str) -> tuple[Any, Any, Any, Callable[[Any], Any]]:
 
 
 def _own_loop(data_dir: str) -> Result:
-    from trainer.training import steps
+    from trainer.training import objective, steps
 
     devices, state, label_map, batches = _prepare(data_dir)
     step = steps.make_train_step(
-        devices, state.model, state.optimizers['fine_tune'], state.totals, ignore_id=label_map.ignore_id
+        devices, state.model, state.optimizers['fine_tune'], state.totals, objective.Objective(label_map.ignore_id)
     )
     iterator = iter(devices.distribute_datasets_from_function(batches))
     waiting, times = [], []

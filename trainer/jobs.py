@@ -21,7 +21,7 @@ from trainer.inference import export_formats, photos
 from trainer.models import encoder_weights, encoders
 from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import curves
-from trainer.training import stop_signal
+from trainer.training import class_weights, stop_signal
 
 if TYPE_CHECKING:
     import keras
@@ -84,6 +84,7 @@ def train(
     weights = None if resumes else encoder_weights.find(recipe.encoder, recipe.encoder_weights)
     train_split = DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT)
     train_split.check_shards()
+    weights_of_classes = class_weights.read(train_split, recipe.class_weights)
     validation_split = None
     if config.VALIDATION_SPLIT in manifest.split_names:
         validation_split = DatasetSplit(data_dir, manifest, config.VALIDATION_SPLIT)
@@ -110,6 +111,7 @@ def train(
         model_dir=model_dir,
         devices=devices,
         state=state,
+        class_weights=weights_of_classes,
     )
     with stop_signal.StopSignal() as stop:
         finished = training_loop.train(stop)

@@ -42,6 +42,25 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
         'seed', _RECIPE.seed, 'Of the first weights, the order of the data, the augmentation.', 0
     ),
     'augmentation': flags.DEFINE_string('augmentation', _RECIPE.augmentation, 'none, or a policy such as article.'),
+    'loss': flags.DEFINE_string(
+        'loss', _RECIPE.loss, f'Of {", ".join(config.LOSSES)}, with weights, such as cross_entropy:1,dice:0.5.'
+    ),
+    'class_weights': flags.DEFINE_enum(
+        'class_weights',
+        _RECIPE.class_weights,
+        list(config.CLASS_WEIGHTS),
+        'Of pixels, by frequency.',
+    ),
+    'label_smoothing': flags.DEFINE_float(
+        'label_smoothing', _RECIPE.label_smoothing, 'Part of the target that cross_entropy spreads evenly.', 0.0, 1.0
+    ),
+    'focal_gamma': flags.DEFINE_float('focal_gamma', _RECIPE.focal_gamma, 'Exponent of focal.', 0.0),
+    'tversky_alpha': flags.DEFINE_float(
+        'tversky_alpha', _RECIPE.tversky_alpha, 'Weight of false positives in tversky; the rest: negatives.', 0.0, 1.0
+    ),
+    'hard_pixel_share': flags.DEFINE_float(
+        'hard_pixel_share', _RECIPE.hard_pixel_share, 'Part of the pixels of an image, the hardest, to count.', 0.0, 1.0
+    ),
     'optimizer': flags.DEFINE_enum('optimizer', _RECIPE.optimizer, list(config.OPTIMIZERS), 'Optimizer.'),
     'learning_rate': flags.DEFINE_float('learning_rate', _RECIPE.learning_rate, 'While the encoder is frozen.', 0.0),
     'fine_tune_learning_rate': flags.DEFINE_float(

@@ -1,8 +1,12 @@
 """One split of a data set: where its shards are and what the manifest says of them."""
 
 import dataclasses
+import os
 
+from seg_pipeline import errors, storage
 from seg_pipeline.dataset import manifest as manifest_lib
+from seg_pipeline.dataset import typed_json
+from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.labels.label_map import LabelMap
 
 
@@ -64,6 +68,24 @@ class DatasetSplit:
     def label_map(self) -> LabelMap:
         """The classes of the masks, and the id of pixels without a class."""
         return self.manifest.label_map
+
+    def read_summary(self) -> SplitSummary:
+        """Reads what `statistics.json` says of the split.
+
+        Raises:
+            UserError: the file is not there, or differs from the manifest.
+        """
+        name = manifest_lib.STATISTICS_FILE
+        path = os.path.join(self.dataset_dir, name)
+        if name not in self.manifest.files:
+            raise errors.UserError(f'{path}: the data set has no statistics; prepare it again')
+        if problem := manifest_lib.file_problem(self.dataset_dir, name, self.manifest.files[name]):
+            raise errors.UserError(f'{problem}; prepare the data set again')
+        try:
+            found = typed_json.read(dict[str, SplitSummary], typed_json.parse(storage.read_bytes(path)), 'statistics')
+            return found[self.name]
+        except (ValueError, KeyError) as error:
+            raise errors.UserError(f'{path}: damaged: {error}; prepare the data set again') from error
 
     def check_shards(self) -> None:
         """Compares the shards with the manifest, size and SHA-256.

@@ -101,10 +101,47 @@ def test_a_learning_rate_that_has_fallen_is_not_taken_further(tmp_path, schedule
 
 def test_a_run_of_a_version_with_fewer_options_is_read(tmp_path):
     content = _run().to_json()
-    for name in ('schedule', 'warmup_steps', 'momentum', 'weight_decay', 'encoder_learning_rate_scale'):
+    for name in ('schedule', 'warmup_steps', 'momentum', 'weight_decay', 'encoder_learning_rate_scale', 'loss'):
         del content['recipe'][name]
     (tmp_path / 'config.json').write_text(json.dumps(content))
     assert config.check_continues(str(tmp_path), _run())
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', "'' is none of cross_entropy, focal, dice, tversky"),
+        ('dice,lovasz', "'lovasz' is none of"),
+        ('dice:1,dice:2', 'dice appears twice'),
+        *((f'dice:{weight}', f'{weight!r} is no weight') for weight in ('', 'x', '0', '-1', 'nan', 'inf', '1e7', '²')),
+    ],
+)
+def test_a_loss_that_is_none(text, message):
+    with pytest.raises(errors.UserError, match=f'^--loss={re.escape(text)}: {re.escape(message)}'):
+        config.Recipe(loss=text)
+
+
+def test_the_terms_of_a_loss():
+    assert config.parse_loss('cross_entropy,dice:0.5') == {'cross_entropy': 1.0, 'dice': 0.5}
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'loss': 'dice', 'class_weights': 'median'},
+        {'loss': 'dice,tversky', 'hard_pixel_share': 0.5},
+        {'loss': 'focal', 'label_smoothing': 0.1},
+    ],
+)
+def test_an_option_that_the_loss_does_not_have_is_refused(options):
+    with pytest.raises(errors.UserError, match=f'changes nothing in --loss={options["loss"]}; add cross_entropy'):
+        config.Recipe(**options)
+
+
+@pytest.mark.parametrize('name', ['optimizer', 'schedule', 'class_weights'])
+def test_an_unknown_choice_is_refused(name):
+    with pytest.raises(errors.UserError, match=f'^unknown --{name}=other; known are '):
+        config.Recipe(**{name: 'other'})
 
 
 def test_momentum_of_an_optimizer_that_has_its_own_is_refused():
@@ -121,11 +158,23 @@ def test_every_other_difference_is_named_with_both_values(tmp_path):
     assert f'data fingerprint is {"f" * 64} there and 0 here' in str(raised.value)
 
 
+# Another value than the default, where neither 1 more nor 'other' is one.
+_OTHER = {
+    'batch_norm_momentum': 0.5,
+    'loss': 'cross_entropy,dice',
+    'class_weights': 'median',
+    'hard_pixel_share': 0.5,
+    'tversky_alpha': 0.5,
+    'optimizer': 'sgd',
+    'schedule': 'cosine',
+}
+
+
 @pytest.mark.parametrize('name', [field.name for field in dataclasses.fields(config.Recipe) if field.name != 'epochs'])
 def test_no_option_of_the_recipe_is_forgotten(tmp_path, name):
     config.write(str(tmp_path), _run())
     value = getattr(config.Recipe(), name)
-    other = 'other' if isinstance(value, str) else (value or 0) + (-0.5 if name == 'batch_norm_momentum' else 1)
+    other = _OTHER.get(name, 'other' if isinstance(value, str) else (value or 0) + 1)
     with pytest.raises(errors.UserError, match=f'--{name} is'):
         config.check_continues(str(tmp_path), _run(**{name: other}))
 
@@ -178,6 +227,9 @@ def test_a_data_set_elsewhere_is_refused_in_one_line():
             )
             for value in (math.nan, math.inf, -math.inf, -0.1)
         ),
+        *((name, math.nan) for name in ('label_smoothing', 'focal_gamma', 'tversky_alpha', 'hard_pixel_share')),
+        ('hard_pixel_share', 0),
+        ('tversky_alpha', 1.5),
         ('batch_norm_momentum', 1.5),
         ('learning_rate', 1e7),
         ('seed', 2**32),

@@ -12,6 +12,7 @@ from trainer.config.directories import (
     check_output_dir,
     has_checkpoint,
 )
+from trainer.config.loss_terms import CLASS_WEIGHTS, LOSSES, NO_CLASS_WEIGHTS, PIXEL_LOSSES, REGION_LOSSES, parse_loss
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
 from trainer.config.recipe import DECODERS, IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, SCHEDULES, Recipe
 from trainer.config.run import RunConfig, check_continues, check_data_fits, read, write
@@ -20,15 +21,20 @@ __all__ = [
     'BATCH_SIZES',
     'BEST',
     'BEST_DIR',
+    'CLASS_WEIGHTS',
     'CONFIG_FILE',
     'DECODERS',
     'EVALUATION_DIR',
     'IMAGENET_WEIGHTS',
     'LATEST',
     'LATEST_DIR',
+    'LOSSES',
     'MOST',
+    'NO_CLASS_WEIGHTS',
     'NO_WEIGHTS',
     'OPTIMIZERS',
+    'PIXEL_LOSSES',
+    'REGION_LOSSES',
     'SCHEDULES',
     'TENSORBOARD_DIR',
     'TRAIN_SPLIT',
@@ -41,6 +47,7 @@ __all__ = [
     'check_output_dir',
     'check_ranges',
     'has_checkpoint',
+    'parse_loss',
     'read',
     'read_manifest',
     'write',

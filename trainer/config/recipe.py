@@ -3,6 +3,7 @@
 import dataclasses
 
 from seg_pipeline import errors
+from trainer.config.loss_terms import CLASS_WEIGHTS, NO_CLASS_WEIGHTS, check_loss
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
 
 DECODERS = ('pix2pix', 'unet', 'fpn', 'deeplabv3plus')
@@ -21,6 +22,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     'seed': (0, 2**32 - 1),  # numpy's, which Keras seeds too
     'learning_rate': (0, 1e6),
     'fine_tune_learning_rate': (0, 1e6),
+    'label_smoothing': (0, 1),
+    'focal_gamma': (0, 100),
+    'tversky_alpha': (0, 1),
+    'hard_pixel_share': (1e-6, 1),
     'warmup_steps': (0, MOST),
     'weight_decay': (0, 1e6),
     'momentum': (0, 1),
@@ -28,6 +33,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     'clip_norm': (0, 1e18),  # the square is a float32
     'batch_norm_momentum': (0, 1),
     'cache_budget_mb': (0, MOST),
+}
+# What each choice of a recipe may be.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    'class_weights': CLASS_WEIGHTS,
+    'optimizer': OPTIMIZERS,
+    'schedule': SCHEDULES,
 }
 
 
@@ -45,6 +56,15 @@ class Recipe:
         steps_per_epoch: optimizer steps in an epoch; 0 stands for one pass over the training split.
         seed: of the initial weights, the order of the data and the augmentation.
         augmentation: a key of `augmentation.POLICIES`.
+        loss: what is minimized, see `objective.Objective`: names of `LOSSES`, with weights: `cross_entropy:1,dice:0.5`.
+        class_weights: one of `CLASS_WEIGHTS`: how much a pixel of each class counts in cross_entropy and focal, by the
+            frequencies in statistics.json, scaled to a mean of 1 over the pixels of the training split.
+        label_smoothing: part of the target of cross_entropy that is spread evenly over all classes.
+        focal_gamma: exponent of focal.
+        tversky_alpha: of tversky: weight of what is falsely positive, from 0 to 1; the rest is that of what is falsely
+            negative.
+        hard_pixel_share: part of the pixels of each image, those of the largest loss, that cross_entropy and focal
+            count.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: while the encoder is frozen.
         fine_tune_learning_rate: afterwards; None stands for `learning_rate`.
@@ -74,6 +94,12 @@ class Recipe:
     steps_per_epoch: int = 12
     seed: int = 0
     augmentation: str = 'article'
+    loss: str = 'cross_entropy'
+    class_weights: str = NO_CLASS_WEIGHTS
+    label_smoothing: float = 0.0
+    focal_gamma: float = 2.0
+    tversky_alpha: float = 0.3
+    hard_pixel_share: float = 1.0
     optimizer: str = 'rmsprop'
     learning_rate: float = 1e-3
     fine_tune_learning_rate: float | None = None
@@ -93,6 +119,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_ranges(self, _RANGES)
+        for name, known in _CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise errors.UserError(f'unknown --{name}={value}; known are {", ".join(known)}')
+        check_loss(
+            self.loss,
+            class_weights=self.class_weights,
+            label_smoothing=self.label_smoothing,
+            hard_pixel_share=self.hard_pixel_share,
+        )
         if self.frozen_epochs > self.epochs:
             raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
         if self.momentum and self.optimizer not in WITH_MOMENTUM:

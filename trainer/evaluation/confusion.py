@@ -37,7 +37,7 @@ def confusion_matrix(masks: tf.Tensor, logits: tf.Tensor, ignore_id: int) -> tf.
 
 
 def count_correct(masks: tf.Tensor, logits: tf.Tensor, ignore_id: int) -> tf.Tensor:
-    """Counts the valid pixels whose class was predicted right: the trace of `confusion_matrix`, as a float32 scalar.
+    """Counts the valid pixels whose class was predicted right: the trace of `confusion_matrix`, an int64 scalar.
 
     Args:
         masks: integer ids (batch, height, width, 1).
@@ -50,7 +50,7 @@ def count_correct(masks: tf.Tensor, logits: tf.Tensor, ignore_id: int) -> tf.Ten
     check_shapes(masks, logits)
     ids = tf.cast(tf.squeeze(masks, -1), tf.int64)
     correct = tf.equal(tf.argmax(logits, axis=-1), ids) & tf.not_equal(ids, ignore_id)
-    return tf.reduce_sum(tf.cast(correct, tf.float32))
+    return tf.math.count_nonzero(correct)
 
 
 def check_shapes(masks: tf.Tensor, logits: tf.Tensor) -> None:

@@ -1,8 +1,19 @@
 """The training loop and its parts.
 
-`loop` runs the epochs, `steps` is the exact distributed step, `losses`, `optimizers` and `schedules` (the phases of a
-run) say how it learns, `checkpoints` holds the state of a run and saves it, `history` is its table of epochs, and
-`stop_signal` turns a signal into a request to stop.
+`loop` runs the epochs, `steps` is the exact distributed step, `objective` with its `losses` and `class_weights`,
+`optimizers` and `schedules` (the phases of a run) say how it learns, `checkpoints` holds the state of a run and saves
+it, `history` is its table of epochs, and `stop_signal` turns a signal into a request to stop.
 """
 
-__all__ = ['checkpoints', 'history', 'loop', 'losses', 'optimizers', 'schedules', 'steps', 'stop_signal']
+__all__ = [
+    'checkpoints',
+    'class_weights',
+    'history',
+    'loop',
+    'losses',
+    'objective',
+    'optimizers',
+    'schedules',
+    'steps',
+    'stop_signal',
+]

@@ -17,7 +17,7 @@ from seg_pipeline.input import augmentation, decoding, pipeline
 from trainer import config, strategy
 from trainer.evaluation import evaluator
 from trainer.options import RuntimeOptions
-from trainer.training import checkpoints, history, losses, schedules, steps
+from trainer.training import checkpoints, history, losses, objective, schedules, steps
 
 
 def check_augmentation(name: str) -> None:
@@ -62,6 +62,7 @@ class TrainingLoop:
         model_dir: directory of the run, config.json included.
         devices: the strategy that `state` was made for.
         state: of the run, at its start.
+        class_weights: from `class_weights.read`.
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class TrainingLoop:
         model_dir: str,
         devices: tf.distribute.Strategy,
         state: checkpoints.TrainState,
+        class_weights: tuple[float, ...] = (),
     ) -> None:
         self._run, self._runtime, self._model_dir = run, runtime, model_dir
         self._train_split, self._validation_split = train_split, validation_split
-        self._devices, self._state = devices, state
+        self._devices, self._state, self._class_weights = devices, state, class_weights
         self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
         self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._line = progress.ProgressLine()
@@ -115,7 +117,7 @@ class TrainingLoop:
             self._state.model,
             self._state.optimizers[phase.name],
             self._state.totals,
-            ignore_id=self._run.label_map.ignore_id,
+            objective.Objective.of(self._run.recipe, self._run.label_map.ignore_id, self._class_weights),
             clip_norm=self._run.recipe.clip_norm,
         )
         for epoch in range(first, phase.end):

@@ -1,13 +1,16 @@
 """The distributed step that learns: with any number of replicas the result of a single device on the global batch.
 
-The loss of a global batch with the valid pixels V is L = (1 / |V|) sum_{p in V} l_p. Replica r holds the valid pixels
-V_r, and V is their disjoint union. Hence
+The loss L of a global batch is a function of sums over its pixels, S_1, ..., S_n (see `objective`). Replica r has a
+part of the pixels, over which the sums are S_kr, so that S_k = sum_r S_kr. Hence, for the weights w,
 
-    dL/dw = (1 / |V|) sum_r g_r,  where  g_r = d/dw sum_{p in V_r} l_p.
+    dL/dw = sum_r sum_k (dL/dS_k) (dS_kr/dw).
 
-Every replica computes g_r, the gradient of a sum and not of a mean, and divides it by the global |V|; the optimizer
-adds up the replicas' parts. The mean of the replicas' own means, which is what a loss with a mean inside would give,
-equals L only if all replicas have the same number of valid pixels, and with ignored pixels they do not.
+Every replica computes the inner sum. The derivatives dL/dS_k are taken at the sums of the global batch, which are added
+up over all replicas first, and are constants in that gradient. The optimizer adds up the replicas' parts.
+
+For the mean cross-entropy of |V| valid pixels, dL/dS is 1 / |V|. The mean of the replicas' own means, which is what a
+loss with a mean inside would give, equals that only if all replicas have the same number of valid pixels, and with
+ignored pixels they do not. Nor is a ratio of sums, as the Dice loss is, the mean of the replicas' own ratios.
 """
 
 from collections.abc import Callable
@@ -18,7 +21,7 @@ import tensorflow as tf
 
 from trainer import strategy as strategy_lib
 from trainer.evaluation import confusion
-from trainer.training import losses
+from trainer.training import objective as objective_lib
 
 Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values of a distributed dataset.
 
@@ -26,7 +29,7 @@ Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values 
 class TrainTotals(tf.Module):
     """Sums over the steps of an epoch so far; part of a checkpoint, as a run may stop within an epoch.
 
-    They are float64: float32 counts no further than 2**24 = 16,777,216, the pixels of 1024 images of 128x128.
+    They are float64, which counts to 2**53: float32 counts no further than 2**24, the pixels of 1024 images of 128x128.
     """
 
     def __init__(self) -> None:
@@ -57,8 +60,8 @@ def make_train_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     totals: TrainTotals,
+    objective: objective_lib.Objective,
     *,
-    ignore_id: int,
     clip_norm: float = 0.0,
 ) -> Step:
     """Makes a step for the variables of `model` that are trainable now.
@@ -68,7 +71,7 @@ def make_train_step(
         model: from images to logits.
         optimizer: built for these variables.
         totals: receives the sums of each step.
-        ignore_id: pixels with this id do not count.
+        objective: the loss.
         clip_norm: largest global norm of the gradient of the global batch; 0 leaves it as it is.
 
     Returns:
@@ -80,9 +83,11 @@ def make_train_step(
         context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            loss, valid = losses.cross_entropy(masks, logits, ignore_id)
-        gradients = tape.gradient(loss, variables)
-        global_valid = context.all_reduce(tf.distribute.ReduceOp.SUM, valid)
+            sums = objective.sums(masks, logits)
+        of_batch = {name: context.all_reduce(tf.distribute.ReduceOp.SUM, sum_) for name, sum_ in sums.items()}
+        derivatives = objective.derivatives(of_batch)
+        gradients = tape.gradient({name: sums[name] for name in derivatives}, variables, output_gradients=derivatives)
+        global_valid = tf.cast(of_batch[objective_lib.PIXELS], tf.float32)
         # A batch without a valid pixel has the gradient 0, not 0 / 0.
         gradients = [tf.math.divide_no_nan(gradient, global_valid) for gradient in gradients]
         if clip_norm:
@@ -93,7 +98,8 @@ def make_train_step(
             gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
             gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
         optimizer.apply(gradients, variables)
-        return loss, confusion.count_correct(masks, logits, ignore_id), valid
+        correct = confusion.count_correct(masks, logits, objective.ignore_id)
+        return sums[objective_lib.CROSS_ENTROPY], correct, sums[objective_lib.PIXELS]
 
     def step(images: Any, masks: Any) -> None:
         totals.add(*strategy_lib.sum_over_replicas(strategy, strategy.run(replica_step, (images, masks))))
