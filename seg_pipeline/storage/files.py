@@ -49,6 +49,7 @@ _KINDS = {
     'gs': _Kind('seg_pipeline.storage.gcs', 'GcsStore', needs='google.cloud.storage', extra='gcp'),
     'hdfs': _Kind('seg_pipeline.storage.hdfs', 'HdfsStore', needs='hdfs', extra='hdfs'),
 }
+_quiet = threading.RLock()  # of two threads at once, one would restore what the other one had set
 _made = threading.local()  # stores by their kind: the clients in them may not be shared by threads
 
 
@@ -82,8 +83,9 @@ def of(path: str) -> Store:
     if kind is None:
         return _LOCAL
     with os_errors(path):
-        from apache_beam.io.filesystems import FileSystems
-        from apache_beam.options.pipeline_options import PipelineOptions
+        with _quiet_log():
+            from apache_beam.io.filesystems import FileSystems
+            from apache_beam.options.pipeline_options import PipelineOptions
 
         # Beam has no public way to ask for its options. In a worker they are those of the pipeline.
         options = FileSystems._pipeline_options
@@ -93,11 +95,25 @@ def of(path: str) -> Store:
         if getattr(_made, 'valid_for', None) != valid_for:
             _made.valid_for, _made.stores = valid_for, {}
         if kind not in _made.stores:
-            _made.stores[kind] = getattr(importlib.import_module(kind.module), kind.class_name)(
-                options or PipelineOptions([])
-            )
+            with _quiet_log():
+                make = getattr(importlib.import_module(kind.module), kind.class_name)
+                _made.stores[kind] = make(options or PipelineOptions([]))
         store: Store = _made.stores[kind]
         return store
+
+
+@contextlib.contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Shows no line that is logged meanwhile: importing Beam tells of extras, and installs a handler to show it."""
+    with _quiet:
+        silence, disabled = logging.NullHandler(), logging.root.manager.disable
+        logging.getLogger().addHandler(silence)
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+            logging.getLogger().removeHandler(silence)
 
 
 @contextlib.contextmanager
