@@ -43,9 +43,14 @@ def find(encoder: str, option: str) -> str | None:
     if isinstance(published, encoders.WeightsPackage):
         return _find_in_package(encoder, published)
     path = os.path.join(cache_dir(), published.name)
-    if os.path.exists(path) and published.md5 and (found := _digest(path, 'md5')) != published.md5:
+    if (
+        os.path.exists(path)
+        and published.checksum
+        and (found := _digest(path, published.algorithm)) != published.checksum
+    ):
+        name = published.algorithm
         raise errors.UserError(
-            f'{path} has the MD5 {found}, the ImageNet weights of {encoder} have {published.md5}: '
+            f'{path} has the {name} {found}, the ImageNet weights of {encoder} have {published.checksum}: '
             f'replace it by {published.url}, or pass it as --encoder_weights={path}'
         )
     return path
@@ -79,7 +84,7 @@ def download(encoder: str) -> None:
         part = keras.utils.get_file(
             f'{published.name}.part{os.getpid()}',
             origin=published.url,
-            file_hash=published.md5,
+            file_hash=published.checksum,
             cache_dir=os.path.dirname(directory),
             cache_subdir=os.path.basename(directory),
             force_download=True,
@@ -88,7 +93,9 @@ def download(encoder: str) -> None:
         os.replace(part, path)
     except Exception as error:  # Keras raises bare Exception for a failed request.
         reason = str(error).rsplit(' -- ', maxsplit=1)[-1]  # The part before repeats the URL.
-        checksum = f'MD5 {published.md5}' if published.md5 else 'Keras publishes no checksum'
+        checksum = (
+            f'{published.algorithm} {published.checksum}' if published.checksum else 'Keras publishes no checksum'
+        )
         raise errors.UserError(
             f'cannot download {published.name} ({reason}): get it from {published.url} and put it at {path} '
             f'({checksum}), or use --encoder_weights=none or a file'
@@ -131,7 +138,7 @@ def _find_in_package(encoder: str, package: encoders.WeightsPackage) -> str:
     try:
         # Asked where it is installed, and not imported: nothing of the package runs.
         path = str(importlib.metadata.distribution(package.distribution).locate_file(package.file))
-        found = _digest(path, 'sha256')
+        found = _digest(path, 'SHA-256')
     except (importlib.metadata.PackageNotFoundError, OSError) as error:
         raise errors.UserError(
             f'the ImageNet weights of {encoder} are in the package {wanted}, which is not installed: {advice}'
@@ -153,4 +160,4 @@ def _published(encoder: str) -> encoders.WeightsFile | encoders.WeightsPackage:
 
 def _digest(path: str, algorithm: str) -> str:
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+        return hashlib.file_digest(file, algorithm.replace('-', '').lower()).hexdigest()

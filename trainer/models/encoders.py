@@ -5,7 +5,7 @@ The table can be read without TensorFlow, so that the commands know the names be
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from seg_pipeline import errors
 from trainer.models import efficientnet_lite
@@ -25,12 +25,17 @@ class WeightsFile:
     Attributes:
         name: of the file in Keras's cache.
         url: where it is downloaded from.
-        md5: its checksum, or None where Keras publishes none.
+        checksum: MD5 or SHA-256 in hexadecimal digits, or None where Keras publishes none.
     """
 
     name: str
     url: str
-    md5: str | None
+    checksum: str | None
+
+    @property
+    def algorithm(self) -> str:
+        """That of the checksum, by its length."""
+        return 'SHA-256' if self.checksum and len(self.checksum) == 64 else 'MD5'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +56,23 @@ class WeightsPackage:
 
 
 @dataclasses.dataclass(frozen=True)
+class SumBehind:
+    """A residual sum that is no layer, and so has no name of its own: the operation behind a layer."""
+
+    layer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Halved:
+    """The output of a layer at half its height and width, for a network that has no map of that stride."""
+
+    layer: str
+
+
+Skip: TypeAlias = str | int | SumBehind | Halved
+
+
+@dataclasses.dataclass(frozen=True)
 class Encoder:
     """One row of the table.
 
@@ -60,14 +82,14 @@ class Encoder:
         preprocessing: the module of keras.applications whose `preprocess_input` the network was trained with, or a
             function that does the same.
         skips: the layers whose outputs have the strides `STRIDES`: names, or indices into `network.layers` where Keras
-            numbers the names by what else the process has built.
+            numbers the names by what else the process has built; or what is made of a layer.
         padding: zero rows above and below (and columns left and right) of the preprocessed image.
         weights: ImageNet weights, where there are any.
     """
 
     network: str | Callable[..., 'keras.Model']
     preprocessing: str | Callable[[Any], Any]
-    skips: tuple[str | int, str | int, str | int, str | int, str | int]
+    skips: tuple[Skip, Skip, Skip, Skip, Skip]
     padding: tuple[int, int] = (0, 0)
     weights: WeightsFile | WeightsPackage | None = None
 
@@ -102,7 +124,7 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
     network = _make_network(spec, padded_shape)
     if load is not None:
         load(network)
-    features = keras.Model(network.input, [network.get_layer(**_locate(skip)).output for skip in spec.skips])
+    features = keras.Model(network.input, [_output(network, skip) for skip in spec.skips])
     images = keras.Input((height, width, 3), name='images')
     x = _preprocess(spec, images)
     if before or after:
@@ -167,8 +189,19 @@ def _preprocess(spec: Encoder, images: 'keras.KerasTensor') -> 'keras.KerasTenso
     return getattr(keras.applications, spec.preprocessing).preprocess_input(images)
 
 
-def _locate(skip: str | int) -> dict[str, Any]:
-    return {'index': skip} if isinstance(skip, int) else {'name': skip}
+def _output(network: 'keras.Model', skip: Skip) -> 'keras.KerasTensor':
+    """Returns what a skip of the table stands for."""
+    import keras
+
+    match skip:
+        case SumBehind(layer):
+            operations = network.operations  # in the order of their depth
+            return operations[operations.index(network.get_layer(layer)) + 1].output
+        case Halved(layer):
+            return keras.layers.AveragePooling2D(2, name=f'{layer}_halved')(network.get_layer(layer).output)
+        case int():
+            return network.get_layer(index=skip).output
+    return network.get_layer(skip).output
 
 
 def _crop_center(x: 'keras.KerasTensor', height: int, width: int) -> 'keras.KerasTensor':
@@ -272,6 +305,38 @@ ENCODERS: dict[str, Encoder] = {
             'efficientnetv2-b0_notop.h5',
             f'{_KERAS_URL}/efficientnet_v2/efficientnetv2-b0_notop.h5',
             '893217f2bb855e2983157299931e43ff',
+        ),
+    ),
+    'efficientnet_v2_s': Encoder(
+        network='EfficientNetV2S',
+        preprocessing='efficientnet_v2',
+        skips=(
+            'block1b_add',
+            'block2d_add',
+            'block4a_expand_activation',
+            'block6a_expand_activation',
+            'top_activation',
+        ),
+        weights=WeightsFile(
+            'efficientnetv2-s_notop.h5',
+            f'{_KERAS_URL}/efficientnet_v2/efficientnetv2-s_notop.h5',
+            'af0682fb74e8c54910f2d4393339c070',
+        ),
+    ),
+    'convnext_tiny': Encoder(
+        network='ConvNeXtTiny',
+        preprocessing='convnext',  # Changes nothing, likewise.
+        skips=(
+            Halved('convnext_tiny_prestem_normalization'),  # Its first convolution has the stride 4.
+            SumBehind('convnext_tiny_stage_0_block_2_identity'),
+            SumBehind('convnext_tiny_stage_1_block_2_identity'),
+            SumBehind('convnext_tiny_stage_2_block_8_identity'),
+            -1,  # The normalization behind its last stage.
+        ),
+        weights=WeightsFile(
+            'convnext_tiny_notop.h5',
+            f'{_KERAS_URL}/convnext/convnext_tiny_notop.h5',
+            'd547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1',
         ),
     ),
     'efficientnet_lite0': Encoder(

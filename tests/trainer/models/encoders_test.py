@@ -30,7 +30,7 @@ def test_maps_grow_with_the_image_by_their_strides(name):
     sizes = []
     for side in (128 + sum(spec.padding), 192 + sum(spec.padding)):
         network = encoders._make_network(spec, (side, side, 3))
-        sizes.append([network.get_layer(**encoders._locate(skip)).output.shape[1] for skip in spec.skips])
+        sizes.append([encoders._output(network, skip).shape[1] for skip in spec.skips])
     grown = [large - small for small, large in zip(*sizes, strict=True)]
     assert grown == [64 // stride for stride in encoders.STRIDES]
 
@@ -67,7 +67,7 @@ def test_table_has_the_files_that_keras_would_fetch(name, monkeypatch):
     asked = {}
 
     def note(fname, origin, **options):
-        asked.update(name=fname, url=origin, md5=options.get('file_hash'))
+        asked.update(name=fname, url=origin, checksum=options.get('file_hash'))
         raise InterruptedError
 
     monkeypatch.setattr('keras.src.utils.file_utils.get_file', note)
@@ -128,3 +128,22 @@ def test_unknown_encoder_names_the_known_ones():
 def test_sizes_that_the_stride_does_not_divide_are_refused(size):
     with pytest.raises(errors.UserError, match=f'{size[0]}x{size[1]} pixels.*multiples of 32'):
         encoders.check('densenet121', size)
+
+
+def test_skips_of_convnext_are_the_ends_of_its_stages():
+    """Each is what the next stage takes in; the first is the normalized image."""
+    network = encoders._make_network(encoders.ENCODERS['convnext_tiny'], (64, 64, 3))
+    features = keras.Model(
+        network.input, [encoders._output(network, s) for s in encoders.ENCODERS['convnext_tiny'].skips]
+    )
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
+    first, *sums, last = features(images)
+    normalized = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(first, normalized.reshape(1, 32, 2, 32, 2, 3).mean((2, 4)), atol=1e-4)
+    for i, found in enumerate(sums):
+        rest = keras.Model(
+            network.get_layer(f'convnext_tiny_stage_{i + 1}_block_0_depthwise_conv').input, network.output
+        )
+        np.testing.assert_allclose(
+            rest(network.get_layer(f'convnext_tiny_downsampling_block_{i}')(found)), last, atol=1e-4
+        )

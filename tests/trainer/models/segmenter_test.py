@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainer.models import decoders, segmenter
+from trainer.models import decoders, encoders, segmenter
 
 
 def test_decoder_is_the_article_s():
@@ -79,3 +80,52 @@ def test_what_learns(encoder, batch_norm):
 
 def _statistics(network, name):
     return next(w.numpy() for w in network.weights if name in w.path and w.name == 'moving_mean')
+
+
+def _every_gradient(network, inputs):
+    """Names of the trainable variables that a sum over the logits does not depend on."""
+    with tf.GradientTape() as tape:
+        logits = network(inputs, training=True)
+        loss = tf.reduce_mean(logits * tf.constant(np.random.default_rng(1).normal(size=logits.shape), tf.float32))
+    gradients = tape.gradient(loss, network.trainable_variables)
+    pairs = zip(network.trainable_variables, gradients, strict=True)
+    return [variable.path for variable, gradient in pairs if gradient is None or not np.any(gradient)]
+
+
+@pytest.mark.parametrize('encoder', encoders.ENCODERS)
+def test_every_pair_of_encoder_and_decoder(tmp_path, encoder):
+    """One real network of each encoder; every decoder on maps of the shapes that this encoder gives.
+
+    A decoder sees nothing of an encoder but its maps, so that is what a pair can differ in, and no encoder is built or
+    differentiated more than once.
+    """
+    random, names = np.random.default_rng(0), list(decoders.DECODERS)
+    decoder = names[list(encoders.ENCODERS).index(encoder) % len(names)]
+    network = segmenter.build(encoder, (64, 64), 3, decoder=decoder)
+    shapes = [tuple(found.shape[1:]) for found in network.get_layer('encoder').outputs]
+    for name in names:
+        maps = [keras.Input(shape) for shape in shapes]
+        logits = decoders.DECODERS[name](maps, 3)
+        assert logits.shape == (None, 64, 64, 3)
+        assert logits.dtype == 'float32'
+        inputs = [random.normal(size=(2, *shape)).astype(np.float32) for shape in shapes]
+        assert _every_gradient(keras.Model(maps, logits), inputs) == []
+
+    assert network.output.shape == (None, 64, 64, 3)
+    assert network.output.dtype == 'float32'
+    segmenter.set_trainable(network, encoder=True, encoder_batch_norm=True)
+    assert _every_gradient(network, random.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)) == []
+    segmenter.set_trainable(network, encoder=False, encoder_batch_norm=False)
+    inner = {variable.path for variable in network.get_layer('encoder').variables}
+    outer = {variable.path for layer in network.layers if layer.name != 'encoder' for variable in layer.variables}
+    kept = {path for path in outer if not path.endswith(('moving_mean', 'moving_variance'))}
+    assert {variable.path for variable in network.trainable_variables} == kept
+    assert inner
+    assert not inner & kept
+
+    path = tf.train.Checkpoint(model=network).write(str(tmp_path / 'all'))
+    saved = network.get_weights()
+    for weight in network.weights:
+        weight.assign(tf.ones_like(weight))
+    tf.train.Checkpoint(model=network).read(path).assert_consumed()
+    assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), saved, strict=True))
