@@ -18,7 +18,7 @@ from trainer import config, tensorflow_setup
 from trainer.evaluation import formatting
 from trainer.evaluation.metrics import Metrics
 from trainer.inference import export_formats, photos
-from trainer.models import encoder_weights, encoders
+from trainer.models import encoder_weights, encoders, initial_weights
 from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import curves
 from trainer.training import class_weights, stop_signal
@@ -81,7 +81,11 @@ def train(
     run = config.RunConfig(recipe, config.Data.from_manifest(manifest))
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
-    weights = None if resumes else encoder_weights.find(recipe.encoder, recipe.encoder_weights)
+    init_from = None if resumes else recipe.init_from
+    if init_from is not None:
+        initial_weights.check(init_from, recipe)
+    of_encoder = config.NO_WEIGHTS if resumes or init_from is not None else recipe.encoder_weights
+    weights = encoder_weights.find(recipe.encoder, of_encoder)
     train_split = DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT)
     train_split.check_shards()
     weights_of_classes = class_weights.read(train_split, recipe.class_weights)
@@ -102,6 +106,8 @@ def train(
         encoder_weights.download(recipe.encoder)
     load_encoder = functools.partial(encoder_weights.load, encoder=recipe.encoder, path=weights) if weights else None
     state = checkpoints.create_state(run, devices, load_encoder)
+    if init_from is not None:
+        print(initial_weights.load(state.model, init_from, run.label_map), flush=True)
     config.write(model_dir, run)
     training_loop = loop.TrainingLoop(
         run=run,

@@ -28,6 +28,9 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'encoder_weights': flags.DEFINE_string(
         'encoder_weights', _RECIPE.encoder_weights, 'imagenet, none, or a .h5 file without the classification top.'
     ),
+    'init_from': flags.DEFINE_string(
+        'init_from', _RECIPE.init_from, 'Run, or exported SavedModel, whose weights the whole network starts from.'
+    ),
     'batch_size': flags.DEFINE_integer(
         'batch_size', _RECIPE.batch_size, 'Global batch size: images in one step over all devices together.', 1
     ),

@@ -50,6 +50,8 @@ class Recipe:
         encoder: a key of `encoders.ENCODERS`.
         decoder: one of `DECODERS`.
         encoder_weights: `IMAGENET_WEIGHTS`, `NO_WEIGHTS`, or the path of a weights file.
+        init_from: a run, or an exported SavedModel, whose weights the whole network starts from, in place of
+            `encoder_weights`; None for none.
         batch_size: images in one step, over all replicas together.
         epochs: length of the whole run, the frozen epochs included.
         frozen_epochs: leading epochs in which the encoder's filters do not change; the rest fine-tune them.
@@ -88,6 +90,7 @@ class Recipe:
     encoder: str = 'densenet121'
     decoder: str = DECODERS[0]
     encoder_weights: str = IMAGENET_WEIGHTS
+    init_from: str | None = None
     batch_size: int = 64
     epochs: int = 40
     frozen_epochs: int = 20
@@ -116,6 +119,11 @@ class Recipe:
     @property
     def cache_budget_bytes(self) -> int:
         return self.cache_budget_mb * 2**20
+
+    @property
+    def has_pretrained_encoder(self) -> bool:
+        """Whether the encoder starts from weights, and statistics of normalization, that were learned."""
+        return self.init_from is not None or self.encoder_weights != NO_WEIGHTS
 
     def __post_init__(self) -> None:
         check_ranges(self, _RANGES)

@@ -1,8 +1,8 @@
 """Networks, and the weights that they start from or have learned.
 
 `segmenter` puts a decoder of `decoders` on an encoder of `encoders`, among them our own `efficientnet_lite`.
-`encoder_weights` finds the pretrained files of an encoder, `torch_file` reads those of torch, and `trained` loads the
-model of a run.
+`encoder_weights` finds the pretrained files of an encoder, `torch_file` reads those of torch, `initial_weights` takes
+those of another run, and `trained` loads the model of a run.
 """
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     'efficientnet_lite',
     'encoder_weights',
     'encoders',
+    'initial_weights',
     'segmenter',
     'torch_file',
     'trained',

@@ -75,8 +75,7 @@ def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phas
     with this normalization. An encoder with fresh weights has no statistics to keep, and without any its signal fades
     from layer to layer, so its normalization learns in both phases.
     """
-    has_statistics = recipe.encoder_weights != config.NO_WEIGHTS
-    segmenter.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=not has_statistics)
+    segmenter.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=not recipe.has_pretrained_encoder)
 
 
 class Checkpointer:
