@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.input import strengths
 from seg_pipeline.storage import atomic
 from trainer import config, tensorflow_setup
 from trainer.evaluation import formatting
@@ -78,7 +79,8 @@ def train(
     """Does what `trainer.train` says."""
     recipe, runtime = recipe or config.Recipe(), runtime or RuntimeOptions()
     manifest = config.read_manifest(data_dir)
-    run = config.RunConfig(recipe, config.Data.from_manifest(manifest))
+    data = config.Data.from_manifest(manifest)
+    run = config.RunConfig(recipe, data, strengths.find(recipe.augmentation))
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
     init_from = None if resumes else recipe.init_from
@@ -100,8 +102,9 @@ def train(
 
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
     strategy.replica_batch_size(recipe.batch_size, devices)  # Raises before anything is written.
-    loop.check_augmentation(recipe.augmentation)
     print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
+    if run.strengths:
+        print(run.strengths, flush=True)
     if weights and recipe.encoder_weights == config.IMAGENET_WEIGHTS:
         encoder_weights.download(recipe.encoder)
     load_encoder = functools.partial(encoder_weights.load, encoder=recipe.encoder, path=weights) if weights else None

@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 
 from seg_pipeline import command_line, errors
+from seg_pipeline.input import strengths
 from trainer import config, jobs, options, recipes, tensorflow_setup
 from trainer.models import encoders
 
@@ -44,7 +45,9 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'seed': flags.DEFINE_integer(
         'seed', _RECIPE.seed, 'Of the first weights, the order of the data, the augmentation.', 0
     ),
-    'augmentation': flags.DEFINE_string('augmentation', _RECIPE.augmentation, 'none, or a policy such as article.'),
+    'augmentation': flags.DEFINE_string(
+        'augmentation', _RECIPE.augmentation, f'{", ".join(strengths.OF_POLICY)}, or a JSON file.'
+    ),
     'loss': flags.DEFINE_string(
         'loss', _RECIPE.loss, f'Of {", ".join(config.LOSSES)}, with weights, such as cross_entropy:1,dice:0.5.'
     ),

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_HEAVY = {'input'}  # the folders that load TensorFlow
+_HEAVY = {'input', 'augmentation'}  # the folders that load TensorFlow
 
 
 def _modules():

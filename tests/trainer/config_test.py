@@ -9,6 +9,7 @@ import pytest
 
 from seg_pipeline import errors
 from seg_pipeline.imaging import masks
+from seg_pipeline.input.strengths import LIGHT
 from seg_pipeline.labels import label_map, remapping
 from trainer import config, options
 
@@ -177,6 +178,26 @@ def test_no_option_of_the_recipe_is_forgotten(tmp_path, name):
     other = _OTHER.get(name, 'other' if isinstance(value, str) else (value or 0) + 1)
     with pytest.raises(errors.UserError, match=f'--{name} is'):
         config.check_continues(str(tmp_path), _run(**{name: other}))
+
+
+def test_strengths_decide_and_not_the_name_of_their_file(tmp_path):
+    light = dataclasses.replace(_run(augmentation='light'), strengths=LIGHT)
+    config.write(str(tmp_path), light)
+    assert config.read(str(tmp_path)) == light
+    assert config.check_continues(str(tmp_path), dataclasses.replace(_run(augmentation='a.json'), strengths=LIGHT))
+    altered = dataclasses.replace(light, strengths=dataclasses.replace(LIGHT, hue=0.1))
+    with pytest.raises(errors.UserError, match=r'another recipe: --augmentation: hue is 0\.05 there and 0\.1 here\.'):
+        config.check_continues(str(tmp_path), altered)
+    with pytest.raises(errors.UserError, match=r'--augmentation is light there and none here'):
+        config.check_continues(str(tmp_path), _run(augmentation='none'))
+
+
+def test_strengths_out_of_range_are_a_damaged_file(tmp_path):
+    content = dataclasses.replace(_run(augmentation='light'), strengths=LIGHT).to_json()
+    content['strengths']['rotation'] = 1000
+    (tmp_path / 'config.json').write_text(json.dumps(content))
+    with pytest.raises(errors.UserError, match=r'config\.json is damaged .*rotation is 1000'):
+        config.read(str(tmp_path))
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path):

@@ -57,7 +57,7 @@ class Recipe:
         frozen_epochs: leading epochs in which the encoder's filters do not change; the rest fine-tune them.
         steps_per_epoch: optimizer steps in an epoch; 0 stands for one pass over the training split.
         seed: of the initial weights, the order of the data and the augmentation.
-        augmentation: a key of `augmentation.POLICIES`.
+        augmentation: a key of `strengths.OF_POLICY`, or the path of a JSON file, see `strengths.find`.
         loss: what is minimized, see `objective.Objective`: names of `LOSSES`, with weights: `cross_entropy:1,dice:0.5`.
         class_weights: one of `CLASS_WEIGHTS`: how much a pixel of each class counts in cross_entropy and focal, by the
             frequencies in statistics.json, scaled to a mean of 1 over the pixels of the training split.

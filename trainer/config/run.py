@@ -8,6 +8,7 @@ from typing import Any
 
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import typed_json
+from seg_pipeline.input.strengths import Strengths
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.remapping import Remapping
 from seg_pipeline.storage import atomic
@@ -20,10 +21,18 @@ SCHEMA_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """The content of RUN/config.json: enough to rebuild the model and to see whether a command continues this run."""
+    """The content of RUN/config.json: enough to rebuild the model and to see whether a command continues this run.
+
+    Attributes:
+        recipe: everything besides the data that decides the weights.
+        data: what the run learns from.
+        strengths: what `recipe.augmentation` stands for: of two runs they are compared, where both have them, and not
+            the names. A file may be renamed or altered, and a later version may give `strong` other numbers.
+    """
 
     recipe: Recipe
     data: Data
+    strengths: Strengths | None = None
 
     @property
     def label_map(self) -> label_map_lib.LabelMap:
@@ -36,7 +45,8 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         data = dataclasses.asdict(self.data) | {'label_map': self.data.label_map.to_json()}
-        return {'schema_version': SCHEMA_VERSION, 'recipe': dataclasses.asdict(self.recipe), 'data': data}
+        content = {'schema_version': SCHEMA_VERSION, 'recipe': dataclasses.asdict(self.recipe), 'data': data}
+        return content | ({'strengths': dataclasses.asdict(self.strengths)} if self.strengths else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> 'RunConfig':
@@ -45,7 +55,8 @@ class RunConfig:
         if data.remapping is not None:
             Remapping.from_json(data.remapping)
         labels = label_map_lib.LabelMap.from_json(content['data']['label_map'])
-        return cls(typed_json.read(Recipe, content['recipe']), dataclasses.replace(data, label_map=labels))
+        strengths = typed_json.read(Strengths, content['strengths']) if 'strengths' in content else None
+        return cls(typed_json.read(Recipe, content['recipe']), dataclasses.replace(data, label_map=labels), strengths)
 
 
 def read(model_dir: str) -> RunConfig:
@@ -135,6 +146,13 @@ def _differences(found: RunConfig, wanted: RunConfig) -> list[str]:
     options = [(f'--{field.name}', field.name) for field in dataclasses.fields(Recipe) if field.name not in extendable]
     of_data = [(f'data {field.name}', field.name) for field in dataclasses.fields(Data)]
     values = [(label, getattr(found.recipe, name), getattr(wanted.recipe, name)) for label, name in options]
+    if found.strengths and wanted.strengths:
+        names = [field.name for field in dataclasses.fields(Strengths)]
+        values = [row for row in values if row[0] != '--augmentation']
+        values += [
+            (f'--augmentation: {name}', getattr(found.strengths, name), getattr(wanted.strengths, name))
+            for name in names
+        ]
     values += [(label, getattr(found.data, name), getattr(wanted.data, name)) for label, name in of_data]
     return [f'{label} is {_short(old)} there and {_short(new)} here' for label, old, new in values if old != new]
 

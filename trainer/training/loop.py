@@ -20,12 +20,6 @@ from trainer.options import RuntimeOptions
 from trainer.training import checkpoints, history, losses, objective, schedules, steps
 
 
-def check_augmentation(name: str) -> None:
-    """Raises `UserError` unless there is an augmentation policy of this name."""
-    if name not in augmentation.POLICIES:
-        raise errors.UserError(f'unknown --augmentation={name}; known are {", ".join(augmentation.POLICIES)}')
-
-
 class Stop(Protocol):
     """What asks the loop to stop, such as `stop_signal.StopSignal`."""
 
@@ -220,7 +214,7 @@ class TrainingLoop:
                 global_batch_size=recipe.batch_size,
                 seed=recipe.seed,
                 start_step=start_step,
-                policy=augmentation.POLICIES[recipe.augmentation],
+                policy=augmentation.find(recipe.augmentation, self._run.strengths),
                 cache_budget_bytes=recipe.cache_budget_bytes,
                 num_workers=context.num_input_pipelines,
                 worker=context.input_pipeline_id,

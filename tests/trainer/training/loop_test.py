@@ -226,8 +226,3 @@ def test_the_other_options_work_together(tmp_path, data_dir, one_device):
     assert network.get_layer('upsample_64').compute_dtype == 'float32'
     images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     np.testing.assert_allclose(network(images), state.model(images), atol=0.05)
-
-
-def test_unknown_augmentation():
-    with pytest.raises(errors.UserError, match='unknown --augmentation=articel; known are none, article'):
-        loop.check_augmentation('articel')

@@ -1,41 +1,13 @@
-"""Random changes of one image and its mask, drawn for both at once.
-
-Every op is stateless: what it does is a pure function of the seed it is given, so the same pair comes out of eager
-code, of a parallel tf.data map and of a run that was stopped and resumed. An op that moves pixels samples the image
-(bilinearly) and the mask (by nearest neighbour) at the same points, so a mask never holds a class that was not in it
-before; where the new frame shows something outside of the old one, the image is black and the mask holds the ignored
-id.
-
-A policy is a tuple of ops, applied in order. Ops are frozen dataclasses, so logging a policy prints its whole
-configuration. A new op is a dataclass with such a `__call__`, and a line in `POLICIES` for the policy that uses it.
-"""
+"""The article's seven changes, and the policy that draws one of them for each pair."""
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import tensorflow as tf
 
-ImageMask = tuple[tf.Tensor, tf.Tensor]  # An image and its mask, as tensors.
-
-
-class Op(Protocol):
-    """One change of a pair.
-
-    Args of a call:
-        image: uint8 (height, width, 3), RGB.
-        mask: uint8 (height, width, 1), class ids.
-        seed: int (2,), all the randomness there is.
-        ignore_id: the id given to pixels that show nothing of the old frame.
-
-    A call returns the new image and mask, of the same shapes and dtypes.
-    """
-
-    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask: ...
-
-
-Policy = tuple[Op, ...]
+from seg_pipeline.input.augmentation import draws
+from seg_pipeline.input.augmentation.policy import ImageMask, Op, Policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +21,7 @@ class Brightness:
     max_delta: float = 0.1
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
-        delta = _uniform(seed, -self.max_delta, self.max_delta)
+        delta = draws.uniform(seed, -self.max_delta, self.max_delta)
         # In int16, because uint8 wraps around: 250 + 10 would become 4.
         shifted = tf.cast(image, tf.int16) + tf.cast(tf.round(255.0 * delta), tf.int16)
         return tf.cast(tf.clip_by_value(shifted, 0, 255), tf.uint8), mask
@@ -69,7 +41,7 @@ class Gamma:
     high: float = 1.4
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
-        gamma = tf.exp(_uniform(seed, math.log(self.low), math.log(self.high)))
+        gamma = tf.exp(draws.uniform(seed, math.log(self.low), math.log(self.high)))
         # There are 256 inputs, so a table of 256 powers does for any number of pixels.
         table = tf.round(255.0 * (tf.range(256, dtype=tf.float32) / 255.0) ** gamma)
         return tf.gather(tf.cast(table, tf.uint8), tf.cast(image, tf.int32)), mask
@@ -86,7 +58,7 @@ class Hue:
     max_delta: float = 0.1
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
-        return tf.image.adjust_hue(image, _uniform(seed, -self.max_delta, self.max_delta)), mask
+        return tf.image.adjust_hue(image, draws.uniform(seed, -self.max_delta, self.max_delta)), mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +74,7 @@ class CentralCrop:
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         # What is cut off is half of the rest at each side, in coordinates where the frame reaches from 0 to 1.
-        margin = (1.0 - _uniform(seed, self.min_scale, self.max_scale)) / 2.0
+        margin = (1.0 - draws.uniform(seed, self.min_scale, self.max_scale)) / 2.0
         box = tf.stack([margin, margin, 1.0 - margin, 1.0 - margin])
         zoomed = tf.cast(tf.round(_sample(image, box, 'bilinear', fill=0)), tf.uint8)
         return zoomed, tf.cast(_sample(mask, box, 'nearest', fill=ignore_id), mask.dtype)
@@ -150,7 +122,7 @@ class Rotate90:
     quarter_turns: tuple[int, ...] = (1, 2, 3)
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
-        turns = tf.gather(self.quarter_turns, _choice(seed, len(self.quarter_turns)))
+        turns = tf.gather(self.quarter_turns, draws.choice(seed, len(self.quarter_turns)))
         return _turn(image, turns, fill=0), _turn(mask, turns, fill=ignore_id)
 
 
@@ -166,16 +138,14 @@ class OneOf:
 
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
         def branch(op: Op) -> Callable[[], ImageMask]:
-            return lambda: op(image, mask, _child(seed, 1), ignore_id)
+            return lambda: op(image, mask, draws.child(seed, 1), ignore_id)
 
         # Only the chosen branch runs: seven ops to choose from cost no more than their average. The choice and the op
         # get seeds of their own; with one seed for both, the op's draw would depend on which op was chosen.
         branches = [branch(op) for op in self.ops] + [lambda: (image, mask)]
-        changed: ImageMask = tf.switch_case(_choice(_child(seed, 0), len(branches)), branches)
+        changed: ImageMask = tf.switch_case(draws.choice(draws.child(seed, 0), len(branches)), branches)
         return changed
 
-
-NONE: Policy = ()
 
 # The article concatenates to its training set one copy of it for each of seven changes, so a pair is seen as it is or
 # changed in one way, never in two. Drawing one of these eight for each pair and pass shows the same mixture in the long
@@ -184,65 +154,6 @@ ARTICLE: Policy = (
     OneOf((Brightness(), Gamma(), Hue(), CentralCrop(), FlipLeftRight(), FlipUpDown(), Rotate90())),
 )  # fmt: skip
 
-POLICIES: dict[str, Policy] = {'none': NONE, 'article': ARTICLE}
-
-
-def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
-    """Applies the ops of a policy in order; the result is a pure function of the arguments.
-
-    Example:
-        image, mask = augmentation.apply(augmentation.ARTICLE, image, mask, seed=(0, 17), ignore_id=255)
-
-    Args:
-        policy: the ops; an empty one returns the pair unchanged.
-        image: uint8 (height, width, 3), RGB.
-        mask: uint8 (height, width, 1), class ids.
-        seed: int (2,); give every use of every pair its own.
-        ignore_id: the id for pixels of the new mask that show nothing of the old one.
-
-    Returns:
-        The new image and mask, of the same shapes and dtypes.
-
-    Raises:
-        ValueError: a shape or dtype is not the one above.
-    """
-    _check_pair(image, mask)
-    for position, op in enumerate(policy):
-        new_image, new_mask = op(image, mask, _child(seed, position), ignore_id)
-        image, mask = tf.ensure_shape(new_image, image.shape), tf.ensure_shape(new_mask, mask.shape)
-    return image, mask
-
-
-def _check_pair(image: tf.Tensor, mask: tf.Tensor) -> None:
-    """Refuses, while the graph is built, what the ops would silently treat as something else."""
-    for name, tensor, channels in (('image', image, 3), ('mask', mask, 1)):
-        if tensor.dtype != tf.uint8 or tensor.shape.rank != 3 or tensor.shape[-1] != channels:
-            raise ValueError(
-                f'the {name} is {tensor.dtype.name} {tuple(tensor.shape)}; uint8 (height, width, {channels}) is needed'
-            )
-    if not image.shape[:2].is_compatible_with(mask.shape[:2]):
-        raise ValueError(f'the image is {tuple(image.shape[:2])} and its mask {tuple(mask.shape[:2])}')
-
-
-def _child(seed: tf.Tensor, number: int) -> tf.Tensor:
-    """Returns the seed of a part of what `seed` decides; parts with different numbers draw independently.
-
-    A stateless op gives the same number for the same seed, so two draws from one seed would be one draw used twice:
-    every draw therefore gets a child of its own.
-    """
-    return tf.random.experimental.stateless_fold_in(seed, number, alg='philox')
-
-
-def _uniform(seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """Returns a float32 scalar from [low, high)."""
-    # Philox is named because the default may be another generator on another device.
-    return tf.random.stateless_uniform((), seed, low, high, alg='philox')
-
-
-def _choice(seed: tf.Tensor, count: int) -> tf.Tensor:
-    """Returns an int32 scalar from 0, ..., count - 1."""
-    return tf.random.stateless_uniform((), seed, 0, count, dtype=tf.int32, alg='philox')
-
 
 def _reverse_sometimes(image: tf.Tensor, mask: tf.Tensor, axis: int, probability: float, seed: tf.Tensor) -> ImageMask:
     def reverse() -> ImageMask:
@@ -250,7 +161,7 @@ def _reverse_sometimes(image: tf.Tensor, mask: tf.Tensor, axis: int, probability
 
     if probability == 1.0:
         return reverse()
-    result: ImageMask = tf.cond(_uniform(seed, 0.0, 1.0) < probability, reverse, lambda: (image, mask))
+    result: ImageMask = tf.cond(draws.uniform(seed, 0.0, 1.0) < probability, reverse, lambda: (image, mask))
     return result
 
 

@@ -1,0 +1,36 @@
+"""Random changes of geometry, colours and what is seen, by `Strengths`."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from seg_pipeline.input.augmentation import colors, cutting, draws, geometry
+from seg_pipeline.input.augmentation.policy import ImageMask
+from seg_pipeline.input.strengths import Strengths
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomChanges:
+    """Changes colours, geometry, sharpness and noise of a pair, and hides a part of it, each as its strength says.
+
+    Colours come before geometry, so that what the geometry uncovers is black; blur and noise come after it, at the
+    scale at which the network sees the picture. A strength that is off costs nothing.
+
+    Attributes:
+        strengths: how often and how far each change goes.
+    """
+
+    strengths: Strengths
+
+    def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
+        strengths, draw = self.strengths, draws.Draw(draws.child(seed, 0))
+        size = tf.cast(tf.shape(mask)[1::-1], tf.float32)
+        values = colors.change(strengths, draw, tf.cast(image, tf.float32))
+        matrix = geometry.draw_matrix(strengths, draw, size)
+        if matrix is not None:
+            values = geometry.sample(values, matrix, 'BILINEAR', fill=0)
+            mask = geometry.sample(mask, matrix, 'NEAREST', fill=ignore_id)
+        values = colors.blur(strengths, draw, values)
+        values = colors.add_noise(strengths, draw, values, draws.child(seed, 1))
+        values, mask = cutting.cut_out(strengths, draw, values, mask, size, ignore_id)
+        return tf.cast(tf.round(tf.clip_by_value(values, 0.0, 255.0)), tf.uint8), mask
