@@ -51,6 +51,8 @@ def test_unet_enlarges_joins_and_convolves_twice():
     assert joined == [(4, 6, 48 + 32), (8, 12, 192 + 24), (16, 24, 128 + 16), (32, 48, 96 + 8)]
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [layer.filters for layer in convolutions] == [192, 192, 128, 128, 96, 96, 64, 64, 48, 7]
+    enlarging = [layer for layer in network.layers if isinstance(layer, keras.layers.UpSampling2D)]
+    assert [layer.interpolation for layer in enlarging] == ['bilinear'] * 5
     assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 9 + [(1, 1)]
     assert [tuple(layer.output.shape[1:3]) for layer in convolutions[-2:]] == [(64, 96), (64, 96)]
     assert len(_layer_shapes(network, keras.layers.BatchNormalization)) == 9
