@@ -95,13 +95,19 @@ def train(
     if config.VALIDATION_SPLIT in manifest.split_names:
         validation_split = DatasetSplit(data_dir, manifest, config.VALIDATION_SPLIT)
         validation_split.check_shards()
+    elif recipe.early_stopping_epochs:
+        raise errors.UserError(
+            f'--early_stopping_epochs={recipe.early_stopping_epochs} needs a split {config.VALIDATION_SPLIT}, '
+            f'which {data_dir} does not have'
+        )
 
     tensorflow_setup.load_tensorflow()
     from trainer import strategy
     from trainer.training import checkpoints, loop
 
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
-    strategy.replica_batch_size(recipe.batch_size, devices)  # Raises before anything is written.
+    # Raises before anything is written.
+    strategy.replica_batch_size(recipe.batch_size, devices, recipe.accumulation_steps)
     print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
     if run.strengths:
         print(run.strengths, flush=True)
@@ -111,6 +117,7 @@ def train(
     state = checkpoints.create_state(run, devices, load_encoder)
     if init_from is not None:
         print(initial_weights.load(state.model, init_from, run.label_map), flush=True)
+        state.start_average()
     config.write(model_dir, run)
     training_loop = loop.TrainingLoop(
         run=run,

@@ -30,18 +30,19 @@ def make(name: str = 'auto', virtual_devices: int = 0) -> tf.distribute.Strategy
     return tf.distribute.MirroredStrategy(devices)
 
 
-def replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strategy) -> int:
-    """Returns the batch size of one replica.
+def replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strategy, parts: int = 1) -> int:
+    """Returns the batch size of one replica, of one of several equal parts of the batch.
 
     Raises:
         UserError: the replicas do not divide the global batch.
     """
     replicas: int = strategy.num_replicas_in_sync
-    if global_batch_size % replicas:
+    if global_batch_size % (replicas * parts):
+        each = '' if parts == 1 else f' in each of --accumulation_steps={parts} parts'
         raise errors.UserError(
-            f'--batch_size={global_batch_size} (global) cannot be split evenly over {replicas} devices'
+            f'--batch_size={global_batch_size} (global) cannot be split evenly over {replicas} devices{each}'
         )
-    return global_batch_size // replicas
+    return global_batch_size // (replicas * parts)
 
 
 def host_variable(initial_value: tf.Tensor) -> tf.Variable:

@@ -88,6 +88,18 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
         'The encoder learns at the learning rate times this.',
         0.0,
     ),
+    'ema_decay': flags.DEFINE_float(
+        'ema_decay', _RECIPE.ema_decay, 'Validate and predict by a moving average of the weights; 0: do not.', 0.0, 1.0
+    ),
+    'accumulation_steps': flags.DEFINE_integer(
+        'accumulation_steps', _RECIPE.accumulation_steps, 'Take each batch in so many parts, to save memory.', 1
+    ),
+    'early_stopping_epochs': flags.DEFINE_integer(
+        'early_stopping_epochs',
+        _RECIPE.early_stopping_epochs,
+        'End after so many epochs without a better one; 0: no.',
+        0,
+    ),
     'clip_norm': flags.DEFINE_float('clip_norm', _RECIPE.clip_norm, 'Largest global gradient norm; 0: no limit.', 0.0),
     'batch_norm_momentum': flags.DEFINE_float(
         'batch_norm_momentum',

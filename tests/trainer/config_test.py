@@ -139,6 +139,11 @@ def test_an_option_that_the_loss_does_not_have_is_refused(options):
         config.Recipe(**options)
 
 
+def test_a_batch_that_has_no_equal_parts_is_refused():
+    with pytest.raises(errors.UserError, match='--batch_size=64 has no --accumulation_steps=3 equal parts'):
+        config.Recipe(accumulation_steps=3)
+
+
 @pytest.mark.parametrize('name', ['optimizer', 'schedule', 'class_weights'])
 def test_an_unknown_choice_is_refused(name):
     with pytest.raises(errors.UserError, match=f'^unknown --{name}=other; known are '):
@@ -167,6 +172,7 @@ _OTHER = {
     'hard_pixel_share': 0.5,
     'tversky_alpha': 0.5,
     'optimizer': 'sgd',
+    'ema_decay': 0.5,
     'schedule': 'cosine',
 }
 

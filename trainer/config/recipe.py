@@ -30,6 +30,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     'weight_decay': (0, 1e6),
     'momentum': (0, 1),
     'encoder_learning_rate_scale': (0, 1e6),
+    'ema_decay': (0, 1),
+    'accumulation_steps': BATCH_SIZES,
+    'early_stopping_epochs': (0, MOST),
     'clip_norm': (0, 1e18),  # the square is a float32
     'batch_norm_momentum': (0, 1),
     'cache_budget_mb': (0, MOST),
@@ -76,6 +79,11 @@ class Recipe:
         weight_decay: part of each kernel that a step takes off it, in units of the learning rate, as AdamW does; biases
             and the variables of normalization layers keep all. None stands for 0.004 with adamw and for 0 otherwise.
         encoder_learning_rate_scale: the encoder learns at the learning rate times this.
+        ema_decay: validation and prediction use a moving average of the weights with this decay, see `averaging`; 0:
+            the weights themselves.
+        accumulation_steps: parts that a step takes its batch in, one after the other, to save memory.
+        early_stopping_epochs: end the run when its mean IoU was best so many epochs ago, the frozen ones not counted;
+            0: do not.
         clip_norm: largest global norm of the gradient; 0 leaves it as it is.
         batch_norm_momentum: part of its running statistics that a normalization layer, of the encoder too, keeps in a
             step. Validation and prediction use those: with 0.99 they need a few hundred steps to catch up.
@@ -111,6 +119,9 @@ class Recipe:
     momentum: float = 0.0
     weight_decay: float | None = None
     encoder_learning_rate_scale: float = 1.0
+    ema_decay: float = 0.0
+    accumulation_steps: int = 1
+    early_stopping_epochs: int = 0
     clip_norm: float = 0.0
     batch_norm_momentum: float = 0.99
     mixed_precision: bool = False
@@ -138,6 +149,10 @@ class Recipe:
         )
         if self.frozen_epochs > self.epochs:
             raise errors.UserError(f'--frozen_epochs={self.frozen_epochs} is more than --epochs={self.epochs}')
+        if self.batch_size % self.accumulation_steps:
+            raise errors.UserError(
+                f'--batch_size={self.batch_size} has no --accumulation_steps={self.accumulation_steps} equal parts'
+            )
         if self.momentum and self.optimizer not in WITH_MOMENTUM:
             raise errors.UserError(
                 f'--momentum={self.momentum} is for --optimizer={" or ".join(WITH_MOMENTUM)}, not {self.optimizer}'

@@ -37,7 +37,9 @@ def load(model_dir: str, which: str = config.BEST) -> tuple[keras.Model, config.
         restore(tf.train.Checkpoint(model=network), path)
     else:
         # A checkpoint of the complete state names its objects by their attributes: the network is state.model there.
-        restore(tf.train.Checkpoint(state=tf.train.Checkpoint(model=network)), path)
+        # Of a run that averages its weights, the average is meant.
+        name = 'averaged' if recipe.ema_decay else 'model'
+        restore(tf.train.Checkpoint(state=tf.train.Checkpoint(**{name: network})), path)
     return network, run
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from trainer import config
 from trainer import strategy as strategy_lib
-from trainer.models import segmenter, trained
+from trainer.models import random_layers, segmenter, trained
 from trainer.training import optimizers, schedules, steps
 
 
@@ -16,6 +16,7 @@ class TrainState(tf.Module):
 
     Attributes:
         model: the network.
+        averaged: the same network with the moving average of its weights; None where the recipe has none.
         optimizers: one for each phase, by its name, built for what learns in it.
         step: optimizer steps done.
         epoch: epochs completed, their validation included.
@@ -25,9 +26,15 @@ class TrainState(tf.Module):
             the weights alone would start the random numbers of a resumed run anew.
     """
 
-    def __init__(self, network: keras.Model, phase_optimizers: dict[str, keras.optimizers.Optimizer]) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        phase_optimizers: dict[str, keras.optimizers.Optimizer],
+        averaged: keras.Model | None = None,
+    ) -> None:
         super().__init__()
         self.model = network
+        self.averaged = averaged
         self.optimizers = phase_optimizers
         self.step = strategy_lib.host_variable(tf.constant(0, tf.int64))
         self.epoch = strategy_lib.host_variable(tf.constant(0, tf.int64))
@@ -35,6 +42,16 @@ class TrainState(tf.Module):
         self.totals = steps.TrainTotals()
         weights = {id(variable) for variable in network.weights}
         self.seed_states = [variable for variable in network.variables if id(variable) not in weights]
+
+    def start_average(self) -> None:
+        """Starts the moving average at the weights as they are."""
+        if self.averaged is not None:
+            self.averaged.set_weights(self.model.get_weights())
+
+    @property
+    def evaluated(self) -> keras.Model:
+        """The model that is validated and kept."""
+        return self.model if self.averaged is None else self.averaged
 
 
 def create_state(
@@ -49,22 +66,30 @@ def create_state(
     """
     keras.utils.set_random_seed(run.recipe.seed)
     with devices.scope():
-        network = segmenter.build(
-            run.recipe.encoder,
-            run.image_size,
-            run.label_map.num_classes,
-            decoder=run.recipe.decoder,
-            load_encoder=load_encoder,
-            mixed_precision=run.recipe.mixed_precision,
-            batch_norm_momentum=run.recipe.batch_norm_momentum,
-        )
+        network = _build(run, load_encoder)
+        random_layers.draw_by_example(network)
+        averaged = _build(run, None) if run.recipe.ema_decay else None
         # The optimizers of all phases are made and built now, not when their phase begins: then every checkpoint of a
         # run holds the same variables, and one of the first phase can be restored by a process that starts here.
         phase_optimizers = {}
         for phase in schedules.phases(run.recipe):
             set_phase(network, run.recipe, phase)
             phase_optimizers[phase.name] = optimizers.make(run.recipe, network, phase.learning_rate)
-    return TrainState(network, phase_optimizers)
+    state = TrainState(network, phase_optimizers, averaged)
+    state.start_average()
+    return state
+
+
+def _build(run: config.RunConfig, load_encoder: segmenter.Loader | None) -> keras.Model:
+    return segmenter.build(
+        run.recipe.encoder,
+        run.image_size,
+        run.label_map.num_classes,
+        decoder=run.recipe.decoder,
+        load_encoder=load_encoder,
+        mixed_precision=run.recipe.mixed_precision,
+        batch_norm_momentum=run.recipe.batch_norm_momentum,
+    )
 
 
 def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phase) -> None:
@@ -83,7 +108,7 @@ class Checkpointer:
 
     def __init__(self, model_dir: str, state: TrainState, keep: int) -> None:
         latest_dir, best_dir = (os.path.join(model_dir, name) for name in (config.LATEST_DIR, config.BEST_DIR))
-        latest, best = tf.train.Checkpoint(state=state), tf.train.Checkpoint(model=state.model)
+        latest, best = tf.train.Checkpoint(state=state), tf.train.Checkpoint(model=state.evaluated)
         self._state = state
         self._latest = tf.train.CheckpointManager(latest, latest_dir, max_to_keep=keep)
         self._best = tf.train.CheckpointManager(best, best_dir, max_to_keep=1)

@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -17,7 +17,7 @@ from seg_pipeline.input import augmentation, decoding, pipeline
 from trainer import config, strategy
 from trainer.evaluation import evaluator
 from trainer.options import RuntimeOptions
-from trainer.training import checkpoints, history, losses, objective, schedules, steps
+from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps
 
 
 class Stop(Protocol):
@@ -106,21 +106,35 @@ class TrainingLoop:
             return True
         # In this order: the step is traced for the variables that are trainable when it is made.
         checkpoints.set_phase(self._state.model, self._run.recipe, phase)
-        train_step = steps.make_train_step(
+        make = steps.make_train_step if self._run.recipe.accumulation_steps == 1 else steps.make_accumulating_step
+        train_step = make(
             self._devices,
             self._state.model,
             self._state.optimizers[phase.name],
             self._state.totals,
             objective.Objective.of(self._run.recipe, self._run.label_map.ignore_id, self._class_weights),
             clip_norm=self._run.recipe.clip_norm,
+            seed=self._run.recipe.seed,
+            counter=self._state.step,
         )
         for epoch in range(first, phase.end):
+            if self._is_past_its_best(phase, epoch):
+                print(f'no better mean IoU in {self._run.recipe.early_stopping_epochs} epochs: the run ends here')
+                return True
             finished = self._train_epoch(phase, epoch, train_step, stop)
             if not finished:
                 return False
         return True
 
-    def _train_epoch(self, phase: schedules.Phase, epoch: int, train_step: steps.Step, stop: Stop) -> bool:
+    def _is_past_its_best(self, phase: schedules.Phase, epoch: int) -> bool:
+        """Whether a run that has done so many epochs ends early; the history says so to one that is resumed too."""
+        patience = self._run.recipe.early_stopping_epochs
+        if not patience or epoch - phase.begin < patience or phase.name != schedules.FINE_TUNE:
+            return False
+        found = [float(row['val_mean_iou']) for row in history.read(self._model_dir) if int(row['epoch']) <= epoch]
+        return epoch - 1 - found.index(max(found)) >= patience
+
+    def _train_epoch(self, phase: schedules.Phase, epoch: int, train_step: Any, stop: Stop) -> bool:
         """Does what is left of an epoch; False where it was stopped."""
         batches = self._batches  # The first time this decodes the split, which is no part of any step.
         clock = _Clock(began=time.perf_counter())
@@ -139,12 +153,17 @@ class TrainingLoop:
         self._complete_epoch(phase, epoch, clock)
         return not stop.requested or epoch + 1 == self._run.recipe.epochs
 
-    def _one_step(self, train_step: steps.Step, batches: Iterator[Any], clock: _Clock) -> None:
+    def _one_step(self, train_step: Any, batches: Iterator[Any], clock: _Clock) -> None:
         began = time.perf_counter()
-        images, masks = next(batches)
+        parts = [next(batches) for _ in range(self._run.recipe.accumulation_steps)]
         received = time.perf_counter()
-        train_step(images, masks)
+        if len(parts) == 1:
+            train_step(*parts[0])
+        else:
+            train_step(parts)
         self._state.step.assign_add(1)
+        if self._average is not None:
+            self._average(self._state.step)
         clock.waiting += received - began
         clock.training += time.perf_counter() - began
         clock.images += self._run.recipe.batch_size
@@ -205,15 +224,17 @@ class TrainingLoop:
     def _batches(self) -> Iterator[Any]:
         """The batches from the state's step on; each replica takes the next part of the global batch."""
         recipe, start_step = self._run.recipe, int(self._state.step)
-        per_replica = strategy.replica_batch_size(recipe.batch_size, self._devices)
+        # With accumulation a step takes several of these batches, so that its parts are the same on all devices.
+        batch_size = recipe.batch_size // recipe.accumulation_steps
+        per_replica = strategy.replica_batch_size(batch_size, self._devices)
 
         def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return pipeline.train_batches(
                 self._train_split,
                 batch_size=per_replica,
-                global_batch_size=recipe.batch_size,
+                global_batch_size=batch_size,
                 seed=recipe.seed,
-                start_step=start_step,
+                start_step=start_step * recipe.accumulation_steps,
                 policy=augmentation.find(recipe.augmentation, self._run.strengths),
                 cache_budget_bytes=recipe.cache_budget_bytes,
                 num_workers=context.num_input_pipelines,
@@ -228,12 +249,19 @@ class TrainingLoop:
             return None
         return evaluator.Evaluator(
             self._devices,
-            self._state.model,
+            self._state.evaluated,
             self._validation_split,
             batch_size=self._run.recipe.batch_size,
             loss=losses.cross_entropy,
             cache_budget_bytes=self._run.recipe.cache_budget_bytes,
         )
+
+    @functools.cached_property
+    def _average(self) -> Callable[[tf.Tensor], None] | None:
+        if self._state.averaged is None:
+            return None
+        decay = self._run.recipe.ema_decay
+        return averaging.make_averaging(self._devices, self._state.averaged, self._state.model, decay)
 
     def _is_checkpoint_due(self, done: int) -> bool:
         every = self._runtime.checkpoint_every_steps

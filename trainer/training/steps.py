@@ -13,7 +13,7 @@ loss with a mean inside would give, equals that only if all replicas have the sa
 ignored pixels they do not. Nor is a ratio of sums, as the Dice loss is, the mean of the replicas' own ratios.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -21,9 +21,11 @@ import tensorflow as tf
 
 from trainer import strategy as strategy_lib
 from trainer.evaluation import confusion
+from trainer.models import random_layers
 from trainer.training import objective as objective_lib
 
 Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values of a distributed dataset.
+AccumulatingStep = Callable[[Sequence[tuple[Any, Any]]], None]  # Takes all parts of a batch.
 
 
 class TrainTotals(tf.Module):
@@ -63,6 +65,8 @@ def make_train_step(
     objective: objective_lib.Objective,
     *,
     clip_norm: float = 0.0,
+    seed: int = 0,
+    counter: tf.Variable | None = None,
 ) -> Step:
     """Makes a step for the variables of `model` that are trainable now.
 
@@ -73,39 +77,133 @@ def make_train_step(
         totals: receives the sums of each step.
         objective: the loss.
         clip_norm: largest global norm of the gradient of the global batch; 0 leaves it as it is.
+        seed: of the noise of dropout and stochastic depth.
+        counter: the number of the step, from which that noise follows too; None for 0.
 
     Returns:
         A compiled function of one global batch of images and masks.
     """
-    variables = model.trainable_variables
+    replica = _ReplicaStep(model, optimizer, objective, clip_norm)
 
-    def replica_step(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def replica_step(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        gradients, valid, sums = replica.gradients(images, masks, noise)
+        replica.apply(gradients, valid)
+        return sums
+
+    def step(images: Any, masks: Any) -> None:
+        sums = strategy.run(replica_step, (images, masks, _noise_seed(seed, counter, 0)))
+        totals.add(*strategy_lib.sum_over_replicas(strategy, sums))
+
+    compiled: Step = tf.function(step)
+    return compiled
+
+
+def make_accumulating_step(
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    totals: TrainTotals,
+    objective: objective_lib.Objective,
+    *,
+    clip_norm: float = 0.0,
+    seed: int = 0,
+    counter: tf.Variable | None = None,
+) -> AccumulatingStep:
+    """Makes a step that takes a batch in parts, of which one at a time is in memory.
+
+    The loss is the mean of those of the parts, each counted by its valid pixels. For losses that are means over all
+    valid pixels that is the loss of the batch; Dice, Tversky and hard pixels are those of each part. Nothing is left
+    over from one step to the next, so a run that stops between steps has nothing more to save.
+
+    Args: as of `make_train_step`.
+
+    Returns:
+        A function of the parts of one global batch, each of images and masks.
+    """
+    replica = _ReplicaStep(model, optimizer, objective, clip_norm)
+
+    def first(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[Any, tuple[tf.Tensor, ...]]:
+        gradients, valid, sums = replica.gradients(images, masks, noise)
+        return (gradients, valid), sums
+
+    def further(
+        images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor, gradients: Any, valid: tf.Tensor
+    ) -> tuple[Any, tuple[tf.Tensor, ...]]:
+        (more, more_valid), sums = first(images, masks, noise)
+        return ([a + b for a, b in zip(gradients, more, strict=True)], valid + more_valid), sums
+
+    def take(images: Any, masks: Any, part: tf.Tensor, so_far: Any) -> Any:
+        noise = _noise_seed(seed, counter, part)
+        run = (first, (images, masks, noise)) if so_far is None else (further, (images, masks, noise, *so_far))
+        so_far, sums = strategy.run(*run)
+        totals.add(*strategy_lib.sum_over_replicas(strategy, sums))
+        return so_far
+
+    def apply(gradients: Any, valid: Any) -> None:
+        strategy.run(replica.apply, (gradients, valid))
+
+    compiled_take, compiled_apply = tf.function(take), tf.function(apply)
+
+    def step(parts: Sequence[tuple[Any, Any]]) -> None:
+        so_far: Any = None
+        for part, (images, masks) in enumerate(parts):
+            so_far = compiled_take(images, masks, tf.constant(part, tf.int64), so_far)
+        compiled_apply(*so_far)
+
+    return step
+
+
+class _ReplicaStep:
+    """What one replica does in a step."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        objective: objective_lib.Objective,
+        clip_norm: float,
+    ) -> None:
+        self._model, self._optimizer, self._objective, self._clip_norm = model, optimizer, objective, clip_norm
+        self._variables = model.trainable_variables
+
+    def gradients(
+        self, images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tuple[tf.Tensor, ...]]:
+        """Returns its part of the gradient of |V| L, |V| of all replicas, and what `TrainTotals.add` takes of it."""
         context = tf.distribute.get_replica_context()
-        with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            sums = objective.sums(masks, logits)
+        examples = tf.shape(images)[0]
+        places = examples * context.num_replicas_in_sync
+        drawing = random_layers.drawing(noise, examples * context.replica_id_in_sync_group, places)
+        with tf.GradientTape() as tape, drawing:
+            logits = self._model(images, training=True)
+            sums = self._objective.sums(masks, logits)
         of_batch = {name: context.all_reduce(tf.distribute.ReduceOp.SUM, sum_) for name, sum_ in sums.items()}
-        derivatives = objective.derivatives(of_batch)
-        gradients = tape.gradient({name: sums[name] for name in derivatives}, variables, output_gradients=derivatives)
-        global_valid = tf.cast(of_batch[objective_lib.PIXELS], tf.float32)
+        derivatives = self._objective.derivatives(of_batch)
+        targets = {name: sums[name] for name in derivatives}
+        gradients = tape.gradient(targets, self._variables, output_gradients=derivatives)
+        correct = confusion.count_correct(masks, logits, self._objective.ignore_id)
+        reported = sums[objective_lib.CROSS_ENTROPY], correct, sums[objective_lib.PIXELS]
+        return gradients, tf.cast(of_batch[objective_lib.PIXELS], tf.float32), reported
+
+    def apply(self, gradients: list[tf.Tensor], valid: tf.Tensor) -> None:
+        """Changes the weights."""
+        context = tf.distribute.get_replica_context()
         # A batch without a valid pixel has the gradient 0, not 0 / 0.
-        gradients = [tf.math.divide_no_nan(gradient, global_valid) for gradient in gradients]
-        if clip_norm:
+        gradients = [tf.math.divide_no_nan(gradient, valid) for gradient in gradients]
+        if self._clip_norm:
             # Clipping is not linear: the norm must be that of the global gradient, so that is summed here. Each replica
             # then holds the same gradient, and the optimizer adds up all R of them again, hence / R. The optimizer's
             # own global_clipnorm would clip the replicas' parts before they are added up.
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
             gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
-        optimizer.apply(gradients, variables)
-        correct = confusion.count_correct(masks, logits, objective.ignore_id)
-        return sums[objective_lib.CROSS_ENTROPY], correct, sums[objective_lib.PIXELS]
+        self._optimizer.apply(gradients, self._variables)
 
-    def step(images: Any, masks: Any) -> None:
-        totals.add(*strategy_lib.sum_over_replicas(strategy, strategy.run(replica_step, (images, masks))))
 
-    compiled: Step = tf.function(step)
-    return compiled
+def _noise_seed(seed: int, counter: tf.Variable | None, part: tf.Tensor | int) -> tf.Tensor:
+    """The seed of the noise in one part of one step, int64 (2,)."""
+    pair = tf.stack([tf.constant(seed, tf.int64), tf.constant(0, tf.int64) if counter is None else counter])
+    return tf.random.experimental.stateless_fold_in(pair, part, alg='philox')
 
 
 def _divide(numerator: tf.Tensor, denominator: tf.Tensor) -> float:

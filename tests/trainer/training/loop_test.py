@@ -60,6 +60,7 @@ def _run(model_dir, data_dir, devices, recipe=RECIPE, stop=None, **runtime):
 
 def _values(state):
     variables = [*state.model.variables, *(v for optimizer in state.optimizers.values() for v in optimizer.variables)]
+    variables += [] if state.averaged is None else state.averaged.variables
     return [np.asarray(variable) for variable in variables]
 
 
@@ -136,6 +137,9 @@ SCHEDULED = dataclasses.replace(
     schedule='cosine',
     warmup_steps=2,
     encoder_learning_rate_scale=0.1,
+    loss='cross_entropy,dice',
+    ema_decay=0.9,
+    accumulation_steps=2,
 )
 
 
@@ -149,6 +153,28 @@ def test_a_scheduled_run_goes_on_bit_for_bit(tmp_path, data_dir, one_device, two
     assert all(np.array_equal(a, b) for a, b in zip(_values(found), _values(expected), strict=True))
     assert _history(tmp_path / 'parts') == _history(tmp_path / 'uninterrupted')
     assert [row['learning_rate'] for row in _history(tmp_path / 'parts')] == ['0.005']  # two of warm-up, then two
+    for which in ('best', 'latest'):
+        loaded, _ = trained.load(str(tmp_path / 'parts'), which)
+        for weight, average, last in zip(loaded.weights, found.averaged.weights, found.model.weights, strict=True):
+            np.testing.assert_array_equal(weight, average)
+            assert not np.array_equal(weight, last) or not np.any(weight), weight.path
+
+
+def test_a_run_ends_early_where_nothing_gets_better(tmp_path, data_dir, one_device, capsys):
+    recipe = dataclasses.replace(
+        SCHEDULED,
+        epochs=6,
+        steps_per_epoch=1,
+        learning_rate=0.0,
+        batch_norm_momentum=1.0,
+        accumulation_steps=1,
+        ema_decay=0.0,
+        early_stopping_epochs=2,
+    )
+    for _ in range(2):  # The second finds that it is over.
+        assert _run(tmp_path, data_dir, one_device, recipe)[0]
+        assert len(_history(tmp_path)) == 3
+        assert 'no better mean IoU in 2 epochs: the run ends here' in capsys.readouterr().out
 
 
 def test_a_killed_run_goes_on_from_within_the_epoch(tmp_path, data_dir, one_device, uninterrupted):

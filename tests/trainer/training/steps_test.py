@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.trainer.training import distributed
 from tests.trainer.training.distributed import IGNORE, LEARNING_RATE, NUM_CLASSES
 from trainer.models import segmenter
-from trainer.training import objective, steps
+from trainer.training import losses, objective, steps
 
 
 def _reference(encoder, batches, clip_norm=0.0):
@@ -69,6 +69,29 @@ def test_every_loss_is_exact_over_replicas(one_device, two_devices, on_four_devi
     found = [distributed.train(devices, 'tiny', batches, loss=loss)[0] for devices in (one_device, two_devices)]
     found.append([on_four_devices[f'{name} {i}'] for i in range(len(expected))])
     assert [_largest_difference(weights, expected) < 1e-6 for weights in found] == [True, True, True]
+
+
+def test_accumulated_parts_are_one_step(one_device, two_devices):
+    batches = list(distributed.batches(2))
+    parts = [[(images[i : i + 2], masks[i : i + 2]) for i in (0, 2)] for images, masks in batches]
+    keras.utils.set_random_seed(1)
+    network = segmenter.build('tiny', (32, 32), NUM_CLASSES)
+    for (_, masks), of_batch in zip(batches, parts, strict=True):
+        with tf.GradientTape() as tape:  # Each part has its own normalization, and all have one mean over pixels.
+            total = sum(losses.cross_entropy(tf.constant(m), network(i, training=True), IGNORE)[0] for i, m in of_batch)
+            mean = total / (masks != IGNORE).sum()
+        gradients = tape.gradient(mean, network.trainable_variables)
+        for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
+            variable.assign_sub(LEARNING_RATE * gradient)
+    expected = [weight.numpy() for weight in network.weights]
+    for devices in (one_device, two_devices):
+        model, optimizer = distributed.make(devices, 'tiny')
+        totals = steps.TrainTotals()
+        step = steps.make_accumulating_step(devices, model, optimizer, totals, objective.Objective(IGNORE))
+        for of_batch in parts:
+            step([distributed.distribute(devices, *part) for part in of_batch])
+        assert _largest_difference([weight.numpy() for weight in model.weights], expected) < 1e-6
+        assert int(totals.valid) == sum((masks != IGNORE).sum() for _, masks in batches)
 
 
 def test_counts_are_exact_where_float32_is_not():
