@@ -57,7 +57,6 @@ ACCEPTED = {
         'tversky_alpha': {'zero', 'half'},
         'hard_pixel_share': {'half'},
         'ema_decay': {'zero', 'half'},
-        'accumulation_steps': set(),
         'early_stopping_epochs': _COUNT,
         'warmup_steps': _COUNT,
         'momentum': {'zero', 'half'},
