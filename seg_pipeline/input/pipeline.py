@@ -15,7 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from seg_pipeline.dataset.dataset_split import DatasetSplit
-from seg_pipeline.input import augmentation, decoding, ordering
+from seg_pipeline.input import augmentation, decoding, ordering, partners
 from seg_pipeline.input.augmentation import ImageMask
 
 
@@ -64,30 +64,40 @@ def train_batches(
     _check_division(batch_size, global_batch_size, num_workers)
     num_examples = decoding.num_examples(split)
     first = start_step * global_batch_size
+    mixes = augmentation.needs_partner(policy)
+    begin = first - first % 2 if mixes else first  # see `partners.paired`
     fetch: Callable[[tf.Tensor], ImageMask]
     if decoding.decoded_bytes(split) <= cache_budget_bytes:
-        elements = ordering.shuffled_indices(num_examples, seed, first)
+        elements = ordering.shuffled_indices(num_examples, seed, begin)
         fetch = _gatherer(*decoding.load_split(split))
     else:
-        elements = ordering.shuffled_records(split.shard_paths, num_examples, seed, first, shuffle_buffer)
+        elements = ordering.shuffled_records(split.shard_paths, num_examples, seed, begin, shuffle_buffer)
         fetch = decoding.decoder(split)
 
-    def prepare(number: tf.Tensor, source: tf.Tensor) -> ImageMask:
+    def prepare(number: tf.Tensor, source: tf.Tensor, *of_partner: tf.Tensor) -> ImageMask:
         image, mask = fetch(source)
+        partner = None
+        if of_partner:
+            partner_number, partner_source = of_partner
+            draw_of_partner = ordering.augmentation_seed(seed, partner_number)
+            partner = augmentation.Partner(lambda: fetch(partner_source), draw_of_partner)
         draw = ordering.augmentation_seed(seed, number)
-        return augmentation.apply(policy, image, mask, draw, split.label_map.ignore_id)
+        return augmentation.apply(policy, image, mask, draw, split.label_map.ignore_id, partner)
 
     # The order of the steps matters:
     # - shuffle and repeat come first, inside `elements`: the order of a pass depends on the number of the pass.
     # - skip and filter come before map: a resumed run decodes nothing that it skips, a worker nothing of the others.
+    # - partners are given before the filter: the other element of a pair may be another worker's.
     # - map comes before batch, because each element has a seed of its own.
     # - batch comes after repeat: it cuts the endless stream, not each pass, so a batch may contain the end of one pass
     #   and the start of the next, and every batch is full. Then step k always begins at element k * global_batch_size.
+    if mixes:
+        elements = partners.paired(elements).skip(first - begin)
     if num_workers > 1:
         part = global_batch_size // num_workers
         # g % global_batch_size is the place in the global batch; worker w takes the w-th run of `part` places, so that
         # the parts of all workers, one after the other, are the batch of a single process.
-        elements = elements.filter(lambda number, _: number % global_batch_size // part == worker)
+        elements = elements.filter(lambda number, *_: number % global_batch_size // part == worker)
     batches = elements.map(prepare, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(decoding.options())
 

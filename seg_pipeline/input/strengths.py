@@ -32,6 +32,10 @@ _RANGES: dict[str, Range] = {
     'noise_sigma': (0.0, 1.0),
     'cutout': _PROBABILITY,
     'cutout_area': (0.0, 1.0),
+    'cutmix': _PROBABILITY,
+    'cutmix_area': (0.0, 1.0),
+    'copy_paste': _PROBABILITY,
+    'copy_paste_share': _PROBABILITY,
 }
 _MAX_FILE_BYTES = 2**16
 
@@ -64,6 +68,11 @@ class Strengths:
         noise_sigma: range of its standard deviation, as a fraction of 255.
         cutout: probability that a rectangle is hidden: black in the image, ignored in the mask.
         cutout_area: range of its area, as a fraction of the frame's.
+        cutmix: probability that a rectangle shows what another pair has there, image and mask.
+        cutmix_area: range of its area, as a fraction of the frame's.
+        copy_paste: probability that whole classes are copied from another pair: their pixels, image and mask.
+        copy_paste_share: probability of each class of that pair to be among them; the one with the most pixels, as a
+            rule the background, and the ignored id never are.
 
     Raises:
         ValueError: if a number is outside of what it may be, or a range begins above its end.
@@ -89,6 +98,10 @@ class Strengths:
     noise_sigma: Range = (0.01, 0.04)
     cutout: float = 0.0
     cutout_area: Range = (0.02, 0.15)
+    cutmix: float = 0.0
+    cutmix_area: Range = (0.1, 0.5)
+    copy_paste: float = 0.0
+    copy_paste_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():

@@ -22,7 +22,7 @@ from seg_pipeline.input.augmentation.article import (
     Rotate90,
 )
 from seg_pipeline.input.augmentation.policies import NONE, POLICIES, find
-from seg_pipeline.input.augmentation.policy import ImageMask, Op, Policy, apply
+from seg_pipeline.input.augmentation.policy import ImageMask, Op, Partner, Policy, apply, needs_partner
 from seg_pipeline.input.augmentation.random_changes import RandomChanges
 
 __all__ = [
@@ -38,9 +38,11 @@ __all__ = [
     'ImageMask',
     'OneOf',
     'Op',
+    'Partner',
     'Policy',
     'RandomChanges',
     'Rotate90',
     'apply',
     'find',
+    'needs_partner',
 ]

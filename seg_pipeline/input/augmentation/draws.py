@@ -12,6 +12,7 @@ NAMES = (
     'crop_area', 'crop_aspect', 'crop_left', 'crop_top', 'flip_left_right', 'flip_up_down',
     'blur', 'blur_sigma', 'noise', 'noise_sigma',
     'cutout', 'cutout_area', 'cutout_aspect', 'cutout_left', 'cutout_top',
+    'cutmix', 'cutmix_area', 'cutmix_aspect', 'cutmix_left', 'cutmix_top', 'copy_paste',
 )  # fmt: skip
 
 

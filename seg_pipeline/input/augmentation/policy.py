@@ -1,6 +1,8 @@
 """What a policy is, and how it is applied to one pair."""
 
-from typing import Protocol
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -24,10 +26,47 @@ class Op(Protocol):
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask: ...
 
 
+@dataclasses.dataclass(frozen=True)
+class Partner:
+    """Another pair, for ops that mix two.
+
+    Attributes:
+        fetch: returns its image and mask as they are; it is only called for pairs that are mixed.
+        seed: int (2,), of its own changes.
+    """
+
+    fetch: Callable[[], ImageMask]
+    seed: tf.Tensor
+
+
+@runtime_checkable
+class MixingOp(Protocol):
+    """An op that may show a part of another pair, which has gone through the same op by its own seed."""
+
+    @property
+    def mixes(self) -> bool: ...
+
+    def mix(
+        self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int, partner: Partner
+    ) -> ImageMask: ...
+
+
 Policy = tuple[Op, ...]
 
 
-def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
+def needs_partner(policy: Policy) -> bool:
+    """Tells whether an op of the policy mixes two pairs."""
+    return any(isinstance(op, MixingOp) and op.mixes for op in policy)
+
+
+def apply(
+    policy: Policy,
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    seed: tf.Tensor,
+    ignore_id: int,
+    partner: Partner | None = None,
+) -> ImageMask:
     """Applies the ops of a policy in order; the result is a pure function of the arguments.
 
     Example:
@@ -39,6 +78,7 @@ def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ig
         mask: uint8 (height, width, 1), class ids.
         seed: int (2,); give every use of every pair its own.
         ignore_id: the id for pixels of the new mask that show nothing of the old one.
+        partner: a pair of the same shapes, for policies that mix; without it they do not.
 
     Returns:
         The new image and mask, of the same shapes and dtypes.
@@ -48,7 +88,12 @@ def apply(policy: Policy, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ig
     """
     _check_pair(image, mask)
     for position, op in enumerate(policy):
-        new_image, new_mask = op(image, mask, draws.child(seed, position), ignore_id)
+        own = draws.child(seed, position)
+        if partner is not None and isinstance(op, MixingOp) and op.mixes:
+            other = Partner(partner.fetch, draws.child(partner.seed, position))
+            new_image, new_mask = op.mix(image, mask, own, ignore_id, other)
+        else:
+            new_image, new_mask = op(image, mask, own, ignore_id)
         image, mask = tf.ensure_shape(new_image, image.shape), tf.ensure_shape(new_mask, mask.shape)
     return image, mask
 

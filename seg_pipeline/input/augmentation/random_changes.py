@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from seg_pipeline.input.augmentation import colors, cutting, draws, geometry
-from seg_pipeline.input.augmentation.policy import ImageMask
+from seg_pipeline.input.augmentation import colors, cutting, draws, geometry, mixing
+from seg_pipeline.input.augmentation.policy import ImageMask, Partner
 from seg_pipeline.input.strengths import Strengths
 
 
@@ -22,8 +22,30 @@ class RandomChanges:
 
     strengths: Strengths
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it needs another pair."""
+        return mixing.mixes(self.strengths)
+
     def __call__(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int) -> ImageMask:
-        strengths, draw = self.strengths, draws.Draw(draws.child(seed, 0))
+        return self._changed(draws.Draw(draws.child(seed, 0)), image, mask, seed, ignore_id)
+
+    def mix(self, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int, partner: Partner) -> ImageMask:
+        """Changes the pair, and puts parts of the partner into it, which is changed as its own seed says."""
+        draw = draws.Draw(draws.child(seed, 0))
+        pair = self._changed(draw, image, mask, seed, ignore_id)
+
+        def mixed() -> ImageMask:
+            other = self(*partner.fetch(), partner.seed, ignore_id)
+            return mixing.mix(self.strengths, draw, pair, other, draws.child(seed, 2), ignore_id)
+
+        result: ImageMask = tf.cond(mixing.is_mixed(self.strengths, draw), mixed, lambda: pair)
+        return result
+
+    def _changed(
+        self, draw: draws.Draw, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int
+    ) -> ImageMask:
+        strengths = self.strengths
         size = tf.cast(tf.shape(mask)[1::-1], tf.float32)
         values = colors.change(strengths, draw, tf.cast(image, tf.float32))
         matrix = geometry.draw_matrix(strengths, draw, size)
