@@ -5,15 +5,16 @@ is fixed before anything is decoded: which files are a pair, which split and sha
 the bytes of the data set do not depend on the engine, on the number of workers or on how often the job was interrupted.
 """
 
+import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import progress, runners, transforms
+from beam_jobs import progress, runners, suspects, transforms
 from seg_pipeline import errors, storage
 from seg_pipeline.building import content_scan, existing, fingerprints, markers, object_commit, work_dir
 from seg_pipeline.building.config import BuildConfig
@@ -27,6 +28,7 @@ from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import Pairing, SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
+from seg_pipeline.storage import attempts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +110,12 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     # Until the outcome was read: a command that finds itself alone removes what no command needs.
     with work_dir.locked(config.work_dir):
         with progress.Progress(plans, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
-            outcome = _run_pipeline(config, plans, request, options)
+            outcome = _run_pipeline(config, plans, batches, request, options)
         if outcome.result in (Result.PUBLISHED, Result.CHECKED):  # else the same command needs them again
             content_scan.remove(config.work_dir, batches)
+        if outcome.result is Result.PUBLISHED:
+            with contextlib.suppress(OSError):  # as `publish` does with the notes of shards
+                attempts.forget(config.work_dir, frozenset(batch.fingerprint for batch in batches))
     return outcome
 
 
@@ -165,7 +170,9 @@ def _scan_contents(
         batches, lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint), unit='batches scanned'
     )
     with work_dir.locked(config.work_dir), shown:
-        runners.run(
+        _run_pass(
+            config,
+            batches,
             lambda pipeline: (
                 pipeline
                 | 'Batches' >> beam.Create(batches, reshuffle=False)  # ShardPlan
@@ -193,14 +200,20 @@ def _plan_shards(
 
 
 def _run_pipeline(
-    config: JobConfig, plans: Sequence[ShardPlan], request: PublishRequest, options: PipelineOptions
+    config: JobConfig,
+    plans: Sequence[ShardPlan],
+    batches: Sequence[ShardPlan],
+    request: PublishRequest,
+    options: PipelineOptions,
 ) -> Outcome:
     """Runs the one linear chain from plans to the outcome."""
     outcome_path = markers.new_outcome_path(config.work_dir)
     inputs = (config.build.sources, config.build.records, config.work_dir)
     make = transforms.CheckShards(*inputs) if config.dry_run else transforms.WriteShards(*inputs, config.paranoid)
     finish = transforms.ReportFindings if config.dry_run else transforms.PublishDataset
-    runners.run(
+    _run_pass(
+        config,
+        [*batches, *plans],
         lambda pipeline: (
             pipeline
             | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
@@ -212,6 +225,26 @@ def _run_pipeline(
         options,
     )
     return markers.take_outcome(outcome_path)
+
+
+def _run_pass(
+    config: JobConfig,
+    plans: Sequence[ShardPlan],
+    build: Callable[[beam.Pipeline], object],
+    options: PipelineOptions,
+) -> None:
+    """Runs one pass over the pairs; says before it which are suspected to end a process, and after it which did.
+
+    Args:
+        config: of the job.
+        plans: the work of this pass and of earlier ones.
+        build, options: as for `runners.run`.
+    """
+    suspects.announce(config.work_dir, plans)
+    try:
+        runners.run(build, options)
+    except runners.LostWorkerError as error:
+        raise runners.LostWorkerError(f'{error}{suspects.explain(config.work_dir, plans)}') from error
 
 
 def _announce(plans: Sequence[ShardPlan], assignments: Assignments, num_left_out: int) -> None:

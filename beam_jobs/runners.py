@@ -32,6 +32,7 @@ from seg_pipeline import errors
 _MOST_WORKERS = 1024
 _POLL_SECONDS = 0.2
 _ORDERLY_END_SECONDS = 5.0  # a worker that has nothing left to do ends in a fraction of this
+_NOTICED_SECONDS = 1.0  # from a connection that breaks off to the end of the worker that had it
 _WORKER_EXIT = re.compile(r'Worker subprocess exited with return code (-?\d+)')
 _KNOWN_ERROR = re.compile(r'(UserError|OutsideError): (.*?)(?: \[while running|\n|$)')
 
@@ -112,7 +113,7 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
             if found := _KNOWN_ERROR.findall(f'{type(error).__name__}: {error}'):
                 kind, message = found[-1]
                 raise getattr(errors, kind)(message) from error
-            if workers.loss:
+            if workers.has_lost_one():
                 raise LostWorkerError(workers.loss) from error
             raise
         finally:
@@ -146,6 +147,7 @@ class _Workers:
         self.directory = os.path.join(tempfile.gettempdir(), f'{worker_dirs.PREFIX}{uuid.uuid4().hex}')
         self.loss: str | None = None
         self._lock: int | None = None
+        self._has_loss = threading.Event()
 
     def __enter__(self) -> '_Workers':
         self._hook, self._tempdir = threading.excepthook, tempfile.tempdir
@@ -155,6 +157,7 @@ class _Workers:
             threading.excepthook = self._thread_failed
             # A pipeline makes a directory for itself, which it removes at the end of its run: a signal may come before.
             tempfile.tempdir = self.directory
+            _EndingWorkerHandler.when_lost[self.directory] = self._lost
         except BaseException:
             self.__exit__()
             raise
@@ -171,16 +174,25 @@ class _Workers:
             os.close(self._lock)
             self._lock = None
         threading.excepthook, tempfile.tempdir = self._hook, self._tempdir
+        _EndingWorkerHandler.when_lost.pop(self.directory, None)
+
+    def has_lost_one(self) -> bool:
+        """Whether a worker was lost; call it when the job failed, which its process may have ended a moment after."""
+        return self._has_loss.wait(_NOTICED_SECONDS if _EndingWorkerHandler.threads.get(self.directory) else 0)
 
     def _end_all(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
         if found := _WORKER_EXIT.match(str(failure.exc_value)):
-            self.loss = self.loss or _describe_exit(int(found[1]))
-            self._end_all()
+            self._lost(int(found[1]))
         elif not isinstance(failure.exc_value, grpc.RpcError):  # a connection to a worker that ended
             self._hook(failure)
+
+    def _lost(self, code: int) -> None:
+        self.loss = self.loss or _describe_exit(code)
+        self._has_loss.set()
+        self._end_all()
 
 
 @worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
@@ -194,9 +206,11 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
 
     Attributes:
         threads: those that wait for the worker processes, by the directory that the processes watch.
+        when_lost: by the same directory, what is called with the exit code of a worker that ended too early.
     """
 
     threads: ClassVar[dict[str, list[threading.Thread]]] = {}
+    when_lost: ClassVar[dict[str, Callable[[int], None]]] = {}
 
     @property
     def _directory(self) -> str:
@@ -210,7 +224,11 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
     def _fail_requests_at_the_end(self) -> None:
         self.worker_thread.join()
         connection = self.control_conn
+        time.sleep(_POLL_SECONDS)  # at an orderly end the connection is done a moment after the process
         while connection._state != worker_handlers.BeamFnControlServicer.DONE_STATE:
+            # Of another code Beam tells, but 0 is for it an orderly end, even if a decoder has ended the process so.
+            if told := self.when_lost.get(self._directory):
+                told(0)
             with contextlib.suppress(RuntimeError):  # a request came in meanwhile: it fails in the next round
                 connection.abort(RuntimeError('the worker process has ended'))
             time.sleep(_POLL_SECONDS)

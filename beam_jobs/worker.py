@@ -20,6 +20,7 @@ import time
 import types
 
 from beam_jobs import process_memory, worker_dirs
+from seg_pipeline.storage import attempts
 
 _POLL_SECONDS = 0.25
 _SIGNAL_SECONDS = 3.0  # from a signal to the end; the command has ended long before, if it got the signal too
@@ -28,14 +29,20 @@ _SIGNAL_SECONDS = 3.0  # from a signal to the end; the command has ended long be
 def _end_with(directory: str) -> None:
     while not worker_dirs.is_gone(directory):
         time.sleep(_POLL_SECONDS)
+    attempts.withdraw()
     os._exit(1)
 
 
 def _end_later(number: int, frame: types.FrameType | None) -> None:
     del frame
-    timer = threading.Timer(_SIGNAL_SECONDS, os._exit, (128 + number,))
+    timer = threading.Timer(_SIGNAL_SECONDS, _end_by, (number,))
     timer.daemon = True
     timer.start()
+
+
+def _end_by(number: int) -> None:
+    attempts.withdraw()
+    os._exit(128 + number)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
-"""A decoder that crashes: in processes with the environment of `environment`, a BMP of 13x7 pixels ends its process.
+"""A pair that ends what handles it: in processes with the environment of `environment`, by pictures of 13x7 pixels.
 
-No file is known that crashes the decoders of today, and the next one will not be announced.
+No file is known that crashes the libraries of today, and the next one will not be announced.
 """
 
 import os
@@ -9,26 +9,56 @@ import pathlib
 import cv2
 import numpy as np
 
+DEADLY_VALUE = 177  # of the image whose mean, in a record, is deadly for the encoder
+
+# Patches libraries when Python starts: in the command, in its workers, and in what they start.
 _SITE_CUSTOMIZE = """
-import os, signal, time
-from PIL import BmpImagePlugin
+import ctypes, os, signal, time
+import cv2
+from PIL import BmpImagePlugin, PngImagePlugin
 
-_load = BmpImagePlugin.BmpImageFile.load
+STAGE, HOW = {stage!r}, {how!r}
 
-def load(self):
-    if self.size == (13, 7):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if self.size == (17, 7):
+def end():
+    if HOW == 'exit':
+        os._exit(0)
+    if HOW == 'kill':
+        os.kill(os.getpid(), signal.SIGKILL)
+    if HOW == 'hang':
         time.sleep(3600)
-    return _load(self)
+    if HOW == 'crash':
+        os.kill(os.getpid(), signal.SIGSEGV)  # comes to the main thread: this one goes on for a moment
+    ctypes.string_at(0)
 
-BmpImagePlugin.BmpImageFile.load = load
+def patch(owner, name, is_deadly):
+    original = getattr(owner, name)
+    def patched(*arguments, **options):
+        if is_deadly(*arguments):
+            end()
+        return original(*arguments, **options)
+    setattr(owner, name, patched)
+
+if STAGE == 'decode':
+    patch(BmpImagePlugin.BmpImageFile, 'load', lambda self: self.size == (13, 7))
+if STAGE == 'resize':
+    patch(cv2, 'resize', lambda image, *_: image.shape[:2] == (7, 13))
+if STAGE == 'encode':
+    patch(cv2, 'imencode', lambda suffix, image, *_: image.ndim == 3 and image.min() == image.max() == {value})
+if STAGE == 'compare':  # a PNG is decoded by Pillow only to compare its record with it
+    patch(PngImagePlugin.PngImageFile, 'load', lambda self: self.size == (13, 7))
 """
 
 
-def environment(directory):
-    """The variables of a process in which a BMP of 13x7 crashes its decoder, and one of 17x7 keeps it for ever."""
-    (directory / 'sitecustomize.py').write_text(_SITE_CUSTOMIZE)
+def environment(directory, stage='decode', how='crash'):
+    """The variables of a process in which a picture of 13x7 is deadly.
+
+    Args:
+        directory: for the code that makes it so.
+        stage: `decode` (a BMP), `resize` (an image), `encode` (an image of `DEADLY_VALUE`) or `compare` (a PNG mask).
+        how: `crash`, `exit` with code 0, `kill`, `hang`, or `fault`, a crash of the thread itself.
+    """
+    code = _SITE_CUSTOMIZE.format(stage=stage, how=how, value=DEADLY_VALUE)
+    (directory / 'sitecustomize.py').write_text(code)
     return {'PYTHONPATH': os.pathsep.join((str(directory), str(pathlib.Path(__file__).parents[1])))}
 
 

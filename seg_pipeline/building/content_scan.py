@@ -5,6 +5,7 @@ from the contents of the batch, so that an interrupted job does not repeat it; t
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -15,11 +16,13 @@ import numpy as np
 from seg_pipeline import errors, storage
 from seg_pipeline.building import fingerprints, pair
 from seg_pipeline.building.config import RecordOptions, SourceFolders
+from seg_pipeline.building.pair import Files
 from seg_pipeline.imaging import images, perceptual_hash, rejects
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
 from seg_pipeline.storage import attempts
+from seg_pipeline.storage.attempts import Attempt
 
 _SCAN_FORMAT = 1  # part of every name: raise it when equal inputs no longer give equal results
 PAIRS_PER_BATCH = 100
@@ -76,33 +79,35 @@ def scan(
     path = result_path(work_dir, batch.fingerprint)
     with (
         storage.writing(path),
-        attempts.noted(work_dir, batch.fingerprint, [source.key for source in batch.pairs]) as is_suspect,
+        attempts.noted(work_dir, batch.fingerprint, [source.key for source in batch.pairs]) as attempt,
     ):
-        found = _scan_pairs(sources, options, what, batch, is_suspect)
+        found = _scan_pairs(sources, options, what, batch, attempt)
         storage.write(path, json.dumps(found).encode())
 
 
 def _scan_pairs(
-    sources: SourceFolders, options: RecordOptions, what: Scan, batch: ShardPlan, is_suspect: Callable[[str], bool]
+    sources: SourceFolders, options: RecordOptions, what: Scan, batch: ShardPlan, attempt: Attempt
 ) -> _Found:
     found: _Found = {}
+    work: Callable[[Files, RecordOptions, SourcePair], tuple[int | None, list[int]]]
+    work, read = functools.partial(_scan_pair, what), pair.read_files
+    if not what.classes:  # half the work: the mask is not read
+        work, read = _scan_image, pair.read_image_file
     for source in batch.pairs:
         try:
-            if is_suspect(source.key):
-                pair.try_decoding(sources, options, source)
-            found[source.key] = _scan_pair(sources, options, what, source)
+            found[source.key] = pair.handle(work, sources, options, source, attempt, read)
         except rejects.RejectError:
             continue  # it is reported when its shard is made
     return found
 
 
-def _scan_pair(
-    sources: SourceFolders, options: RecordOptions, what: Scan, source: SourcePair
-) -> tuple[int | None, list[int]]:
-    if not what.classes:  # half the work: the mask is not read
-        image = images.read_image(sources.image_path(source.image), options.max_pixels)
-        return perceptual_hash.perceptual_hash(image), []
-    decoded = pair.decode(sources, options, source)
+def _scan_image(files: Files, options: RecordOptions, source: SourcePair) -> tuple[int | None, list[int]]:
+    image = images.decode_image(files.image, source.image, options.max_pixels)
+    return perceptual_hash.perceptual_hash(image), []
+
+
+def _scan_pair(what: Scan, files: Files, options: RecordOptions, source: SourcePair) -> tuple[int | None, list[int]]:
+    decoded = pair.decode(files, options, source)
     # Of the mask as stored: resizing may drop a small class.
     counts = np.bincount(pair.resize_mask(options, decoded.mask).ravel(), minlength=256)
     ids = [int(i) for i in np.flatnonzero(counts) if i != options.label_map.ignore_id]
@@ -130,7 +135,6 @@ def remove(work_dir: str, batches: Sequence[ShardPlan]) -> None:
     """Removes the results of batches that are no longer needed."""
     for batch in batches:
         storage.remove(result_path(work_dir, batch.fingerprint))
-    attempts.forget(work_dir, frozenset(batch.fingerprint for batch in batches))
 
 
 def _read(work_dir: str, batch: ShardPlan) -> _Found | None:

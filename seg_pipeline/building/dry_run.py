@@ -13,7 +13,6 @@ from seg_pipeline.building.markers import Outcome, Result, Summaries
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.card import page
 from seg_pipeline.dataset import manifest
-from seg_pipeline.storage import attempts
 
 
 def write_report(request: PublishRequest, made: Summaries) -> Outcome:
@@ -49,6 +48,5 @@ def write_report(request: PublishRequest, made: Summaries) -> Outcome:
     for summary in summaries:
         with contextlib.suppress(OSError):
             storage.remove(markers.marker_path(config.check_dir, summary.fingerprint))
-    with contextlib.suppress(OSError):
-        attempts.forget(config.check_dir, frozenset(summary.fingerprint for summary in summaries))
+    # Notes of pairs that end a process stay: the next dry run would end with one of its processes again.
     return Outcome(Result.CHECKED, config.report_dir, publish.count_records(summaries), what.rejects)

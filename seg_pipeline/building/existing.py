@@ -67,7 +67,7 @@ def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence
     # Decoding what ended a worker then could end this command.
     deadly = {reject.key for reject in then if reject.reason == rejects.DECODER_FAILED}
     keys = sorted({reject.key for reject in then} & here.keys())
-    decoded = (_reject(config, here[key], try_first=key in deadly) for key in keys)
+    decoded = (_reject(config, here[key], is_suspect=key in deadly) for key in keys)
     now = describe.sorted_rejects([*rejected, *unreadable, *(reject for reject in decoded if reject)])
     return Comparison(None, now, _rejects_difference(then, now))
 
@@ -177,12 +177,14 @@ def _compare_entry(
     return None
 
 
-def _reject(config: BuildConfig, source: SourcePair, try_first: bool = False) -> Reject | None:
+def _reject(config: BuildConfig, source: SourcePair, is_suspect: bool = False) -> Reject | None:
     """What a fresh run would reject of a pair; None if it is good."""
     try:
-        if try_first:
-            pair.try_decoding(config.sources, config.records, source)
-        pair.read(config.sources, config.records, source)
+        files = pair.read_files(config.sources, config.records, source)
+        if is_suspect:
+            pair.try_alone(pair.prepare_record, files, config.records, source)
+        else:
+            pair.prepare(files, config.records, source)
     except rejects.RejectError as error:
         return Reject(source.key, error.reason, str(error), source.image, source.mask)
     return None

@@ -5,14 +5,21 @@ A `SourcePair` (paths) becomes a `PreparedPair` (arrays), and that the bytes of 
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_pipeline import trial
 from seg_pipeline.building.config import RecordOptions, SourceFolders
-from seg_pipeline.imaging import images, masks, rejects, resizing, trial
+from seg_pipeline.imaging import images, masks, rejects, resizing
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.records import example_proto, schemas
+from seg_pipeline.storage.attempts import Attempt
+
+_T = TypeVar('_T')
+_MOST_DEATHS = 2  # a third process that ends at a pair is none that happened to be killed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,26 +41,119 @@ class PreparedPair:
     mask_sha256: str
 
 
+class Files(NamedTuple):
+    """The bytes of the two files of a pair."""
+
+    image: bytes
+    mask: bytes
+
+
 def read(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> PreparedPair:
     """Reads, checks and resizes one pair.
 
     Raises:
         RejectError: with the reason why it cannot be part of the data set.
     """
+    return prepare(read_files(sources, options, pair), options, pair)
+
+
+def read_files(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> Files:
+    """Reads the files of one pair, and decodes nothing.
+
+    Raises:
+        RejectError: UNREADABLE, EMPTY_FILE or TOO_LARGE.
+    """
+    with rejects.decoding(_image_name(pair)):
+        image = images.read_bytes(sources.image_path(pair.image), options.max_pixels, _image_name(pair))
+    with rejects.decoding(_mask_name(pair)):
+        return Files(image, images.read_bytes(sources.mask_path(pair.mask), options.max_pixels, _mask_name(pair)))
+
+
+def read_image_file(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> Files:
+    """As `read_files`, without the mask: its bytes are empty."""
+    with rejects.decoding(_image_name(pair)):
+        image = images.read_bytes(sources.image_path(pair.image), options.max_pixels, _image_name(pair))
+        return Files(image, b'')
+
+
+def handle(
+    work: Callable[[Files, RecordOptions, SourcePair], _T],
+    sources: SourceFolders,
+    options: RecordOptions,
+    pair: SourcePair,
+    attempt: Attempt,
+    read: Callable[[SourceFolders, RecordOptions, SourcePair], Files] = read_files,
+) -> _T:
+    """Reads the files of one pair, and does some work with them: for a suspect, in a process of its own.
+
+    What comes of a suspect is that process's: here, nothing of it is decoded, so that this process survives it.
+
+    Args:
+        work: a function of a module, that gets files, options and pair.
+        sources: where the files are.
+        options: for the work.
+        pair: the pair.
+        attempt: notes the pair, and knows the suspects.
+        read: reads what the work needs.
+
+    Raises:
+        RejectError: that of the work; DECODER_FAILED if it ends its process, or does not end, or if several processes
+            ended while they were at this pair.
+    """
+    if not attempt(pair.key):
+        return work(read(sources, options, pair), options, pair)
+    names = f'{_image_name(pair)}, {_mask_name(pair)}'
+    try:
+        if (deaths := attempt.num_deaths(pair.key)) > _MOST_DEATHS:
+            what = f'{deaths} processes ended while they were at them; to try again, remove the notes *.attempt of them'
+            raise rejects.RejectError(rejects.DECODER_FAILED, f'{names}: {what}')
+        return try_alone(work, read(sources, options, pair), options, pair)
+    except rejects.RejectError as error:
+        if error.reason == rejects.DECODER_FAILED:
+            attempt.keep(pair.key)
+        raise
+
+
+def try_alone(
+    work: Callable[[Files, RecordOptions, SourcePair], _T], files: Files, options: RecordOptions, pair: SourcePair
+) -> _T:
+    """Does some work with one pair in a process of its own; arguments and errors are those of `handle`.
+
+    The files are read by the caller: its stores have the options of the command.
+    """
+    try:
+        return trial.call(work, files, options, pair)
+    except trial.FailedError as error:
+        message = f'{_image_name(pair)}, {_mask_name(pair)}: decoding them {error}'
+        raise rejects.RejectError(rejects.DECODER_FAILED, message) from error
+
+
+def prepare(files: Files, options: RecordOptions, pair: SourcePair) -> PreparedPair:
+    """Checks, decodes and resizes one pair.
+
+    Raises:
+        RejectError: with the reason why it cannot be part of the data set.
+    """
     # Around all of it: resizing can run out of memory too, and a bad pair must never end a worker.
     with rejects.decoding(_image_name(pair)):
-        return resize(options, decode(sources, options, pair))
+        return resize(options, decode(files, options, pair))
 
 
-def decode(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> PreparedPair:
-    """Reads and checks one pair, in the size of its files.
+def prepare_record(files: Files, options: RecordOptions, pair: SourcePair) -> tuple[PreparedPair, bytes]:
+    """As `prepare`, and serialises the pair: all that a worker does with one."""
+    prepared = prepare(files, options, pair)
+    with rejects.decoding(_image_name(pair)):
+        return prepared, serialize(options, pair, prepared)
+
+
+def decode(files: Files, options: RecordOptions, pair: SourcePair) -> PreparedPair:
+    """Checks and decodes one pair, in the size of its files.
 
     Raises:
         RejectError: with the reason why it cannot be part of the data set.
     """
     image_name, mask_name = _image_name(pair), _mask_name(pair)
-    image_data = images.read_bytes(sources.image_path(pair.image), options.max_pixels, image_name)
-    mask_data = images.read_bytes(sources.mask_path(pair.mask), options.max_pixels, mask_name)
+    image_data, mask_data = files
     image = images.decode_image(image_data, image_name, options.max_pixels)
     # Before the mask is decoded: who gives one folder twice should read that, and not that a colour is unknown.
     if image_data == mask_data:
@@ -79,18 +179,6 @@ def _image_name(pair: SourcePair) -> str:
 
 def _mask_name(pair: SourcePair) -> str:
     return f'mask {pair.mask}'
-
-
-def try_decoding(sources: SourceFolders, options: RecordOptions, pair: SourcePair) -> None:
-    """Decodes one pair in a process of its own, for a pair that may end the process that decodes it.
-
-    Raises:
-        RejectError: DECODER_FAILED if it does so; UNREADABLE, EMPTY_FILE or TOO_LARGE.
-    """
-    image_name, mask_name = _image_name(pair), _mask_name(pair)
-    image_data = images.read_bytes(sources.image_path(pair.image), options.max_pixels, image_name)
-    mask_data = images.read_bytes(sources.mask_path(pair.mask), options.max_pixels, mask_name)
-    trial.check(image_data, mask_data, image_name, mask_name, options.max_pixels)
 
 
 def _sha256(data: bytes) -> str:

@@ -128,7 +128,8 @@ def _check_sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tu
     checked = Checked()
     for summary, indices in _sample(config, summaries):
         entries = markers.read_entries(config.work_dir, summary)
-        checked += checker.check(_shard_path(config, summary), [entries[index] for index in indices])
+        some = [entries[index] for index in indices]
+        checked += checker.check(_shard_path(config, summary), some, config.work_dir, summary.fingerprint)
     return checked.warnings
 
 

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from seg_pipeline import storage
 from seg_pipeline.building import markers, pair
 from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.building.markers import ShardSummary
-from seg_pipeline.building.pair import PreparedPair
+from seg_pipeline.building.pair import Files, PreparedPair
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.dataset.statistics import SplitStatistics
@@ -16,7 +17,10 @@ from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.records import writer
 from seg_pipeline.storage import attempts, checksums
+from seg_pipeline.storage.attempts import Attempt
 from seg_pipeline.storage.checksums import FileDigest
+
+_T = TypeVar('_T')
 
 
 def write(
@@ -53,13 +57,14 @@ def write(
         )
         with (
             storage.writing(work_dir),
-            attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs], deadly) as is_suspect,
+            attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs], deadly) as attempt,
         ):
-            summary = _make(sources, options, work_dir, plan, is_suspect)
+            summary = _make(sources, options, work_dir, plan, attempt)
     if paranoid:
         # Another command that published the same shards may have removed them; the last step finds that out.
         with contextlib.suppress(FileNotFoundError):
-            options.checker(sources.masks).check(path, markers.read_entries(work_dir, summary))
+            entries = markers.read_entries(work_dir, summary)
+            options.checker(sources.masks).check(path, entries, work_dir, plan.fingerprint)
     return summary
 
 
@@ -79,7 +84,7 @@ def _has_equal_sources(sources: SourceFolders, work_dir: str, summary: ShardSumm
 
 
 def _make(
-    sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan, is_suspect: Callable[[str], bool]
+    sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan, attempt: Attempt
 ) -> ShardSummary:
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
@@ -91,9 +96,9 @@ def _make(
         storage.replacing(markers.shard_path(work_dir, plan.fingerprint, options.file_format)) as file,
         contextlib.closing(writer.open_writer(options.file_format, file)) as records,
     ):
-        for source, prepared in _good_pairs(sources, options, plan, is_suspect, rejected):
+        for source, (prepared, record) in _good_pairs(pair.prepare_record, sources, options, plan, attempt, rejected):
             entries.append(_entry(plan, source, prepared, records.num_records))
-            records.write(pair.serialize(options, source, prepared))
+            records.write(record)
             statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
             ignored.append(pair.ignored_share(options, prepared))
     shard = manifest.Shard(
@@ -115,9 +120,9 @@ def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
     rejected: list[rejects.Reject] = []
     with (
         storage.writing(work_dir),
-        attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs]) as is_suspect,
+        attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs]) as attempt,
     ):
-        for source, prepared in _good_pairs(sources, options, plan, is_suspect, rejected):
+        for source, prepared in _good_pairs(pair.prepare, sources, options, plan, attempt, rejected):
             statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
     shard = manifest.Shard(plan.name, plan.split, statistics.num_records, num_bytes=0, payload_bytes=0, sha256='')
     summary = ShardSummary(shard, plan.fingerprint, tuple(rejected), statistics)
@@ -127,23 +132,22 @@ def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
 
 
 def _good_pairs(
+    work: Callable[[Files, RecordOptions, SourcePair], _T],
     sources: SourceFolders,
     options: RecordOptions,
     plan: ShardPlan,
-    is_suspect: Callable[[str], bool],
+    attempt: Attempt,
     rejected: list[rejects.Reject],
-) -> Iterator[tuple[SourcePair, PreparedPair]]:
-    """Yields the pairs that can be part of the data set, and adds the others to `rejected`."""
+) -> Iterator[tuple[SourcePair, _T]]:
+    """Yields the pairs that can be part of the data set, each with what comes of it; adds others to `rejected`."""
     for source in plan.pairs:
         try:
-            if is_suspect(source.key):
-                pair.try_decoding(sources, options, source)
-            prepared = pair.read(sources, options, source)
+            made = pair.handle(work, sources, options, source, attempt)
         except rejects.RejectError as error:
             # Plain data: an exception would have to survive pickling on every engine.
             rejected.append(rejects.Reject(source.key, error.reason, str(error), source.image, source.mask))
         else:
-            yield source, prepared
+            yield source, made
 
 
 def _entry(plan: ShardPlan, source: SourcePair, prepared: PreparedPair, index: int) -> RecordEntry:

@@ -4,14 +4,14 @@ import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seg_pipeline import errors, storage
+from seg_pipeline import errors, storage, trial
 from seg_pipeline.cross_check import placement, source_files
 from seg_pipeline.cross_check.meaning import NO_CLASS, Meaning
 from seg_pipeline.cross_check.source_files import Seen
@@ -20,30 +20,51 @@ from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.labels.remapping import Remapping
 from seg_pipeline.records import array_record, example_proto, schemas
 from seg_pipeline.records import reader as records
+from seg_pipeline.storage import attempts
 
 _LENGTH_BYTES, _AROUND = 8, 16  # of a record in a TFRecord file: its length, and the length with both checksums
+_MOST_DEATHS = 2
+_LISTED = 5  # files in a warning
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """How many masks were compared, and how many no other library can read."""
+    """What came of a comparison.
+
+    Attributes:
+        num_compared: how many masks were compared.
+        num_unreadable: how many no other library can read.
+        failed: the masks at which the other library failed, each with what happened.
+    """
 
     num_compared: int = 0
     num_unreadable: int = 0
+    failed: tuple[str, ...] = ()
 
     def __add__(self, other: 'Checked') -> 'Checked':
-        return Checked(self.num_compared + other.num_compared, self.num_unreadable + other.num_unreadable)
+        return Checked(
+            self.num_compared + other.num_compared,
+            self.num_unreadable + other.num_unreadable,
+            self.failed + other.failed,
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line if some could not be compared."""
-        if not self.num_unreadable:
-            return ()
-        total = self.num_compared + self.num_unreadable
-        return (
-            f'{self.num_unreadable} of a sample of {total} masks were not compared with their files: no second '
-            'library that is installed reads these (scipy reads .mat)',
-        )
+        """A line for each reason why some could not be compared."""
+        total = f'of a sample of {self.num_compared + self.num_unreadable + len(self.failed)} masks'
+        found = []
+        if self.num_unreadable:
+            found.append(
+                f'{self.num_unreadable} {total} were not compared with their files: no second library that is '
+                'installed reads these (scipy reads .mat)'
+            )
+        if self.failed:
+            more = f' and {len(self.failed) - _LISTED} more' if len(self.failed) > _LISTED else ''
+            found.append(
+                f'{len(self.failed)} {total} were not compared with their files, because the second library failed: '
+                f'{"; ".join(self.failed[:_LISTED])}{more}'
+            )
+        return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +85,28 @@ class Checker:
     mask_resize: str
     masks: str
 
-    def check(self, shard_path: str, entries: Iterable[RecordEntry]) -> Checked:
+    def check(self, shard_path: str, entries: Sequence[RecordEntry], work_dir: str, fingerprint: str) -> Checked:
         """Compares some records of one shard, one at a time.
+
+        The pair is noted before, as when its record was made. One at which a comparison ended its process is compared
+        in a process of its own; if that ends too, the mask is not compared: its record was read properly.
 
         Args:
             shard_path: where the shard is; its name may be another than that in the entries.
             entries: of the records, in the order of the shard.
+            work_dir: the work directory, for the notes.
+            fingerprint: of the shard.
 
         Raises:
             OutsideError: for the first record that differs; it names key, files, pixel and both values.
             UserError: if a source was changed since its record was made.
-            OSError: if the shard cannot be read.
+            OSError: if the shard cannot be read, or a note not written.
         """
         checked = Checked()
-        with storage.local_copy(shard_path) as local:
+        with (
+            storage.local_copy(shard_path) as local,
+            attempts.noted(work_dir, noted_as(fingerprint), [entry.key for entry in entries]) as attempt,
+        ):
             offset = index = 0
             for entry in entries:
                 if records.is_array_record(shard_path):
@@ -85,16 +114,32 @@ class Checker:
                 else:
                     payload, offset = _read_frame(local, offset, entry.index - index)
                     index = entry.index + 1
-                checked += Checked(1, 0) if self._check_record(payload, entry) else Checked(0, 1)
+                checked += self._check_record(payload, entry, attempt)
         return checked
 
-    def _check_record(self, payload: bytes, entry: RecordEntry) -> bool:
+    def _check_record(self, payload: bytes, entry: RecordEntry, attempt: attempts.Attempt) -> Checked:
+        path = os.path.join(self.masks, entry.mask)  # as everywhere: a root may end with a slash
+        data = _read_source(path, entry.mask_sha256)
+        try:
+            if not attempt(entry.key):
+                is_compared = self._compare(payload, data, entry)
+            elif (deaths := attempt.num_deaths(entry.key)) > _MOST_DEATHS:
+                raise trial.FailedError(f'{deaths} processes ended while they were at it')
+            else:
+                is_compared = trial.call(self._compare, payload, data, entry)
+        except MemoryError as error:
+            return Checked(failed=(f'{entry.mask} (not enough memory{f": {error}" if str(error) else ""})',))
+        except trial.FailedError as error:
+            attempt.keep(entry.key)
+            return Checked(failed=(f'{entry.mask} ({error})',))
+        return Checked(1, 0) if is_compared else Checked(0, 1)
+
+    def _compare(self, payload: bytes, data: bytes, entry: RecordEntry) -> bool:
         record = schemas.from_features(example_proto.parse(payload))
         what = f'pair {entry.key!r}: record {entry.index} of {entry.shard}'
         if record.file_name != entry.image:
             raise _difference(f'{what} is of {record.file_name}, not of {entry.image}')
-        path = os.path.join(self.masks, entry.mask)  # as everywhere: a root may end with a slash
-        data = _read_source(path, entry.mask_sha256)
+        path = os.path.join(self.masks, entry.mask)
         try:
             seen = source_files.read(data)
         except ValueError as error:
@@ -135,6 +180,11 @@ class Checker:
                 f'{top + row}, column {left + column}'
             )
         return None
+
+
+def noted_as(fingerprint: str) -> str:
+    """The fingerprint under which the comparison of a shard is noted."""
+    return f'{fingerprint}.compared'
 
 
 def _packed(rgb: NDArray[np.integer[Any]]) -> NDArray[np.int32]:

@@ -115,8 +115,13 @@ def _bmp(data: bytes) -> Seen | None:
     start, width, height = (int.from_bytes(data[i : i + 4], 'little', signed=True) for i in (10, 18, 22))
     row_bytes = (width * bits + 31) // 32 * 4
     rows = np.frombuffer(data, np.uint8, row_bytes * abs(height), start).reshape(abs(height), row_bytes)
-    each_bit = np.unpackbits(rows, axis=1)[:, : width * bits].reshape(abs(height), width, bits)
-    values = each_bit @ (1 << np.arange(bits)[::-1])
+    # Some bytes hold one value, or several, the first in the highest bits. All in uint8: a mask may have a hundred
+    # million pixels.
+    values = np.empty((abs(height), row_bytes, 8 // bits), np.uint8)
+    for place in range(8 // bits):
+        np.right_shift(rows, np.uint8(8 - bits * (place + 1)), out=values[..., place])
+    values &= np.uint8(2**bits - 1)
+    values = values.reshape(abs(height), -1)[:, :width]
     table = 14 + int.from_bytes(data[14:18], 'little')
     number = min(int.from_bytes(data[46:50], 'little') or 2**bits, 2**bits, (start - table) // 4)
     palette = np.frombuffer(data, np.uint8, 4 * number, table).reshape(-1, 4)[:, 2::-1]

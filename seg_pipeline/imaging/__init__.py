@@ -12,7 +12,6 @@ Modules:
     mat: reads the mask of a MATLAB file.
     resizing: resizes images and masks, and maps predictions back to the original size.
     perceptual_hash: hashes images and finds near-duplicates.
-    trial: decodes a pair in a process of its own, which a crash may end.
     visualization: draws masks, overlays and panels.
 """
 
@@ -28,6 +27,5 @@ __all__ = [
     'resizing',
     'stored_values',
     'tiff_tags',
-    'trial',
     'visualization',
 ]

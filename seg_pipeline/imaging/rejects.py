@@ -66,6 +66,9 @@ EXPLANATIONS = {
 }
 
 
+_LESS_MEMORY = 'it takes up to 20 bytes a pixel: run fewer workers (--direct_num_workers), or lower --max_pixels'
+
+
 @dataclasses.dataclass(frozen=True)
 class Reject:
     """A file or pair that is not in the data set.
@@ -118,6 +121,9 @@ class RejectError(ValueError):
         super().__init__(one_line(message))
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type['RejectError'], tuple[str, str]]:
+        return type(self), (self.reason, str(self))  # by default, it would be made again of the message alone
+
 
 def unsupported_mask(path: str, what: str) -> RejectError:
     """The reject of a mask whose pixels are of a kind that is not read.
@@ -154,7 +160,9 @@ def decoding(path: str) -> Iterator[None]:
     except RejectError:
         raise
     except MemoryError as error:
-        raise RejectError(OUT_OF_MEMORY, f'{path}: {error or "not enough memory to decode it"}') from error
+        # An error of numpy says how much it wanted, one of Python nothing.
+        what = f'not enough memory to decode it{f" ({error})" if str(error) else ""}'
+        raise RejectError(OUT_OF_MEMORY, f'{path}: {what}; {_LESS_MEMORY}') from error
     except Exception as error:  # not BaseException: an interrupt still ends the process
         raise RejectError(DECODER_FAILED, f'{path}: {type(error).__name__}: {error}') from error
 

@@ -1,33 +1,99 @@
-"""Which pair a worker was at when it died: a note in the work directory before each decode.
+"""Which pair a process was at when it died: a note in the work directory before each pair.
 
 No exception tells of a crash inside a decoder's C code: the process is gone, and without a note the same command would
 die of the same file for ever. A note says only that a process died, and it may have been killed from outside. So who
-finds one does not reject the pair, but has it decoded by a process of its own first (`imaging.trial`).
+finds one does not reject the pair, but has it read by a process of its own first (`seg_pipeline.trial`).
 
-A note needs no `fsync`: what was written outlives the process that wrote it. It names the pair in its last line. In an
-object store, where each note is a request, there is one for an attempt, and it names all of its pairs.
+A note needs no `fsync`: what was written outlives the process that wrote it. Each line of it names a pair, the last one
+that which was at work. The ones before are suspect too: memory that one pair spoils may end the process at the next,
+and a signal may reach it later than the line that caused it. Its writer holds a lock (flock) on it, which the kernel
+drops with the process: so the note of a living process is told from that of a dead one.
+
+In an object store, where each note is a request and nothing is locked, there is one for an attempt, and its only line
+names all of its pairs.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import IO, NamedTuple
 
 from seg_pipeline.storage import files
 
 SUFFIX = '.attempt'
+_SUSPECTED = 5  # the last pairs of a note; up to four were seen to be begun after a signal was sent
+
+_open: set[str] = set()  # the notes of this process, on this disk
+
+
+class _Note(NamedTuple):
+    """What a note of a dead process, or in an object store of any, says.
+
+    Attributes:
+        path: of the note.
+        fingerprint: of the work.
+        lines: the last ones; the keys of each.
+    """
+
+    path: str
+    fingerprint: str
+    lines: tuple[tuple[str, ...], ...]
+
+    @property
+    def keys(self) -> set[str]:
+        """All that are suspect."""
+        return {key for line in self.lines for key in line}
+
+
+class Attempt:
+    """What is known of the pairs of some work before it begins; call it with the key of each pair before its files are.
+
+    Args:
+        earlier: the notes of dead processes, of any work.
+        fingerprint: of this work.
+        suspects: keys of further pairs that are known to have ended a process.
+        file: the note of this attempt, if it is one that names each pair.
+    """
+
+    def __init__(
+        self, earlier: Sequence[_Note], fingerprint: str, suspects: Collection[str], file: IO[bytes] | None
+    ) -> None:
+        own = [note for note in earlier if note.fingerprint == fingerprint]
+        self._own = own
+        self._suspects = {*suspects, *(key for note in earlier for key in note.keys)}
+        self._deaths = Counter(note.lines[-1][0] for note in own if note.lines and len(note.lines[-1]) == 1)
+        self._kept: set[str] = set()
+        self._file = file
+
+    def __call__(self, key: str) -> bool:
+        """Notes that a pair is next; whether an earlier attempt died at it, or may have."""
+        if self._file is not None:
+            self._file.write(_line([key]))
+        return key in self._suspects
+
+    def num_deaths(self, key: str) -> int:
+        """How many processes died while they were at the pair, in this very work, which includes its files."""
+        return self._deaths[key]
+
+    def keep(self, key: str) -> None:
+        """Lets the notes of a pair stay, because it does end a process: for later passes over the pairs."""
+        self._kept.add(key)
+
+    def finished(self) -> list[str]:
+        """The notes that nobody needs when the work is done."""
+        return [note.path for note in self._own if self._kept.isdisjoint(note.keys)]
 
 
 @contextlib.contextmanager
-def noted(
-    work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collection[str] = ()
-) -> Iterator[Callable[[str], bool]]:
-    """Keeps a note while the block runs; call what it yields with the key of each pair before its files are decoded.
+def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collection[str] = ()) -> Iterator[Attempt]:
+    """Keeps a note while the block runs.
 
-    It returns whether an earlier attempt died at this pair, or may have. Notes have names of their own, so two attempts
-    at once do not disturb each other: that of a living one costs a process. Notes of dead ones are removed when the
-    block ends without an exception.
+    Notes have names of their own, so two attempts at once do not disturb each other. Notes of dead ones are removed
+    when the block ends without an exception, but for those of pairs that `Attempt.keep` names.
 
     Args:
         work_dir: the work directory.
@@ -38,26 +104,46 @@ def noted(
     Raises:
         OSError: if the note cannot be written.
     """
-    left = _left(work_dir, fingerprint)
-    suspected = {*suspects, *(key for path in left for key in _last_keys(path))}
+    earlier = _dead(work_dir)
     path = os.path.join(work_dir, f'{fingerprint}.{uuid.uuid4().hex}{SUFFIX}')
     try:
         if files.has_directories(work_dir):
             os.makedirs(work_dir, exist_ok=True)
+            _open.add(path)
             with open(path, 'xb', buffering=0) as file:
-
-                def note(key: str) -> bool:
-                    file.write(_line([key]))
-                    return key in suspected
-
-                yield note
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                attempt = Attempt(earlier, fingerprint, suspects, file)
+                yield attempt
         else:
             files.write(path, _line(keys))
-            yield suspected.__contains__
+            attempt = Attempt(earlier, fingerprint, suspects, None)
+            yield attempt
     finally:
         files.remove(path)
-    for path in left:
-        files.remove(path)
+        _open.discard(path)
+    for left in attempt.finished():
+        files.remove(left)
+
+
+def withdraw() -> None:
+    """Removes the notes of this process, which is about to be ended from outside: that says nothing about a pair."""
+    for path in list(_open):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def last_keys(work_dir: str, fingerprints: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """At which pairs processes died that were at some work.
+
+    Args:
+        work_dir: the work directory.
+        fingerprints: of the work.
+
+    Returns:
+        For each note, ordered by its name, the fingerprint and the key; in an object store, all keys of the work.
+    """
+    return [(note.fingerprint, note.lines[-1]) for note in _dead(work_dir) if note.fingerprint in fingerprints]
 
 
 def forget(work_dir: str, fingerprints: Collection[str]) -> None:
@@ -75,19 +161,38 @@ def _notes(work_dir: str) -> list[str]:
     return [f'{work_dir}/{name}' for name in names if name.endswith(SUFFIX)]
 
 
-def _left(work_dir: str, fingerprint: str) -> list[str]:
-    """The notes of other attempts at the same work."""
-    return [path for path in _notes(work_dir) if os.path.basename(path).startswith(fingerprint)]
+def _dead(work_dir: str) -> list[_Note]:
+    """The notes that name pairs and whose writers are dead, as far as the file system tells."""
+    found = []
+    for path in _notes(work_dir):
+        lines = () if _is_living(path) else _read(path)
+        if lines:
+            found.append(_Note(path, os.path.basename(path).rsplit('.', 2)[0], lines))
+    return found
+
+
+def _is_living(path: str) -> bool:
+    if not files.has_directories(path):
+        return False
+    try:
+        with open(path, 'rb') as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks there, or its attempt ended meanwhile
+        return False
+    return False
 
 
 def _line(keys: Sequence[str]) -> bytes:
     return json.dumps(list(keys)).encode() + b'\n'
 
 
-def _last_keys(path: str) -> list[str]:
-    try:
-        lines = files.read_bytes(path).splitlines()
-        keys: list[str] = json.loads(lines[-1]) if lines else []
-    except (OSError, ValueError):  # its attempt ended meanwhile, or was killed within a line
-        return []
-    return keys
+def _read(path: str) -> tuple[tuple[str, ...], ...]:
+    """The last lines of a note; one that was being written when its attempt was killed is left out."""
+    lines: list[tuple[str, ...]] = []
+    with contextlib.suppress(OSError):  # its attempt ended meanwhile
+        for line in files.read_bytes(path).splitlines()[-_SUSPECTED:]:
+            with contextlib.suppress(ValueError):
+                lines.append(tuple(json.loads(line)))
+    return tuple(line for line in lines if line)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from seg_pipeline.dataset import record_index
 from tests import deadly_bmp, fake_data
 
 
@@ -14,17 +15,22 @@ from tests import deadly_bmp, fake_data
 def source(tmp_path):
     root = tmp_path / 'source'
     fake_data.write_pairs(root, num_pairs=20)
-    (root / 'images' / 'img_0099.bmp').write_bytes(deadly_bmp.bmp())
-    (root / 'masks' / 'seg_0099.png').write_bytes(deadly_bmp.png())
+    _add_deadly(root)
     return root
 
 
-def _run(tmp_path, source, *flags, deadly=True):
-    variables = deadly_bmp.environment(tmp_path) if deadly else {}
+def _add_deadly(root, image='bmp', mask='png'):
+    (root / 'images' / f'img_0099.{image}').write_bytes(getattr(deadly_bmp, image)(value=deadly_bmp.DEADLY_VALUE))
+    (root / 'masks' / f'seg_0099.{mask}').write_bytes(getattr(deadly_bmp, mask)())
+
+
+def _run(tmp_path, source, *flags, deadly=True, **how):
+    variables = deadly_bmp.environment(tmp_path, **how) if deadly else {}
     command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', f'--images={source}/images']
     command += [f'--masks={source}/masks', f'--labels={source}/labels.csv', f'--output_dir={tmp_path}/out']
     command += ['--image_size=16,16', '--num_shards=train:1,validation:1', *flags]
-    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
 
 
 @pytest.mark.parametrize('mode', [('--direct_num_workers=2',), ('--direct_num_workers=1', '--stratify=rare')])
@@ -48,6 +54,43 @@ def test_the_second_run_rejects_it_by_name(tmp_path, source, mode):
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, dataset)
 
 
+@pytest.mark.parametrize(
+    ('stage', 'how', 'mask', 'said'),
+    [
+        ('decode', 'kill', 'bmp', 'was killed by signal 9 (was memory short?)'),
+        ('resize', 'fault', 'png', 'was killed by signal 11'),
+        ('encode', 'exit', 'png', 'ended with exit code 0'),
+        ('compare', 'exit', 'png', 'ended with exit code 0'),
+    ],
+)
+def test_wherever_and_however_it_ends_a_worker(tmp_path, stage, how, mask, said):
+    source = tmp_path / 'source'
+    fake_data.write_pairs(source, num_pairs=6)  # the masks of so few are all compared
+    _add_deadly(source, 'png' if mask == 'bmp' else 'bmp', mask)
+    flags = ('--direct_num_workers=2', '--on_error=reject', '--splits=train:1', '--num_shards=train:2')
+    first = _run(tmp_path, source, *flags, stage=stage, how=how)
+    assert first.returncode == 1
+    assert 'Traceback' not in first.stderr
+    error = first.stderr.splitlines()[-1]
+    names = f'image img_0099.{"png" if mask == "bmp" else "bmp"}, mask seg_0099.{mask}'
+    where = 'the comparison of mask seg_0099.png with its record' if stage == 'compare' else names
+    assert error.startswith(f'error: a worker process {said}, while at {where}: the same command ')
+    second = _run(tmp_path, source, *flags, stage=stage, how=how)
+    assert second.returncode == 0, second.stderr
+    assert f'warning: a process of an earlier run ended while it was at {where}: ' in second.stderr
+    assert 'at most 300 seconds' in second.stderr
+    dataset = second.stdout.splitlines()[-1]
+    keys = {entry.key for entry in record_index.of(dataset)}
+    if stage == 'compare':
+        assert '0099' in keys
+        assert '1 of a sample of 7 masks were not compared with their files' in second.stderr
+        assert 'seg_0099.png (ends the process, with exit code 0)' in second.stderr
+    else:
+        assert len(keys) == 6
+        assert f'rejected decoder_failed: {names}: decoding them ends the process, ' in second.stderr
+    assert not os.path.exists(os.path.join(os.path.dirname(dataset), '.work'))
+
+
 def test_without_permission_to_reject_the_command_says_so_each_time(tmp_path, source):
     assert _run(tmp_path, source).returncode == 1
     for _ in range(2):
@@ -56,11 +99,13 @@ def test_without_permission_to_reject_the_command_says_so_each_time(tmp_path, so
         assert 'rejected decoder_failed: image img_0099.bmp' in done.stderr
 
 
-def test_a_dry_run_names_it(tmp_path, source):
-    assert _run(tmp_path, source, '--dry_run').returncode == 1
-    done = _run(tmp_path, source, '--dry_run')
-    assert done.returncode == 2
-    assert 'rejected decoder_failed: image img_0099.bmp' in done.stderr
+def test_every_dry_run_but_the_first_names_it(tmp_path, source):
+    flags = ('--dry_run', '--stratify=rare')  # two passes over the pairs
+    assert _run(tmp_path, source, *flags).returncode == 1
+    for _ in range(2):
+        done = _run(tmp_path, source, *flags)
+        assert done.returncode == 2
+        assert 'rejected decoder_failed: image img_0099.bmp' in done.stderr
 
 
 def test_a_good_pair_that_a_worker_died_at_is_kept(tmp_path, source):

@@ -84,6 +84,7 @@ def test_the_bomb_is_a_valid_png_of_a_megabyte():
     ('error', 'reason'),
     [
         (MemoryError(), rejects.OUT_OF_MEMORY),
+        (MemoryError('wanted 7 GiB'), rejects.OUT_OF_MEMORY),
         (cv2.error('OpenCV: some check (-215)'), rejects.DECODER_FAILED),
         (ZeroDivisionError('division by zero'), rejects.DECODER_FAILED),
         (RecursionError('too deep'), rejects.DECODER_FAILED),
@@ -100,6 +101,10 @@ def test_every_error_of_a_decoder_is_a_reject(error, reason, tmp_path, monkeypat
     assert passed == []
     assert reject.reason == reason
     assert 'plain.png' in reject.message
+    if reason == rejects.OUT_OF_MEMORY:  # what it needed, and what to do
+        assert str(error) in reject.message
+        assert 'not enough memory to decode it' in reject.message
+        assert 'run fewer workers' in reject.message
 
 
 def test_an_interrupt_is_not_a_reject():

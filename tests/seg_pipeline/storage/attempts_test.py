@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import pathlib
@@ -6,16 +7,16 @@ import time
 
 import pytest
 
-from seg_pipeline.storage import attempts
+from seg_pipeline.storage import attempts, files
 
-_KEYS = ['a', 'b\n', 'ü', 'd']
+_KEYS = ['a', 'b\n', 'ü', 'd', *(f'e{number}' for number in range(8))]
 
 
-def _killed_at(directory, key):
+def _killed_at(directory, key, fingerprint='f'):
     """An attempt in a process of its own, killed while it is at a pair."""
 
     def attempt():
-        with attempts.noted(directory, 'f', _KEYS) as is_suspect:
+        with attempts.noted(directory, fingerprint, _KEYS) as is_suspect:
             for known in _KEYS:
                 is_suspect(known)
                 if known == key:
@@ -27,25 +28,50 @@ def _killed_at(directory, key):
     assert process.exitcode == -signal.SIGKILL
 
 
-def _suspects(directory, fingerprint='f'):
-    with attempts.noted(directory, fingerprint, _KEYS) as is_suspect:
-        return [key for key in _KEYS if is_suspect(key)]
+def _suspects(directory, fingerprint='f', kept=()):
+    with attempts.noted(directory, fingerprint, _KEYS) as attempt:
+        for key in kept:
+            attempt.keep(key)
+        return [key for key in _KEYS if attempt(key)]
 
 
 @pytest.mark.parametrize('key', _KEYS)
-def test_the_pair_of_a_killed_attempt_is_suspect_until_an_attempt_ends_well(tmp_path, key):
+def test_the_pair_of_a_killed_attempt_and_some_before_are_suspect_until_an_attempt_ends_well(tmp_path, key):
+    """A signal may come, and spoiled memory may be used, when the next pairs were begun."""
     work = str(tmp_path / 'work')
     _killed_at(work, key)
-    assert _suspects(work, 'other') == []
-    assert _suspects(work) == [key]
-    assert _suspects(work) == []
+    expected = _KEYS[: _KEYS.index(key) + 1][-5:]
+    assert _suspects(work, 'other') == expected  # of another pass over the pairs
+    assert _suspects(work) == expected
+    assert _suspects(work) == _suspects(work, 'other') == []
     assert os.listdir(work) == []
 
 
 def test_every_killed_attempt_counts(tmp_path):
-    for key in ('d', 'b\n'):
-        _killed_at(str(tmp_path), key)
-    assert _suspects(str(tmp_path)) == ['b\n', 'd']
+    work = str(tmp_path)
+    for key in ('a', 'e3', 'a'):
+        _killed_at(work, key)
+    with attempts.noted(work, 'other', _KEYS) as attempt:
+        assert attempt.num_deaths('a') == 0  # the pair had other files then, maybe
+    with attempts.noted(work, 'f', _KEYS) as attempt:
+        assert [attempt.num_deaths(key) for key in ('a', 'e2', 'e3')] == [2, 0, 1]
+    assert attempts.last_keys(work, {'f'}) == []
+    _killed_at(work, 'a')
+    _killed_at(work, 'e3')
+    assert sorted(attempts.last_keys(work, {'f', 'g'})) == [('f', ('a',)), ('f', ('e3',))]
+    assert attempts.last_keys(work, {'g'}) == []
+    assert _suspects(work) == ['a', *_KEYS[3:8]]
+
+
+def test_notes_of_a_pair_that_does_end_a_process_stay(tmp_path):
+    work = str(tmp_path)
+    _killed_at(work, 'a')
+    _killed_at(work, 'e7')
+    assert _suspects(work, kept=['a']) == ['a', *_KEYS[7:]]
+    for _ in range(2):
+        assert _suspects(work, 'other', kept=['a']) == _suspects(work, kept=['a']) == ['a']
+    assert _suspects(work) == ['a']
+    assert _suspects(work) == []
 
 
 def test_an_attempt_that_fails_leaves_the_notes_of_dead_ones(tmp_path):
@@ -58,8 +84,19 @@ def test_an_attempt_that_fails_leaves_the_notes_of_dead_ones(tmp_path):
 def test_attempts_at_once_do_not_disturb_each_other(tmp_path):
     with attempts.noted(str(tmp_path), 'f', _KEYS) as first:
         first('b\n')
-        assert _suspects(str(tmp_path)) == ['b\n']  # the living one costs a process, and may lose its note
+        assert _suspects(str(tmp_path)) == []  # a living one is at it
+        assert len(os.listdir(tmp_path)) == 1
+        assert attempts.last_keys(str(tmp_path), {'f'}) == []
         assert not first('d')
+
+
+def test_who_is_ended_from_outside_withdraws_its_notes(tmp_path):
+    with attempts.noted(str(tmp_path), 'f', _KEYS) as attempt:
+        attempt('a')
+        attempts.withdraw()
+        assert os.listdir(tmp_path) == []
+        attempt('d')
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_is_known_to_end_a_process_is_suspect(tmp_path):
@@ -68,10 +105,10 @@ def test_what_is_known_to_end_a_process_is_suspect(tmp_path):
         assert not is_suspect('a')
 
 
-@pytest.mark.parametrize('damaged', [b'', b'["a"]\n["b', b'\xff\n'])
-def test_a_note_that_was_cut_off_names_nothing(tmp_path, damaged):
+@pytest.mark.parametrize(('damaged', 'named'), [(b'', []), (b'["a"]\n["b', ['a']), (b'\xff\n', []), (b'["b', [])])
+def test_a_line_that_was_cut_off_names_nothing(tmp_path, damaged, named):
     (tmp_path / f'f.x{attempts.SUFFIX}').write_bytes(damaged)
-    assert _suspects(str(tmp_path)) == []
+    assert _suspects(str(tmp_path)) == named
 
 
 def test_in_an_object_store_one_note_names_all_pairs(remote):
@@ -80,6 +117,10 @@ def test_in_an_object_store_one_note_names_all_pairs(remote):
         assert not any(map(is_suspect, _KEYS))
         assert len([name for name in remote.names() if name.endswith(attempts.SUFFIX)]) == 1
         assert _suspects(work) == _KEYS  # as another attempt sees it, whether this one is alive or dead
+        files.write(f'{work}/f.0{attempts.SUFFIX}', json.dumps(_KEYS).encode())
+        with attempts.noted(work, 'f', _KEYS) as other:
+            assert other('a')
+            assert not any(map(other.num_deaths, _KEYS))  # of all of them, no one knows which it was
     assert not [name for name in remote.names() if name.endswith(attempts.SUFFIX)]
 
 
