@@ -157,6 +157,11 @@ COMMANDS = {
         (*_RUN, '--images={dir}/src/images', '--output_dir={dir}/new', '--data_dir={dataset}', '--split=train'),
         ('trainer.models.trained:load',),
     ),
+    'show_augmentation': Command(
+        'trainer.show_augmentation',
+        ('--data_dir={dataset}', '--output_dir={dir}/new'),
+        ('trainer.report.augmentation_page:render',),
+    ),
     'export': Command('trainer.export', (*_RUN, '--output_dir={dir}/new'), ('trainer.inference.exporters:export',)),
 }
 

@@ -21,7 +21,7 @@ from trainer.evaluation.metrics import Metrics
 from trainer.inference import export_formats, photos
 from trainer.models import encoder_weights, encoders, initial_weights
 from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
-from trainer.report import curves
+from trainer.report import augmentation_page, curves
 from trainer.training import class_weights, stop_signal
 
 if TYPE_CHECKING:
@@ -214,6 +214,47 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
 
     with storage.writing(output_dir):
         exporters.export(model_dir, file_format, output_dir)
+
+
+def show_augmentation(data_dir: str, output_dir: str, name: str, *, pairs: int, seed: int) -> str:
+    """Writes a page of the first pairs of the training split that a run of this seed sees, before and after.
+
+    Args:
+        data_dir: the data set.
+        output_dir: where augmentation.html is written, whole or not at all.
+        name: as --augmentation.
+        pairs: how many.
+        seed: of a run.
+
+    Returns:
+        The path of the page.
+    """
+    drawn = strengths.find(name)
+    config.check_output_dir('output_dir', output_dir)
+    manifest = config.read_manifest(data_dir)
+    label_map = config.Data.from_manifest(manifest).label_map
+    split = DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT)
+    split.check_shards()
+
+    tensorflow_setup.load_tensorflow()
+    from seg_pipeline.input import augmentation, decoding, pipeline
+
+    def first_pairs(policy: augmentation.Policy) -> list[augmentation_page.Pair]:
+        batches = pipeline.train_batches(
+            split, batch_size=1, global_batch_size=1, seed=seed, start_step=0, policy=policy, cache_budget_bytes=0
+        )
+        with decoding.naming_damaged_shards(split):
+            taken = batches.take(pairs).as_numpy_iterator()
+            return [(images[0], masks[0, ..., 0]) for images, masks in taken]
+
+    policy = augmentation.find(name, drawn)
+    shown = zip(first_pairs(augmentation.NONE), first_pairs(policy), strict=True)
+    rows = [augmentation_page.BeforeAndAfter(before, after) for before, after in shown]
+    title = f'--augmentation={name} on {manifest.dataset_name}, seed {seed}'
+    path = os.path.join(output_dir, 'augmentation.html')
+    with storage.writing(output_dir):
+        atomic.write(path, augmentation_page.render(rows, label_map, title, str(drawn or policy)))
+    return path
 
 
 def load_model(model_dir: str, checkpoint: str | None = None) -> tuple['keras.Model', config.RunConfig]:

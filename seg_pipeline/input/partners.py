@@ -18,6 +18,8 @@ def paired(elements: tf.data.Dataset) -> tf.data.Dataset:
     """
 
     def both(numbers: tf.Tensor, sources: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices((numbers, sources, numbers[::-1], sources[::-1]))
+        return tf.data.Dataset.from_tensor_slices(
+            (numbers, sources, tf.reverse(numbers, [0]), tf.reverse(sources, [0]))
+        )
 
     return elements.batch(2, drop_remainder=True).flat_map(both)

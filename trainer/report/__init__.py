@@ -1,3 +1,3 @@
-"""What a run looks like: `curves` draws loss and accuracy of its epochs."""
+"""What a run looks like: `curves` draws loss and accuracy of its epochs, `augmentation_page` the pairs it sees."""
 
-__all__ = ['curves']
+__all__ = ['augmentation_page', 'curves']

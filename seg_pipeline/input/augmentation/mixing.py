@@ -37,7 +37,7 @@ def mix(
         ignore_id: is never copied as a class.
     """
     (image, mask), (other_image, other_mask) = pair, other
-    size = tf.cast(tf.shape(mask)[1::-1], tf.float32)
+    size = tf.cast(tf.reverse(tf.shape(mask)[:2], [0]), tf.float32)
     in_box = cutting.draw_box(draw, 'cutmix', strengths.cutmix_area, size) & draw.below('cutmix', strengths.cutmix)
     of_class = _of_drawn_classes(strengths, other_mask, seed, ignore_id) & draw.below(
         'copy_paste', strengths.copy_paste

@@ -46,7 +46,7 @@ class RandomChanges:
         self, draw: draws.Draw, image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, ignore_id: int
     ) -> ImageMask:
         strengths = self.strengths
-        size = tf.cast(tf.shape(mask)[1::-1], tf.float32)
+        size = tf.cast(tf.reverse(tf.shape(mask)[:2], [0]), tf.float32)
         values = colors.change(strengths, draw, tf.cast(image, tf.float32))
         matrix = geometry.draw_matrix(strengths, draw, size)
         if matrix is not None:
