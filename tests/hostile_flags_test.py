@@ -56,6 +56,7 @@ ACCEPTED = {
         'focal_gamma': {'zero', 'half', 'two digits'},
         'tversky_alpha': {'zero', 'half'},
         'hard_pixel_share': {'half'},
+        'repeat_factor_threshold': {'zero', 'half'},
         'ema_decay': {'zero', 'half'},
         'early_stopping_epochs': _COUNT,
         'warmup_steps': _COUNT,

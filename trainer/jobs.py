@@ -102,9 +102,11 @@ def train(
         )
 
     tensorflow_setup.load_tensorflow()
+    from seg_pipeline.input import pipeline
     from trainer import strategy
     from trainer.training import checkpoints, loop
 
+    pipeline.check_repeats(train_split, recipe.repeat_factor_threshold, recipe.cache_budget_bytes)
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
     # Raises before anything is written.
     strategy.replica_batch_size(recipe.batch_size, devices, recipe.accumulation_steps)

@@ -48,6 +48,13 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'augmentation': flags.DEFINE_string(
         'augmentation', _RECIPE.augmentation, f'{", ".join(strengths.OF_POLICY)}, or a JSON file.'
     ),
+    'repeat_factor_threshold': flags.DEFINE_float(
+        'repeat_factor_threshold',
+        _RECIPE.repeat_factor_threshold,
+        'Draw photos more often that have a class which less than this share of them has; 0: do not.',
+        0.0,
+        1.0,
+    ),
     'loss': flags.DEFINE_string(
         'loss', _RECIPE.loss, f'Of {", ".join(config.LOSSES)}, with weights, such as cross_entropy:1,dice:0.5.'
     ),

@@ -4,19 +4,23 @@ The elements are numbered g = 0, 1, 2, ... With N examples in the split, element
 example at place g % N of the order of that pass, which is drawn from (seed, pass). So the stream from any number on
 can be made without making what comes before it, which is what a resumed run needs.
 
+With weights, a pass has some of the examples several times and others not at all, and still N elements.
+
 Two orders are offered, because they differ in what they can reach. `shuffled_indices` permutes all N examples: it needs
 the decoded split in memory. `shuffled_records` reads the shards in every pass and can only permute the shards and, in
 the stream that results, the records of one window. A run keeps to one of them, since they draw different orders.
 """
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 # Shards that are read at the same time.
 _OPEN_SHARDS = 16
 
 # What a seed is used for. Uses with different numbers draw independently, although all start from (seed, number): were
 # the order of pass 3 and the augmentation of element 3 drawn from one seed, they would be correlated.
-_ORDER_OF_EXAMPLES, _ORDER_OF_SHARDS, _ORDER_IN_WINDOW, _AUGMENTATION = range(4)
+_ORDER_OF_EXAMPLES, _ORDER_OF_SHARDS, _ORDER_IN_WINDOW, _AUGMENTATION, _CHOICE_OF_EXAMPLES = range(5)
 
 
 def augmentation_seed(seed: int, number: tf.Tensor) -> tf.Tensor:
@@ -24,11 +28,23 @@ def augmentation_seed(seed: int, number: tf.Tensor) -> tf.Tensor:
     return _seed_of(seed, number, _AUGMENTATION)
 
 
-def shuffled_indices(num_examples: int, seed: int, first: int) -> tf.data.Dataset:
-    """Returns (element number, index in the split), both int64 scalars, of the elements from number `first` on."""
+def shuffled_indices(
+    num_examples: int, seed: int, first: int, weights: NDArray[np.float64] | None = None
+) -> tf.data.Dataset:
+    """Returns (element number, index in the split), both int64 scalars, of the elements from number `first` on.
+
+    Args:
+        num_examples: of the split, and of each pass.
+        seed: decides the orders.
+        first: number of the first element.
+        weights: how often each example is to be drawn, in relation to the others; None for once in every pass.
+    """
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        order = _shuffled(tf.range(num_examples, dtype=tf.int64), _seed_of(seed, number, _ORDER_OF_EXAMPLES))
+        chosen = tf.range(num_examples, dtype=tf.int64)
+        if weights is not None:
+            chosen = _chosen(weights, _seed_of(seed, number, _CHOICE_OF_EXAMPLES))
+        order = _shuffled(chosen, _seed_of(seed, number, _ORDER_OF_EXAMPLES))
         pass_start = number * num_examples
         # Only the first pass may begin in its middle; in later ones the difference is negative.
         places = tf.range(tf.maximum(first - pass_start, 0), num_examples)
@@ -65,6 +81,20 @@ def shuffled_records(paths: list[str], num_examples: int, seed: int, first: int,
     pass_start = first - first % num_examples
     stream = _passes(first, num_examples).flat_map(one_pass).enumerate(start=pass_start)
     return stream.skip(first - pass_start)
+
+
+def _chosen(weights: NDArray[np.float64], seed: tf.Tensor) -> tf.Tensor:
+    """Chooses as many of the examples as there are, by their weights.
+
+    By systematic sampling: the examples lie side by side on a line, each as long as its weight, and points of equal
+    distances, with a start that is drawn, fall on them. So an example that is to be drawn w times in the mean is drawn
+    w times rounded down or up, where independent draws would leave out a third of all examples of equal weights.
+    """
+    ends = np.cumsum(weights) / np.sum(weights)
+    start = tf.random.stateless_uniform((), seed, dtype=tf.float64, alg='philox')
+    points = (tf.range(len(weights), dtype=tf.float64) + start) / len(weights)
+    # The last end may be below 1 by rounding.
+    return tf.minimum(tf.searchsorted(ends, points, side='right', out_type=tf.int64), len(weights) - 1)
 
 
 def _passes(first: int, num_examples: int) -> tf.data.Dataset:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from seg_pipeline import errors
 from seg_pipeline.dataset.dataset_split import DatasetSplit
-from seg_pipeline.input import augmentation, decoding, ordering, partners
+from seg_pipeline.input import augmentation, decoding, ordering, partners, rare_classes
 from seg_pipeline.input.augmentation import ImageMask
 
 
@@ -29,6 +30,7 @@ def train_batches(
     policy: augmentation.Policy,
     cache_budget_bytes: int,
     shuffle_buffer: int = 1000,
+    repeat_factor_threshold: float = 0.0,
     num_workers: int = 1,
     worker: int = 0,
 ) -> tf.data.Dataset:
@@ -51,6 +53,8 @@ def train_batches(
         policy: the augmentation, drawn anew for every example in every pass.
         cache_budget_bytes: most bytes to hold in memory for the decoded split.
         shuffle_buffer: records that are shuffled together where the split does not fit that budget.
+        repeat_factor_threshold: draw photos more often that have a class which less than this share of the photos has,
+            see `rare_classes`; then a pass does not have every example once. 0: do not.
         num_workers: processes that share each step, as in `tf.distribute.InputContext.num_input_pipelines`.
         worker: the number of this process among them: it gets that one of `num_workers` equal parts of each step.
 
@@ -58,7 +62,8 @@ def train_batches(
         A dataset of (images uint8 (batch_size, height, width, 3), masks uint8 (batch_size, height, width, 1)).
 
     Raises:
-        UserError: the split is empty, or a shard cannot be read.
+        UserError: the split is empty, a shard cannot be read, or rare classes are to be drawn more often and the split
+            does not fit the budget.
         ValueError: the batch sizes do not divide each other.
     """
     _check_division(batch_size, global_batch_size, num_workers)
@@ -68,9 +73,14 @@ def train_batches(
     begin = first - first % 2 if mixes else first  # see `partners.paired`
     fetch: Callable[[tf.Tensor], ImageMask]
     if decoding.decoded_bytes(split) <= cache_budget_bytes:
-        elements = ordering.shuffled_indices(num_examples, seed, begin)
-        fetch = _gatherer(*decoding.load_split(split))
+        images, masks = decoding.load_split(split)
+        weights = None
+        if repeat_factor_threshold:
+            weights = rare_classes.repeat_factors(masks.numpy(), split.label_map.num_classes, repeat_factor_threshold)
+        elements = ordering.shuffled_indices(num_examples, seed, begin, weights)
+        fetch = _gatherer(images, masks)
     else:
+        check_repeats(split, repeat_factor_threshold, cache_budget_bytes)
         elements = ordering.shuffled_records(split.shard_paths, num_examples, seed, begin, shuffle_buffer)
         fetch = decoding.decoder(split)
 
@@ -141,6 +151,16 @@ def eval_batches(
     if decoding.decoded_bytes(split) <= cache_budget_bytes:
         batches = batches.cache()
     return batches.prefetch(tf.data.AUTOTUNE).with_options(decoding.options())
+
+
+def check_repeats(split: DatasetSplit, repeat_factor_threshold: float, cache_budget_bytes: int) -> None:
+    """Raises `UserError` where rare classes are to be drawn more often of a split that does not fit into memory."""
+    needed = decoding.decoded_bytes(split)
+    if repeat_factor_threshold and needed > cache_budget_bytes:
+        raise errors.UserError(
+            f'--repeat_factor_threshold={repeat_factor_threshold} needs the decoded split {split.name} in memory: '
+            f'it takes {math.ceil(needed / 2**20)} MiB, --cache_budget_mb allows {cache_budget_bytes // 2**20}'
+        )
 
 
 def _check_division(batch_size: int, global_batch_size: int, num_workers: int) -> None:

@@ -173,6 +173,7 @@ _OTHER = {
     'tversky_alpha': 0.5,
     'optimizer': 'sgd',
     'ema_decay': 0.5,
+    'repeat_factor_threshold': 0.5,
     'schedule': 'cosine',
 }
 

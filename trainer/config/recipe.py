@@ -30,6 +30,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     'weight_decay': (0, 1e6),
     'momentum': (0, 1),
     'encoder_learning_rate_scale': (0, 1e6),
+    'repeat_factor_threshold': (0, 1),
     'ema_decay': (0, 1),
     'accumulation_steps': BATCH_SIZES,
     'early_stopping_epochs': (0, MOST),
@@ -61,6 +62,8 @@ class Recipe:
         steps_per_epoch: optimizer steps in an epoch; 0 stands for one pass over the training split.
         seed: of the initial weights, the order of the data and the augmentation.
         augmentation: a key of `strengths.OF_POLICY`, or the path of a JSON file, see `strengths.find`.
+        repeat_factor_threshold: draw photos more often that have a class which less than this share of the photos has,
+            see `rare_classes`; 0: draw each once in every pass.
         loss: what is minimized, see `objective.Objective`: names of `LOSSES`, with weights: `cross_entropy:1,dice:0.5`.
         class_weights: one of `CLASS_WEIGHTS`: how much a pixel of each class counts in cross_entropy and focal, by the
             frequencies in statistics.json, scaled to a mean of 1 over the pixels of the training split.
@@ -105,6 +108,7 @@ class Recipe:
     steps_per_epoch: int = 12
     seed: int = 0
     augmentation: str = 'article'
+    repeat_factor_threshold: float = 0.0
     loss: str = 'cross_entropy'
     class_weights: str = NO_CLASS_WEIGHTS
     label_smoothing: float = 0.0

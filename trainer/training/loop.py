@@ -237,6 +237,7 @@ class TrainingLoop:
                 start_step=start_step * recipe.accumulation_steps,
                 policy=augmentation.find(recipe.augmentation, self._run.strengths),
                 cache_budget_bytes=recipe.cache_budget_bytes,
+                repeat_factor_threshold=recipe.repeat_factor_threshold,
                 num_workers=context.num_input_pipelines,
                 worker=context.input_pipeline_id,
             )

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from seg_pipeline import errors
-from seg_pipeline.input import augmentation, decoding, pipeline
+from seg_pipeline.input import augmentation, decoding, pipeline, rare_classes
+from seg_pipeline.labels.label_map import LabelMap
 from tests.seg_pipeline.input import fake_shards
 from tests.seg_pipeline.input.fake_shards import NUM_EXAMPLES, SIZE
 
@@ -160,3 +161,43 @@ def test_an_empty_split_is_named(split):
 def test_batch_sizes_must_divide(split):
     with pytest.raises(ValueError, match=r'global_batch_size 6 .* batch_size 4'):
         train_batches(split, global_batch_size=6)
+
+
+def _with_rare_classes(split):
+    """Half of the examples have a class that one in ten has; the ids of the others are no classes."""
+    labels = LabelMap.default(fake_shards.LABELS.names[:5], ignore_id=200)
+    return dataclasses.replace(split, manifest=dataclasses.replace(split.manifest, label_map=labels))
+
+
+def test_photos_with_rare_classes_are_drawn_more_often(split):
+    split = _with_rare_classes(split)
+    passes = np.reshape(ids(train_batches(split, repeat_factor_threshold=0.9).take(50)), (20, NUM_EXAMPLES))
+    counts = np.array([np.bincount(order, minlength=NUM_EXAMPLES) for order in passes])
+    # The factor is sqrt(0.9 / 0.1) = 3 against 1, so of 10 draws 7.5 and 2.5.
+    assert set(counts[:, :5].ravel()) == {1, 2}
+    assert set(counts[:, 5:].ravel()) == {0, 1}
+    assert counts[:, :5].sum() / 20 == pytest.approx(7.5, abs=0.5)
+    assert len({tuple(order) for order in passes}) == 20
+
+
+@pytest.mark.parametrize('start', [1, 7])
+def test_drawing_more_often_is_a_function_of_the_step(split, start):
+    split = _with_rare_classes(split)
+    all_ids = ids(train_batches(split, repeat_factor_threshold=0.9).take(10))
+    found = ids(train_batches(split, repeat_factor_threshold=0.9, start_step=start).take(10 - start))
+    assert found == all_ids[start * BATCH :]
+
+
+def test_drawing_more_often_needs_the_split_in_memory(split):
+    with pytest.raises(errors.UserError, match=r'^--repeat_factor_threshold=0.9 needs the decoded split train in mem'):
+        train_batches(split, repeat_factor_threshold=0.9, cache_budget_bytes=STREAMED)
+
+
+def test_repeat_factors_by_hand():
+    masks = np.zeros((8, 2, 2, 1), np.uint8)
+    masks[:, 0, 0] = 255
+    masks[0, 1, 1], masks[1, 1, 1], masks[1, 1, 0], masks[2, 1, 1] = 1, 1, 2, 9
+    # Class 0 is everywhere, class 1 in 1 of 4, class 2 in 1 of 8; 9 is no class.
+    expected = [np.sqrt(2), 2, 1, 1, 1, 1, 1, 1]
+    np.testing.assert_allclose(rare_classes.repeat_factors(masks, 4, threshold=0.5), expected)
+    np.testing.assert_array_equal(rare_classes.repeat_factors(masks, 4, threshold=0.1), 1)

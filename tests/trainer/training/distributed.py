@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import strategy
-from trainer.models import segmenter
+from trainer.models import random_layers, segmenter
 from trainer.training import objective, steps
 
 IGNORE = 255
@@ -28,13 +28,13 @@ LOSSES = {
 }
 
 
-def batches(count, batch=4, seed=0):
+def batches(count, batch=4, seed=0, size=32):
     """Batches whose valid pixels lie very unevenly: the second half of each has almost none."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        images = rng.integers(0, 256, (batch, 32, 32, 3), np.uint8)
-        masks = rng.integers(0, NUM_CLASSES, (batch, 32, 32, 1), np.uint8)
-        masks[batch // 2 :][rng.random((batch - batch // 2, 32, 32, 1)) < 0.97] = IGNORE
+        images = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
+        masks = rng.integers(0, NUM_CLASSES, (batch, size, size, 1), np.uint8)
+        masks[batch // 2 :][rng.random((batch - batch // 2, size, size, 1)) < 0.97] = IGNORE
         yield images, masks
 
 
@@ -45,10 +45,11 @@ def distribute(devices, images, masks):
     return next(iter(devices.distribute_datasets_from_function(lambda _: dataset)))
 
 
-def make(devices, encoder, optimizer=None):
+def make(devices, encoder, optimizer=None, size=32):
     keras.utils.set_random_seed(1)
     with devices.scope():
-        network = segmenter.build(encoder, (32, 32), NUM_CLASSES)
+        network = segmenter.build(encoder, (size, size), NUM_CLASSES)
+        random_layers.draw_by_example(network)
         optimizer = optimizer or keras.optimizers.SGD(LEARNING_RATE)
         optimizer.build(network.trainable_variables)
     return network, optimizer

@@ -1,0 +1,35 @@
+"""Every encoder learns the same on 1 and on 2 devices, its dropout and its normalization included."""
+
+import numpy as np
+import pytest
+
+from tests.trainer.training import distributed
+from trainer.models import encoders
+from trainer.training import steps
+
+_SMALL = ('tiny', 'tiny_bn')
+_SIZE = 64
+
+
+def _train(devices, name):
+    """Returns the change of every weight, and the loss."""
+    network, optimizer = distributed.make(devices, name, size=_SIZE)
+    start = [weight.numpy() for weight in network.weights]
+    totals = steps.TrainTotals()
+    step = steps.make_train_step(devices, network, optimizer, totals, distributed.LOSSES['plain'], seed=1)
+    for images, masks in distributed.batches(1, size=_SIZE):
+        step(*distributed.distribute(devices, images, masks))
+    changes = [weight.numpy() - before for weight, before in zip(network.weights, start, strict=True)]
+    return np.concatenate([change.ravel() for change in changes]), totals.mean_loss()
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=[] if name in _SMALL else [pytest.mark.slow]) for name in encoders.ENCODERS]
+)
+def test_one_device_and_two_learn_the_same(one_device, two_devices, name):
+    one, loss = _train(one_device, name)
+    two, loss_of_two = _train(two_devices, name)
+    assert loss_of_two == pytest.approx(loss, rel=1e-5)
+    # A step is small against the weights, so a part of it is rounding. Other noise would change all of it.
+    assert np.linalg.norm(two - one) < 1e-2 * np.linalg.norm(one)
+    assert np.linalg.norm(one) > 0
