@@ -42,7 +42,7 @@ def draw_by_example(model: keras.Model) -> None:
         NotImplementedError: a layer is random in a way that is not known here.
     """
     layers = model._flatten_layers(include_self=False)  # The public `layers` stops at nested models.
-    for number, layer in enumerate(layer for layer in layers if getattr(layer, 'seed_generator', None) is not None):
+    for number, layer in enumerate(layer for layer in layers if _is_random(layer)):
         kind = type(layer).__name__
         if kind not in _RATES:
             raise NotImplementedError(f'layer {layer.name}: {kind} draws the same noise on every device')
@@ -63,6 +63,11 @@ def drawing(seed: tf.Tensor, first: tf.Tensor, places: tf.Tensor) -> Iterator[No
         yield
     finally:
         _CURRENT.draw = None
+
+
+def _is_random(layer: Any) -> bool:
+    # Keras's ConvNeXt draws from a generator of the process, so its layers have none.
+    return type(layer).__name__ in _RATES or getattr(layer, 'seed_generator', None) is not None
 
 
 def _by_example(layer: Any, number: int, rate: float) -> Callable[..., tf.Tensor]:
