@@ -179,6 +179,8 @@ def _job_config() -> pipeline.JobConfig:
         array_record.check_installed()
     for path in (_IMAGES.value, _MASKS.value, _LABELS.value, _OUTPUT_DIR.value):
         storage.check(path or '')
+    if _SPLIT_FILES.value and _SPLITS.present:
+        raise errors.UserError('--split_files are instead of --splits: leave out one of them')
     lists = split_options.read_lists(_SPLIT_FILES.value) if _SPLIT_FILES.value else None
     splitting = SplitOptions(
         fractions=splits.parse_fractions(_SPLITS.value) if lists is None else {},

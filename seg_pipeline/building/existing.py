@@ -19,6 +19,8 @@ from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.storage import checksums
 
 _HASHED_AT_ONCE = 512  # entries: a million tasks for the threads would fill a gigabyte
+# Members of a manifest whose flag has another name.
+_FLAGS = {'max_distance': 'near_duplicate_distance', 'remapping': 'remap', 'version': 'dataset_version'}
 _IDENTITY = ('dataset_name', 'config_name', 'version')  # what decides the place; members of a manifest
 
 
@@ -84,8 +86,13 @@ def _options_difference(config: BuildConfig, present: Manifest) -> str | None:
     ):
         for key in sorted(there.keys() | here.keys()):
             if there.get(key) != here.get(key):
-                return f'{name}: {key} is {there.get(key)!r} there and {here.get(key)!r} here'
+                return f'{name}: {flag_of(key)} is {there.get(key)!r} there and {here.get(key)!r} here'
     return None
+
+
+def flag_of(name: str) -> str:
+    """The flag of `prepare_dataset` that decides a member of a manifest, without its dashes."""
+    return _FLAGS.get(name, name)
 
 
 def check_files(config: BuildConfig, present: Manifest) -> None:

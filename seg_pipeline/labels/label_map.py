@@ -186,9 +186,9 @@ def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
     """
     text = parsing.read_text(path, 'label table')
     try:
-        if path.endswith('.json'):
+        if path.lower().endswith('.json'):
             return _parse_json(text, ignore_id)
-        if path.endswith('.txt'):
+        if path.lower().endswith('.txt'):
             return _from_names([line.strip() for line in text.rstrip().split('\n')] if text.strip() else [], ignore_id)
         return _parse_csv(text, ignore_id)
     except (ValueError, csv.Error) as error:

@@ -15,6 +15,7 @@ _HEX_COLOR = re.compile(r'#[0-9a-fA-F]{6}')
 # Ten digits are more than any id needs, and few enough for `int`, which refuses thousands with a message of its own.
 _WHOLE_NUMBER = re.compile(r'-?[0-9]{1,10}')
 _LONGEST_SHOWN = 60
+_LONGEST_INTEGER = 4200
 
 
 def read_text(path: str, what: str) -> str:
@@ -43,7 +44,7 @@ def json_value(text: str) -> Any:
         ValueError: if it is not that, or nested too deeply.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
     except RecursionError as error:
         raise ValueError('nested too deeply') from error
 
@@ -56,6 +57,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f'the key {shown(key)} appears twice')
         found[key] = value
     return found
+
+
+def _integer(text: str) -> int:
+    # Python's own refusal of thousands of digits speaks of its settings.
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError(f'a number of {len(text)} digits')
+    return int(text)
 
 
 def _constant(name: str) -> Any:

@@ -95,7 +95,7 @@ def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
     """
     text = parsing.read_text(path, 'remapping')
     try:
-        group_of, colors = _parse_json(text) if path.endswith('.json') else _parse_csv(text)
+        group_of, colors = _parse_json(text) if path.lower().endswith('.json') else _parse_csv(text)
         _check_complete(group_of, source)
         return _build(group_of, colors, source)
     except (ValueError, csv.Error) as error:

@@ -146,7 +146,8 @@ def read_lists(text: str) -> dict[str, list[str]]:
     lists = {}
     for split, path in splits.parse(text, 'split_files').items():
         try:
-            lines = storage.read_bytes(path).decode().splitlines()
+            # Without a byte order mark, which would be part of the first name.
+            lines = storage.read_bytes(path).decode('utf-8-sig').splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise errors.UserError(f'--split_files: {path}: cannot be read: {error}') from error
         lists[split] = [line.strip() for line in lines if line.strip()]

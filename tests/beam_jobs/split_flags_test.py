@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 
 from beam_jobs import prepare_dataset
 from seg_pipeline import errors
-from seg_pipeline.building import pair, repair
+from seg_pipeline.building import existing, pair, repair
 from seg_pipeline.dataset import integrity, manifest
 from tests import fake_data
 
@@ -152,6 +152,8 @@ def test_lists_decide_alone(source, tmp_path, capsys):
         '0001': 'list of train',
         '0002': 'list of test',
     }
+    with pytest.raises(errors.UserError, match='--split_files are instead of --splits: leave out one of them'):
+        _main(source, tmp_path / 'other', lists, '--splits=train:1')
     with pytest.raises(errors.UserError, match='--split_files decides alone'):
         _main(source, tmp_path / 'other', lists, '--stratify=rare')
 
@@ -353,3 +355,12 @@ def test_a_name_in_a_list_that_is_no_pair_is_a_mistake(source, tmp_path):
     (tmp_path / 'train').write_text('0001\n0099\n')
     with pytest.raises(errors.UserError, match="--split_files: '0099' in the list of train fits 0 pairs, not one"):
         _main(source, tmp_path / 'out', f'--split_files=train:{tmp_path}/train')
+
+
+def test_a_difference_of_options_is_named_by_its_flag(source, tmp_path):
+    _main(source, tmp_path)
+    with pytest.raises(errors.UserError, match='options: near_duplicate_distance is 8 there and 3 here'):
+        _main(source, tmp_path, '--near_duplicate_distance=3')
+    (dataset_dir,) = tmp_path.glob('clothing_parsing/24x20/1.0.0')
+    names = {existing.flag_of(name) for name in (*manifest.read(str(dataset_dir)).options, 'split_files', 'version')}
+    assert names <= set(flags.FLAGS)

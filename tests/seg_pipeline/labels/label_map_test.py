@@ -122,3 +122,11 @@ def test_check_names_names_the_classes_by_id():
     for name in ('', ' a', 'a\nb', 'a\u2028b'):
         with pytest.raises(ValueError, match=r'the name of class 3, .* is not one line of text'):
             label_map.check_names((name,), (3,))
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'text'), [('JSON', '["a", "b"]'), ('Txt', 'a\nb\n'), ('CSV', 'id,name\n0,a\n1,b\n')]
+)
+def test_the_suffix_in_capitals_says_the_same(tmp_path, suffix, text):
+    (tmp_path / f'l.{suffix}').write_text(text)
+    assert label_map.read(str(tmp_path / f'l.{suffix}')).names == ('a', 'b')

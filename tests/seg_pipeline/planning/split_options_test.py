@@ -62,7 +62,9 @@ def test_what_is_known_of_the_contents_decides(tmp_path):
 def test_lists_are_read_from_files(tmp_path):
     (tmp_path / 'a').write_text(' 1 \n\n2\n')
     (tmp_path / 'b').write_bytes(b'\xff')
-    assert split_options.read_lists(f'train:{tmp_path}/a') == {'train': ['1', '2']}
+    (tmp_path / 'marked').write_bytes(b'\xef\xbb\xbf1\r\n2\r\n')
+    for name in ('a', 'marked'):
+        assert split_options.read_lists(f'train:{tmp_path}/{name}') == {'train': ['1', '2']}
     for name in ('b', 'missing'):
         with pytest.raises(errors.UserError, match=f'--split_files: {tmp_path}/{name}: cannot be read'):
             split_options.read_lists(f'train:{tmp_path}/{name}')
