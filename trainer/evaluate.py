@@ -46,7 +46,9 @@ def main(argv: list[str]) -> None:
     evaluation = options.EvaluationOptions(_SPLIT.value, _CHECKPOINT.value, _BATCH_SIZE.value)
     runtime = options.RuntimeOptions(_STRATEGY.value, _VIRTUAL_DEVICES.value)
     result = jobs.evaluate(_MODEL_DIR.value, _DATA_DIR.value, evaluation, runtime)
-    print(result.table)
+    print(result.table, flush=True)
+    if result.unwritten:
+        raise result.unwritten
     print(f'\nwritten to {result.path}')
 
 

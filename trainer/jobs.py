@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors, storage
@@ -22,7 +23,7 @@ from trainer.inference import export_formats, photos
 from trainer.models import encoder_weights, encoders, initial_weights
 from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import augmentation_page, curves
-from trainer.training import class_weights, stop_signal
+from trainer.training import class_weights, run_lock, stop_signal
 
 if TYPE_CHECKING:
     import keras
@@ -53,11 +54,13 @@ class EvaluationResult:
         metrics: of the split.
         path: the JSON file that holds them.
         table: the same as lines of text.
+        unwritten: why the file cannot be written, where it cannot.
     """
 
     metrics: Metrics
     path: str
     table: str
+    unwritten: Exception | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,8 @@ def train(
     run = config.RunConfig(recipe, data, strengths.find(recipe.augmentation))
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
+    run_lock.check(model_dir)
+    _warn_of_noise(recipe)
     init_from = None if resumes else recipe.init_from
     if init_from is not None:
         initial_weights.check(init_from, recipe)
@@ -120,24 +125,35 @@ def train(
     if init_from is not None:
         print(initial_weights.load(state.model, init_from, run.label_map), flush=True)
         state.start_average()
-    config.write(model_dir, run)
-    training_loop = loop.TrainingLoop(
-        run=run,
-        runtime=runtime,
-        train_split=train_split,
-        validation_split=validation_split,
-        model_dir=model_dir,
-        devices=devices,
-        state=state,
-        class_weights=weights_of_classes,
-    )
-    with stop_signal.StopSignal() as stop:
-        finished = training_loop.train(stop)
+    with run_lock.held(model_dir):
+        config.check_continues(model_dir, run)  # again: another command may have begun a run here meanwhile
+        config.write(model_dir, run)
+        training_loop = loop.TrainingLoop(
+            run=run,
+            runtime=runtime,
+            train_split=train_split,
+            validation_split=validation_split,
+            model_dir=model_dir,
+            devices=devices,
+            state=state,
+            class_weights=weights_of_classes,
+        )
+        with stop_signal.StopSignal() as stop:
+            finished = training_loop.train(stop)
     step, best = int(state.step), float(state.best_mean_iou)
     best_mean_iou = best if best >= 0 else None
     if not finished:
         return TrainingResult(step, best_mean_iou, stopped_by=stop.signal)
     return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir))
+
+
+def _warn_of_noise(recipe: config.Recipe) -> None:
+    if recipe.frozen_epochs and recipe.encoder_weights == config.NO_WEIGHTS and recipe.init_from is None:
+        print(
+            f'warning: --encoder_weights=none with --frozen_epochs={recipe.frozen_epochs}: the encoder stays random '
+            'for so long; give --frozen_epochs=0, or weights',
+            file=sys.stderr,
+        )
 
 
 def evaluate(
@@ -177,8 +193,13 @@ def evaluate(
         **formatting.to_json(metrics, run.label_map),
     }
     path = os.path.join(model_dir, config.EVALUATION_DIR, f'{split.name}.json')
-    atomic.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode())
-    return EvaluationResult(metrics, path, formatting.table(metrics, run.label_map))
+    unwritten = None
+    try:
+        with storage.writing(path):
+            atomic.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + '\n').encode())
+    except (errors.UserError, errors.OutsideError) as error:
+        unwritten = error  # the figures took minutes, and whoever reads a run need not be allowed to write there
+    return EvaluationResult(metrics, path, formatting.table(metrics, run.label_map), unwritten)
 
 
 def predict(

@@ -8,9 +8,12 @@ from trainer.config.directories import (
     EVALUATION_DIR,
     LATEST,
     LATEST_DIR,
+    LOCK_FILE,
     TENSORBOARD_DIR,
     check_output_dir,
+    checkpoint_path,
     has_checkpoint,
+    saved_steps,
 )
 from trainer.config.loss_terms import CLASS_WEIGHTS, LOSSES, NO_CLASS_WEIGHTS, PIXEL_LOSSES, REGION_LOSSES, parse_loss
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
@@ -28,6 +31,7 @@ __all__ = [
     'IMAGENET_WEIGHTS',
     'LATEST',
     'LATEST_DIR',
+    'LOCK_FILE',
     'LOSSES',
     'MOST',
     'NO_CLASS_WEIGHTS',
@@ -46,9 +50,11 @@ __all__ = [
     'check_data_fits',
     'check_output_dir',
     'check_ranges',
+    'checkpoint_path',
     'has_checkpoint',
     'parse_loss',
     'read',
     'read_manifest',
+    'saved_steps',
     'write',
 ]

@@ -1,6 +1,7 @@
 """What a run directory holds, and which directories a command can write."""
 
 import os
+import re
 import stat
 
 from seg_pipeline import errors, storage
@@ -10,8 +11,11 @@ LATEST_DIR = 'checkpoints'
 BEST_DIR = 'best'
 TENSORBOARD_DIR = 'tensorboard'
 EVALUATION_DIR = 'evaluation'
+LOCK_FILE = 'lock'  # see `training.run_lock`
 # The models of a run: the one at its largest validation mean IoU, and the one of its latest checkpoint.
 BEST, LATEST = 'best', 'latest'
+
+_INDEX = re.compile(r'ckpt-(\d+)\.index', re.ASCII)
 
 
 def check_output_dir(flag: str, path: str) -> None:
@@ -38,5 +42,19 @@ def check_output_dir(flag: str, path: str) -> None:
 
 def has_checkpoint(model_dir: str) -> bool:
     """Tells whether a run has saved its state at least once."""
-    # TensorFlow's index of the checkpoints in a directory, written by tf.train.CheckpointManager.
-    return os.path.isfile(os.path.join(model_dir, LATEST_DIR, 'checkpoint'))
+    return bool(saved_steps(os.path.join(model_dir, LATEST_DIR)))
+
+
+def checkpoint_path(directory: str, step: int) -> str:
+    """The prefix of the files of a checkpoint, as TensorFlow wants it."""
+    return os.path.join(directory, f'ckpt-{step}')
+
+
+def saved_steps(directory: str) -> list[int]:
+    """The steps of the checkpoints in a directory, in ascending order; none if it does not exist.
+
+    Read from the names of the files, not from TensorFlow's list of them, which is a file that can be damaged. The index
+    is what TensorFlow writes last of a checkpoint.
+    """
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    return sorted(int(found[1]) for name in names if (found := _INDEX.fullmatch(name)))

@@ -13,7 +13,7 @@ from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.remapping import Remapping
 from seg_pipeline.storage import atomic
 from trainer.config.data import Data
-from trainer.config.directories import CONFIG_FILE, check_output_dir
+from trainer.config.directories import CONFIG_FILE, LOCK_FILE, check_output_dir
 from trainer.config.recipe import Recipe
 
 SCHEMA_VERSION = 1
@@ -97,7 +97,7 @@ def check_continues(model_dir: str, wanted: RunConfig) -> bool:
     """
     check_output_dir('model_dir', model_dir)
     if not os.path.exists(os.path.join(model_dir, CONFIG_FILE)):
-        if os.path.isdir(model_dir) and os.listdir(model_dir):
+        if os.path.isdir(model_dir) and set(os.listdir(model_dir)) - {LOCK_FILE}:
             raise errors.UserError(f'--model_dir={model_dir} is not empty and holds no run; choose another directory')
         return False
     differences = _differences(read(model_dir), wanted)

@@ -15,6 +15,10 @@ from trainer.evaluation import confusion, metrics
 Loss = Callable[[tf.Tensor, tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]
 
 
+class Interrupted(Exception):
+    """An evaluation was stopped before its end."""
+
+
 class Evaluator:
     """Evaluates a model on one split as often as wanted, tracing its step once.
 
@@ -56,16 +60,22 @@ class Evaluator:
         self._totals = EvalTotals(split.label_map.num_classes)
         self._step = make_eval_step(strategy, model, self._totals, ignore_id=split.label_map.ignore_id, loss=loss)
 
-    def run(self) -> tuple[metrics.Metrics, float]:
+    def run(self, is_stopped: Callable[[], bool] = lambda: False) -> tuple[metrics.Metrics, float]:
         """Returns the metrics and the mean loss per valid pixel (0 without a loss) of the model as it is now.
 
+        Args:
+            is_stopped: asked after every batch.
+
         Raises:
+            Interrupted: `is_stopped` said so.
             UserError: a shard cannot be read; names the shard.
         """
         self._totals.reset()
         with decoding.naming_damaged_shards(self._split):
             for images, masks in self._batches:
                 self._step(images, masks)
+                if is_stopped():
+                    raise Interrupted
         return metrics.from_confusion_matrix(self._totals.confusion.numpy()), self._totals.mean_loss()
 
 

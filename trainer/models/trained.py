@@ -65,9 +65,8 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
 
 def _find(model_dir: str, which: str) -> tuple[str, bool]:
     """Returns the prefix of a checkpoint's files, and whether it is the best model (else the complete latest state)."""
-    if which == config.BEST and (path := tf.train.latest_checkpoint(os.path.join(model_dir, config.BEST_DIR))):
-        return path, True
-    path = tf.train.latest_checkpoint(os.path.join(model_dir, config.LATEST_DIR))
-    if path is None:
-        raise errors.UserError(f'{model_dir} holds no checkpoint yet: trainer.train has not finished an epoch')
-    return path, False
+    for name in (config.BEST_DIR, config.LATEST_DIR) if which == config.BEST else (config.LATEST_DIR,):
+        directory = os.path.join(model_dir, name)
+        if steps := config.saved_steps(directory):
+            return config.checkpoint_path(directory, steps[-1]), name == config.BEST_DIR
+    raise errors.UserError(f'{model_dir} holds no checkpoint yet: trainer.train has not finished an epoch')

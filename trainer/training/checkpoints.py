@@ -1,10 +1,14 @@
 """The state of a run: made, saved, and restored so that the run goes on bit for bit."""
 
+import glob
 import os
+import shutil
+import sys
 
 import keras
 import tensorflow as tf
 
+from seg_pipeline import errors
 from trainer import config
 from trainer import strategy as strategy_lib
 from trainer.models import random_layers, segmenter, trained
@@ -104,31 +108,96 @@ def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phas
 
 
 class Checkpointer:
-    """The checkpoints of one run: the latest ones of the complete state, and the model as it was at its best."""
+    """The checkpoints of one run: the latest ones of the complete state, and the model as it was at its best.
+
+    Only one process may have one for a run, see `run_lock`: what killed ones have left half-written is removed.
+    """
 
     def __init__(self, model_dir: str, state: TrainState, keep: int) -> None:
-        latest_dir, best_dir = (os.path.join(model_dir, name) for name in (config.LATEST_DIR, config.BEST_DIR))
-        latest, best = tf.train.Checkpoint(state=state), tf.train.Checkpoint(model=state.evaluated)
+        self._latest_dir, best_dir = (os.path.join(model_dir, name) for name in (config.LATEST_DIR, config.BEST_DIR))
         self._state = state
-        self._latest = tf.train.CheckpointManager(latest, latest_dir, max_to_keep=keep)
+        for directory in (self._latest_dir, best_dir):
+            _clean(directory)
+        latest, best = tf.train.Checkpoint(state=state), tf.train.Checkpoint(model=state.evaluated)
+        self._latest = tf.train.CheckpointManager(latest, self._latest_dir, max_to_keep=keep)
         self._best = tf.train.CheckpointManager(best, best_dir, max_to_keep=1)
 
     def save(self) -> None:
-        """Saves the complete state under the number of its step."""
-        self._latest.save(checkpoint_number=int(self._state.step))
+        """Saves the complete state under the number of its step. Raises `OutsideError` where that is impossible."""
+        self._save(self._latest)
 
     def save_best(self) -> None:
-        """Saves the model in the place of the best so far."""
-        self._best.save(checkpoint_number=int(self._state.step))
+        """Saves the model in the place of the best so far. Raises `OutsideError` where that is impossible."""
+        self._save(self._best)
+
+    def _save(self, manager: tf.train.CheckpointManager) -> None:
+        step = int(self._state.step)
+        try:
+            manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            _clean(manager.directory)
+            path = config.checkpoint_path(manager.directory, step)
+            raise errors.OutsideError(
+                f'{path}: cannot be saved: {_short(error)}; the same command goes on from the checkpoint before'
+            ) from error
 
     def restore(self) -> bool:
-        """Restores the latest state; False where there is none yet.
+        """Restores the latest state that is not damaged, and says which ones are; False where there is none yet.
 
         Raises:
-            UserError: the checkpoint cannot be read.
+            UserError: every checkpoint is damaged.
         """
-        path = self._latest.latest_checkpoint
-        if path is None:
-            return False
-        trained.restore(tf.train.Checkpoint(state=self._state), path)
-        return True
+        steps = config.saved_steps(self._latest_dir)
+        for step in reversed(steps):
+            path = config.checkpoint_path(self._latest_dir, step)
+            try:
+                trained.restore(tf.train.Checkpoint(state=self._state), path)
+            except errors.UserError as error:
+                if step == steps[0]:
+                    raise
+                print(f'warning: {error}; taking the one before', file=sys.stderr)
+            else:
+                return True
+        return False
+
+    def drop_from(self, step: int) -> int | None:
+        """Removes the checkpoints of the state at `step` and later; returns the step of the latest that is left."""
+        kept = []
+        for found in config.saved_steps(self._latest_dir):
+            if found < step:
+                kept.append(found)
+                continue
+            for path in glob.glob(f'{glob.escape(config.checkpoint_path(self._latest_dir, found))}.*'):
+                os.remove(path)
+        _clean(self._latest_dir)
+        return kept[-1] if kept else None
+
+
+def _clean(directory: str) -> None:
+    """Removes what killed processes left half-written, and makes TensorFlow's list of checkpoints that of the files."""
+    if not os.path.isdir(directory):
+        return
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if name.startswith('ckpt-') and name.endswith('_temp') and os.path.isdir(path):
+            shutil.rmtree(path)
+        elif '.tempstate' in name or name.startswith('checkpoint.tmp'):
+            os.remove(path)
+    # The manager raises for an empty list, and forgets to remove what a damaged one does not name.
+    paths = [config.checkpoint_path(directory, step) for step in config.saved_steps(directory)]
+    if paths:
+        # With times, and later than the last that is to be kept for ever, or the manager would remove none of them.
+        times = [os.path.getmtime(f'{path}.index') for path in paths]
+        tf.compat.v1.train.update_checkpoint_state(
+            directory,
+            paths[-1],
+            paths,
+            all_model_checkpoint_timestamps=times,
+            last_preserved_timestamp=0.0,
+        )
+    elif os.path.exists(listing := os.path.join(directory, 'checkpoint')):
+        os.remove(listing)
+
+
+def _short(error: Exception) -> str:
+    return ' '.join(str(error).split())[:200]

@@ -1,10 +1,8 @@
 """The training loop: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
 
-import contextlib
 import dataclasses
 import functools
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -17,7 +15,7 @@ from seg_pipeline.input import augmentation, decoding, pipeline
 from trainer import config, strategy
 from trainer.evaluation import evaluator
 from trainer.options import RuntimeOptions
-from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps
+from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps, summaries
 
 
 class Stop(Protocol):
@@ -77,6 +75,7 @@ class TrainingLoop:
         self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
         self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._line = progress.ProgressLine()
+        self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
 
     def train(self, stop: Stop) -> bool:
         """Trains until the last epoch is done or `stop` is requested.
@@ -88,12 +87,15 @@ class TrainingLoop:
             UserError: a checkpoint or a shard cannot be read, or the loss is no number any more.
         """
         if self._checkpointer.restore():
-            print(f'resuming {self._model_dir} after step {int(self._state.step)}', flush=True)
+            self._unproven = int(self._state.step)
+            print(f'resuming {self._model_dir} after step {self._unproven}', flush=True)
+            if (done := int(self._state.epoch)) > self._run.recipe.epochs:
+                print(f'--epochs={self._run.recipe.epochs} is less than the {done} epochs that the run has done')
         self._line.restart()
         self._time_left = progress.TimeLeft(self._run.recipe.epochs * self._steps_per_epoch, done=int(self._state.step))
         splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
-        summaries = tf.summary.create_file_writer(os.path.join(self._model_dir, config.TENSORBOARD_DIR))
-        with contextlib.closing(summaries) as self._summaries, decoding.naming_damaged_shards(*splits):
+        opened = summaries.writer(self._model_dir, int(self._state.step))
+        with opened as self._summaries, decoding.naming_damaged_shards(*splits):
             for phase in schedules.phases(self._run.recipe):
                 if not self._train_phase(phase, stop):
                     return False
@@ -141,16 +143,23 @@ class TrainingLoop:
         end = (epoch + 1) * self._steps_per_epoch
         while (done := int(self._state.step)) < end:
             if stop.requested:
-                self._checkpointer.save()
+                self._save(phase, epoch)
                 return False
             self._state.optimizers[phase.name].learning_rate = self._learning_rate(phase, done)
             self._one_step(train_step, batches, clock)
+            if self._unproven is not None:
+                self._check_numbers(phase, epoch)
+                self._unproven = None
             if self._line.is_due():
                 self._show(phase, epoch, clock)
             # The last step of an epoch is saved by `_complete_epoch`, together with its validation.
             if self._is_checkpoint_due(done + 1) and done + 1 < end:
-                self._checkpointer.save()
-        self._complete_epoch(phase, epoch, clock)
+                self._save(phase, epoch)
+        try:
+            self._complete_epoch(phase, epoch, clock, stop)
+        except evaluator.Interrupted:
+            self._save(phase, epoch)
+            return False
         return not stop.requested or epoch + 1 == self._run.recipe.epochs
 
     def _one_step(self, train_step: Any, batches: Iterator[Any], clock: _Clock) -> None:
@@ -171,7 +180,39 @@ class TrainingLoop:
     def _learning_rate(self, phase: schedules.Phase, step: int) -> float:
         return schedules.learning_rate(self._run.recipe, phase, self._steps_per_epoch, step)
 
-    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock) -> None:
+    def _save(self, phase: schedules.Phase, epoch: int) -> None:
+        self._check_numbers(phase, epoch)
+        self._checkpointer.save()
+        self._unproven = int(self._state.step)
+
+    def _check_numbers(self, phase: schedules.Phase, epoch: int, loss: float = 0.0) -> None:
+        """Makes sure that a state is worth a checkpoint, or that the one before was.
+
+        The loss of a step is that of the weights before it, so a checkpoint is proven by the first step after it. Only
+        that step waits for its loss to be computed; the others need not.
+
+        Args:
+            phase, epoch: what is being trained.
+            loss: another number to be checked.
+
+        Raises:
+            UserError: the sum of the losses so far or a weight is no finite number. A checkpoint with such weights is
+                removed.
+        """
+        loss += float(self._state.totals.loss)
+        finite = all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in self._state.model.weights)
+        if math.isfinite(loss) and finite:
+            return
+        what = 'a weight is no finite number' if math.isfinite(loss) else f'the loss is {loss}'
+        step = int(self._state.step) if self._unproven is None else self._unproven
+        left = self._checkpointer.drop_from(step)
+        kept = 'has no checkpoint before' if left is None else f'keeps its last good checkpoint, of step {left}'
+        raise errors.UserError(
+            f'{what} in epoch {epoch + 1}: lower --learning_rate={phase.learning_rate:g} or set '
+            f'--clip_norm, with another --model_dir; {self._model_dir} {kept}'
+        )
+
+    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock, stop: Stop) -> None:
         """Validates, reports and saves an epoch.
 
         The checkpoint is the last write of all, after the best model, the history and the summaries. A process that is
@@ -180,20 +221,15 @@ class TrainingLoop:
         `best_mean_iou`. Were the checkpoint written first, a row or a best model could be missing for ever.
         """
         totals = self._state.totals
-        loss = totals.mean_loss()
-        if not math.isfinite(loss):
-            raise errors.UserError(
-                f'the loss is {loss} in epoch {epoch + 1}: lower --learning_rate={phase.learning_rate:g} or set '
-                f'--clip_norm, with another --model_dir; {self._model_dir} keeps its last good checkpoint'
-            )
+        self._check_numbers(phase, epoch)
         self._show(phase, epoch, clock, final=True)
-        validation = self._validate()
+        validation = self._validate(phase, epoch, stop)
         row = history.EpochRow(
             epoch=epoch + 1,
             phase=phase.name,
             step=int(self._state.step),
             learning_rate=self._learning_rate(phase, int(self._state.step) - 1),
-            loss=loss,
+            loss=totals.mean_loss(),
             accuracy=totals.accuracy(),
             **dataclasses.asdict(validation),
             images_per_second=clock.images_per_second,
@@ -205,12 +241,19 @@ class TrainingLoop:
         totals.reset()
         self._state.epoch.assign(epoch + 1)
         self._checkpointer.save()
+        self._unproven = int(self._state.step)
 
-    def _validate(self) -> history.Validation:
-        """Evaluates on the validation split, and keeps the model if its mean IoU is the largest so far."""
+    def _validate(self, phase: schedules.Phase, epoch: int, stop: Stop) -> history.Validation:
+        """Evaluates on the validation split, and keeps the model if its mean IoU is the largest so far.
+
+        Raises:
+            evaluator.Interrupted: `stop` is requested; the same state validates again when the run goes on.
+            UserError: the loss is no finite number.
+        """
         if self._evaluator is None:
             return history.Validation()
-        metrics, loss = self._evaluator.run()
+        metrics, loss = self._evaluator.run(lambda: stop.requested)
+        self._check_numbers(phase, epoch, loss)
         print(
             f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}'
             f' ({metrics.mean_iou_present:.4f} over present classes)'

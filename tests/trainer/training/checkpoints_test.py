@@ -1,6 +1,7 @@
 """Saving and restoring the state of a run, and loading its model."""
 
 import os
+import resource
 import shutil
 
 import keras
@@ -112,14 +113,106 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path):
         trained.load(str(tmp_path))
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path, one_device):
+def _two_checkpoints(tmp_path, one_device):
+    """A run saved at the steps 1 and 2, and the values at step 1."""
+    state = checkpoints.create_state(RUN, one_device, None)
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
+    for step in (1, 2):
+        _disturb(state, seed=step)
+        state.step.assign(step)
+        checkpointer.save()
+        if step == 1:
+            first = _values(state)
+    return first
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _flip_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(bytes(data))
+
+
+def _empty(path):
+    path.write_bytes(b'')
+
+
+_DATA_FILE, _INDEX_FILE = 'ckpt-2.data-00000-of-00001', 'ckpt-2.index'
+
+
+@pytest.mark.parametrize('damage', [_truncate, _flip_bit, _empty, os.remove])
+@pytest.mark.parametrize('name', [_DATA_FILE, _INDEX_FILE])
+def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path, one_device, capfd, damage, name):
+    first = _two_checkpoints(tmp_path, one_device)
+    damage(tmp_path / 'checkpoints' / name)
+    fresh = checkpoints.create_state(RUN, one_device, None)
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), fresh, keep=2)
+    assert checkpointer.restore()
+    assert all(np.array_equal(a, b) for a, b in zip(_values(fresh), first, strict=True))
+    assert int(fresh.step) == 1
+    # Without its index a checkpoint is as if it had never been.
+    is_said = 'ckpt-2 cannot be restored' in capfd.readouterr().err
+    assert is_said == (damage is not os.remove or name != _INDEX_FILE)
+    fresh.step.assign(3)
+    checkpointer.save()
+    assert checkpoints.Checkpointer(str(tmp_path), fresh, keep=2).restore()
+    assert int(fresh.step) == 3
+
+
+@pytest.mark.parametrize('content', [b'', b'model_checkpoint_path', b'model_checkpoint_path: "ckpt-7"\n', None])
+def test_a_damaged_list_of_checkpoints_costs_nothing(tmp_path, one_device, content):
+    _two_checkpoints(tmp_path, one_device)
+    listing = tmp_path / 'checkpoints' / 'checkpoint'
+    listing.unlink() if content is None else listing.write_bytes(content)
+    assert config.has_checkpoint(str(tmp_path))
+    assert trained.step_of(str(tmp_path), 'latest') == 2
+    fresh = checkpoints.create_state(RUN, one_device, None)
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), fresh, keep=2)
+    assert checkpointer.restore()
+    assert int(fresh.step) == 2
+    fresh.step.assign(3)
+    checkpointer.save()
+    assert config.saved_steps(str(tmp_path / 'checkpoints')) == [2, 3]  # the first is known, and removed
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path, one_device):
     state = checkpoints.create_state(RUN, one_device, None)
     checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
     checkpointer.save()
-    data = next((tmp_path / 'checkpoints').glob('*.data*'))
-    data.write_bytes(data.read_bytes()[:100])
+    _truncate(next((tmp_path / 'checkpoints').glob('*.data*')))
     with pytest.raises(errors.UserError, match='ckpt-0 cannot be restored'):
         checkpointer.restore()
+
+
+def test_what_killed_processes_left_half_written_goes(tmp_path, one_device):
+    _two_checkpoints(tmp_path, one_device)
+    directory = tmp_path / 'checkpoints'
+    before = sorted(path.name for path in directory.iterdir())
+    (directory / 'ckpt-3_temp').mkdir()
+    for name in ('ckpt-3_temp/part-00000-of-00001.data', 'ckpt-3.data-00000-of-00001.tempstate123', 'checkpoint.tmp7f'):
+        (directory / name).write_bytes(b'half')
+    checkpoints.Checkpointer(str(tmp_path), checkpoints.create_state(RUN, one_device, None), keep=2)
+    assert sorted(path.name for path in directory.iterdir()) == before
+
+
+def test_a_checkpoint_without_space_is_an_outside_fault(tmp_path, one_device):
+    state = checkpoints.create_state(RUN, one_device, None)
+    checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
+    state.step.assign(1)
+    checkpointer.save()
+    before = sorted(path.name for path in (tmp_path / 'checkpoints').iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    state.step.assign(2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(errors.OutsideError, match=r'ckpt-2: cannot be saved: .*goes on from the checkpoint before'):
+            checkpointer.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(path.name for path in (tmp_path / 'checkpoints').iterdir()) == before
 
 
 @pytest.mark.parametrize(('weights', 'norms_learn'), [('none', True), ('some.h5', False)])

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_a_run_leaves_what_it_promised(uninterrupted):
 
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, data_dir, one_device, uninterrupted):
     _, values, rows = uninterrupted
-    finished, state = _run(tmp_path, data_dir, one_device, stop=_Stop(5))  # After step 4: within the second epoch.
+    finished, state = _run(tmp_path, data_dir, one_device, stop=_Stop(6))  # After step 4: within the second epoch.
     assert int(state.step) == 4
     assert not finished
     finished, state = _run(tmp_path, data_dir, one_device)
@@ -216,12 +217,36 @@ def test_without_a_validation_split_the_latest_model_counts(tmp_path, one_device
     assert trained.step_of(str(tmp_path / 'run')) == 1
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(tmp_path, data_dir, one_device):
-    recipe = dataclasses.replace(RECIPE, optimizer='sgd', fine_tune_learning_rate=1e6, augmentation='none')
-    with pytest.raises(errors.UserError, match=r'the loss is (nan|inf) in epoch 2: lower --learning_rate=1e\+06'):
-        _run(tmp_path, data_dir, one_device, recipe)
+@pytest.mark.parametrize(('rate', 'every'), [(1e6, 0), (1e30, 0), (1e30, 1)])
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(
+    tmp_path, data_dir, one_device, rate, every
+):
+    recipe = dataclasses.replace(RECIPE, optimizer='sgd', fine_tune_learning_rate=min(rate, 1e6), augmentation='none')
+    object.__setattr__(recipe, 'fine_tune_learning_rate', rate)  # past the range of the flag
+    message = r'in epoch 2: lower --learning_rate=1e\+.*keeps its last good checkpoint, of step 3'
+    with pytest.raises(errors.UserError, match=message):
+        _run(tmp_path, data_dir, one_device, recipe, checkpoint_every_steps=every)
     assert trained.step_of(str(tmp_path), 'latest') == 3
+    _, state = _run(tmp_path, data_dir, one_device, recipe, stop=_Stop(0))
+    assert all(np.isfinite(values).all() for values in _values(state))
     assert len(_history(tmp_path)) == 1
+
+
+def test_a_stop_is_heard_within_validation(tmp_path, data_dir, one_device, uninterrupted):
+    finished, state = _run(tmp_path, data_dir, one_device, stop=_Stop(3))  # asked before each of the three steps
+    assert (finished, int(state.step), int(state.epoch)) == (False, 3, 0)
+    assert not (tmp_path / 'history.csv').exists()
+    finished, state = _run(tmp_path, data_dir, one_device)
+    assert finished
+    assert all(np.array_equal(a, b) for a, b in zip(_values(state), uninterrupted[1], strict=True))
+    assert _history(tmp_path) == uninterrupted[2]
+
+
+def test_fewer_epochs_than_the_run_has_done_are_said(tmp_path, data_dir, one_device, uninterrupted, capfd):
+    shutil.copytree(uninterrupted[0], tmp_path / 'run')
+    finished, _ = _run(tmp_path / 'run', data_dir, one_device, dataclasses.replace(RECIPE, epochs=1))
+    assert finished
+    assert '--epochs=1 is less than the 2 epochs that the run has done' in capfd.readouterr().out
 
 
 def test_a_run_learns(tmp_path, data_dir, one_device):
