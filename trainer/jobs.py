@@ -106,7 +106,7 @@ def train(
             f'which {data_dir} does not have'
         )
 
-    tensorflow_setup.load_tensorflow()
+    tensorflow_setup.load_tensorflow(runtime.deterministic)
     from seg_pipeline.input import pipeline
     from trainer import strategy
     from trainer.training import checkpoints, loop

@@ -17,12 +17,15 @@ class RuntimeOptions:
         virtual_devices: split the CPU into this many logical devices and mirror over them; 0 does not split it.
         checkpoint_every_steps: save within an epoch too, after every so many steps; 0 saves at the end of epochs alone.
         keep_checkpoints: how many of the latest checkpoints stay.
+        deterministic: let TensorFlow take only operations that give the same bits every time; slower. Those that train
+            here on a CPU are such anyway.
     """
 
     strategy: str = 'auto'
     virtual_devices: int = 0
     checkpoint_every_steps: int = 0
     keep_checkpoints: int = 2
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         ranges = {

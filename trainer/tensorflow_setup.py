@@ -25,16 +25,28 @@ def start_tensorflow() -> None:
         logging.set_verbosity(logging.WARNING)
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(deterministic: bool = False) -> None:
     """Imports TensorFlow without what it tells a machine that has no GPU about its search for one.
 
     Its libraries write that to the descriptor of stderr before any log level counts, where it would bury the one line
     that a user's mistake gets. So the descriptor, which native code writes to and Python's sys.stderr only wraps, leads
     to a file meanwhile. Where there is a GPU every message may matter, and where the import fails the file is printed.
 
+    Args:
+        deterministic: turn on op determinism in this process: on a GPU, operations that add up in any order are
+            replaced by others, or are an error where there is none.
+
     Raises:
         UserError: TensorFlow is not installed; the message says how to get it.
     """
+    _load()
+    if deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def _load() -> None:
     _prepare()
     if os.path.exists(_NVIDIA_DEVICE):
         return

@@ -135,6 +135,9 @@ _RUNTIME_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'keep_checkpoints': flags.DEFINE_integer(
         'keep_checkpoints', _RUNTIME.keep_checkpoints, 'How many of the latest checkpoints to keep.', 1
     ),
+    'deterministic': flags.DEFINE_boolean(
+        'deterministic', _RUNTIME.deterministic, 'Give the same bits every time on a GPU too; slower.'
+    ),
 }
 
 

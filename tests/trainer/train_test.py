@@ -47,6 +47,24 @@ def test_two_devices_learn_the_weights_of_one(tmp_path, data_dir):
     assert max(np.abs(a - b).max() for a, b in zip(*weights, strict=True)) < 1e-6
 
 
+@pytest.mark.parametrize('deterministic', [False, True])
+def test_operations_are_deterministic_where_that_is_asked_for(tmp_path, data_dir, deterministic):
+    program = f"""
+from tensorflow.python.framework import config as of_tensorflow
+from trainer import config, jobs, options
+from trainer.training import checkpoints
+
+def report(*_):
+    raise SystemExit(f'determinism: {{of_tensorflow.is_op_determinism_enabled()}}')
+
+checkpoints.create_state = report
+recipe = config.Recipe(encoder='tiny', encoder_weights='none')
+jobs.train({str(data_dir)!r}, {str(tmp_path / 'run')!r}, recipe, options.RuntimeOptions(deterministic={deterministic}))
+"""
+    done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f'determinism: {deterministic}' in done.stderr
+
+
 def test_a_signal_stops_the_run_where_it_can_go_on(tmp_path, data_dir):
     options = (f'--data_dir={data_dir}', f'--model_dir={tmp_path / "run"}', *SMALL, '--steps_per_epoch=2')
     options += ('--augmentation=none',)  # less to trace
