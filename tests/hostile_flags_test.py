@@ -74,6 +74,11 @@ ACCEPTED = {
     },
     'evaluate': {'batch_size': _POSITIVE, 'virtual_devices': _COUNT},
     'predict': {'output_dir': _NEW | {'directory', 'empty directory'}, 'batch_size': _POSITIVE},
+    'show_augmentation': {
+        'output_dir': _NEW | {'directory', 'empty directory'},
+        'pairs': {'two digits'},
+        'seed': {'zero', 'two digits', '2**31'},
+    },
     'export': {'output_dir': _NEW},
 }
 

@@ -9,7 +9,7 @@ from absl import flags
 
 from seg_pipeline import command_line, errors
 from seg_pipeline.input import strengths
-from trainer import config, jobs, tensorflow_setup
+from trainer import jobs, tensorflow_setup
 
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
@@ -17,7 +17,7 @@ _DATA_DIR = flags.DEFINE_string(
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Directory for the page.', required=True)
 _AUGMENTATION = flags.DEFINE_string('augmentation', 'strong', f'{", ".join(strengths.OF_POLICY)}, or a JSON file.')
 _PAIRS = flags.DEFINE_integer('pairs', 8, 'How many pairs to show.', 1, 512)
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the order and of what is drawn, as that of a run.', 0, config.MOST)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the order and of what is drawn, as that of a run.', 0, 2**32 - 1)
 
 
 def main(argv: list[str]) -> None:
