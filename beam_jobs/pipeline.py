@@ -20,7 +20,7 @@ from seg_pipeline.building import content_scan, existing, fingerprints, markers,
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
-from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset import ignored, manifest
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import formats, rejects
 from seg_pipeline.planning import empty_splits, pairing, path_patterns, sharding
@@ -313,4 +313,11 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: 
     counts = {split: present.num_records(split) for split in present.split_names}
     if is_refused:
         return Outcome(Result.REJECTED, '', counts, found.rejects)
-    return Outcome(Result.UNCHANGED, build.dataset_dir, counts, found.rejects, fingerprint=present.fingerprint)
+    return Outcome(
+        Result.UNCHANGED,
+        build.dataset_dir,
+        counts,
+        found.rejects,
+        fingerprint=present.fingerprint,
+        warnings=ignored.warnings(ignored.of_dataset(build.dataset_dir, present)),
+    )

@@ -118,7 +118,7 @@ def write(
         'statistics': summary.statistics.to_json(),
         'rejects': [dataclasses.asdict(reject) for reject in summary.rejects],
         'records': records,
-        'ignored_shares': [round(share, 4) for share in ignored_shares],
+        'ignored_shares': list(ignored_shares),
     }
     storage.write(marker_path(work_dir, summary.fingerprint), json.dumps(value).encode())
 

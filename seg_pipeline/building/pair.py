@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from seg_pipeline import trial
 from seg_pipeline.building.config import RecordOptions, SourceFolders
+from seg_pipeline.dataset import ignored
 from seg_pipeline.imaging import images, masks, rejects, resizing
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.records import example_proto, schemas
@@ -208,9 +209,7 @@ def resize_mask(options: RecordOptions, mask: NDArray[np.uint8]) -> NDArray[np.u
 
 def ignored_share(options: RecordOptions, prepared: PreparedPair) -> float:
     """The share of the pixels of a resized mask that are ignored, 0..1; the border of a letterbox does not count."""
-    mask = prepared.mask
-    shown = resizing.geometry(prepared.original_size, (mask.shape[0], mask.shape[1]), options.resize).target
-    return float(np.mean(mask[shown.slices] == options.label_map.ignore_id))
+    return ignored.share(prepared.mask, prepared.original_size, options.resize, options.label_map.ignore_id)
 
 
 def serialize(options: RecordOptions, pair: SourcePair, prepared: PreparedPair) -> bytes:

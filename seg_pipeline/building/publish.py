@@ -19,7 +19,7 @@ from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.describe import Description
 from seg_pipeline.building.markers import FinishedShard, Outcome, Result, Summaries
 from seg_pipeline.cross_check import Checked
-from seg_pipeline.dataset import manifest, statistics
+from seg_pipeline.dataset import ignored, manifest
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
@@ -30,7 +30,6 @@ from seg_pipeline.storage import atomic, attempts
 # Masks that are compared with their sources: one of a hundred, which takes about 1 % of the time that making them took.
 _LEAST_SAMPLED, _MOST_SAMPLED = 8, 32
 _REMOTE_SHARDS = 4
-_LISTED = 5  # names in a warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +88,10 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
     warnings: tuple[str, ...] = (empty_splits.emptied(emptied),) if emptied else ()
     try:
         # Before anything is visible, and not after: a data set that was there for a moment may be in use already.
-        warnings += (*_check_sample(config, summaries), *_ignored_warning(config, summaries))
+        warnings += (
+            *_check_sample(config, summaries),
+            *ignored.warnings(markers.read_ignored_shares(config.work_dir, summaries)),
+        )
         if storage.has_directories(config.dataset_dir):
             built = _publish_by_rename(what, summaries)
         else:
@@ -131,18 +133,6 @@ def _check_sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tu
         some = [entries[index] for index in indices]
         checked += checker.check(_shard_path(config, summary), some, config.work_dir, summary.fingerprint)
     return checked.warnings
-
-
-def _ignored_warning(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tuple[str, ...]:
-    """One line that names the masks of which much more is ignored than of the others, if there are such."""
-    shares = markers.read_ignored_shares(config.work_dir, summaries)
-    names = statistics.mostly_ignored(shares)
-    if not names:
-        return ()
-    shown = ', '.join(f'{name} ({shares[name]:.0%})' for name in names[:_LISTED])
-    more = f' and {len(names) - _LISTED} more' if len(names) > _LISTED else ''
-    what = 'more than half ignored, or far more than the others'
-    return (rejects.one_line(f'{len(names)} of {len(shares)} masks are {what}: {shown}{more}'),)
 
 
 def _sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Iterator[tuple[FinishedShard, list[int]]]:

@@ -118,16 +118,20 @@ def check(sources: SourceFolders, options: RecordOptions, work_dir: str, plan: S
     """
     statistics = SplitStatistics()
     rejected: list[rejects.Reject] = []
+    entries: list[RecordEntry] = []
+    ignored: list[float] = []
     with (
         storage.writing(work_dir),
         attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs]) as attempt,
     ):
         for source, prepared in _good_pairs(pair.prepare, sources, options, plan, attempt, rejected):
+            entries.append(_entry(plan, source, prepared, statistics.num_records))
             statistics.add(prepared.image, prepared.mask, prepared.original_size, source.key)
+            ignored.append(pair.ignored_share(options, prepared))
     shard = manifest.Shard(plan.name, plan.split, statistics.num_records, num_bytes=0, payload_bytes=0, sha256='')
     summary = ShardSummary(shard, plan.fingerprint, tuple(rejected), statistics)
     with storage.writing(work_dir):
-        markers.write(work_dir, summary, [])
+        markers.write(work_dir, summary, entries, ignored)
     return summary
 
 

@@ -1,6 +1,7 @@
 """What a data set directory says of itself, and the proof that it is true.
 
 `manifest` names every file with its digest, `record_index` every record with its sources, `statistics` counts classes,
+`ignored` names the masks that are mostly ignored,
 `provenance` keeps the command, `tfds_metadata` is what TFDS reads; `dataset_split` is one split to read; `integrity`
 compares all of it with the bytes,
 `contents` with one another. `typed_json` and `inner_paths` are for
@@ -10,6 +11,7 @@ reading what anyone may have altered.
 __all__ = [
     'contents',
     'dataset_split',
+    'ignored',
     'inner_paths',
     'integrity',
     'manifest',

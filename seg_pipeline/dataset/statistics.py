@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from seg_pipeline.labels.label_map import LabelMap
 
 BRIGHTNESS_BINS = 32
+LEAST_ABOVE_MEDIAN = 0.05  # by which a mask that stands out is ignored more than the median mask
 # Rec. 601, the usual grey of 8-bit RGB; in thousandths, to stay with integers.
 _LUMA = (299, 587, 114)
 
@@ -301,8 +302,8 @@ def median_frequency_weights(pixels: Sequence[int], areas: Sequence[int]) -> lis
 def mostly_ignored(shares: Mapping[str, float]) -> list[str]:
     """The masks of which much more is ignored than of the others, as one that was read wrongly would have.
 
-    More than half; or more than the median by 0.05 and by six times the median distance from it, which of values that
-    are distributed normally is four standard deviations.
+    More than half; or more than the median by `LEAST_ABOVE_MEDIAN` and by six times the median distance from it, which
+    of values that are distributed normally is four standard deviations.
 
     Args:
         shares: of each mask by its name, 0..1.
@@ -315,7 +316,7 @@ def mostly_ignored(shares: Mapping[str, float]) -> list[str]:
     values = np.array(list(shares.values()))
     median = float(np.median(values))
     spread = float(np.median(np.abs(values - median)))
-    limit = min(0.5, median + max(0.05, 6 * spread))
+    limit = min(0.5, median + max(LEAST_ABOVE_MEDIAN, 6 * spread))
     return sorted(name for name, share in shares.items() if share > limit)
 
 

@@ -221,3 +221,22 @@ def test_an_intact_data_set_stays_intact(source, tmp_path, capsys):
     root = capsys.readouterr().out.splitlines()[-1]
     assert _main(source, tmp_path / 'out')[0] == 0
     assert list(integrity.problems(root)) == []
+
+
+@pytest.mark.parametrize('resize', ['squash', 'letterbox'])
+def test_masks_that_are_mostly_ignored_are_named_by_every_run(source, tmp_path, capsys, resize):
+    for name, share in (('seg_0002.png', 0.6), ('seg_0003.png', 0.75)):
+        path = source / 'masks' / name
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        mask[: round(share * len(mask))] = 255
+        cv2.imwrite(str(path), mask)
+    warned = []
+    for more in (['--dry_run'], [], []):
+        assert _main(source, tmp_path / 'out', f'--resize={resize}', *more) == (0, '')
+        warned.append([line for line in capsys.readouterr().err.splitlines() if 'ignored' in line])
+        if more:
+            (card,) = tmp_path.glob(f'out/**/dry_run/{manifest.CARD_FILE}')
+            assert '<b>seg_0002.png</b>' in card.read_text()
+    line = 'warning: 2 of 10 masks are more than half ignored, or far more than the others: '
+    assert warned[0][0].startswith(line + 'seg_0002.png (6')
+    assert warned[0] == warned[1] == warned[2]

@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_pipeline.dataset import manifest, statistics
+from seg_pipeline.dataset import ignored, manifest, statistics
 from tests import fake_data
 from tests.seg_pipeline.building import small_build
 
 
 @pytest.mark.parametrize('resize', ['squash', 'letterbox', 'crop'])
-@pytest.mark.parametrize(('ignored', 'named'), [((0.6, 0.7), True), ((0.2,), True), ((0.02,), False), ((), False)])
-def test_masks_that_stand_out_are_named(config, resize, ignored, named):
-    names = [f'seg_000{number + 2}.png' for number in range(len(ignored))]
-    for name, share in zip(names, ignored, strict=True):
+@pytest.mark.parametrize(('shares', 'named'), [((0.6, 0.7), True), ((0.2,), True), ((0.02,), False), ((), False)])
+def test_masks_that_stand_out_are_named(config, resize, shares, named):
+    names = [f'seg_000{number + 2}.png' for number in range(len(shares))]
+    for name, share in zip(names, shares, strict=True):
         path = pathlib.Path(config.sources.masks) / name
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         mask[:, : round(share * mask.shape[1])] = 255
@@ -29,7 +29,8 @@ def test_masks_that_stand_out_are_named(config, resize, ignored, named):
         assert 'is ignored, or far more' not in card
         return
     (warning,) = outcome.warnings
-    assert warning.startswith(f'{len(names)} of 10 masks are more than half ignored, or far more than the others: ')
+    verb = 'is' if len(names) == 1 else 'are'
+    assert warning.startswith(f'{len(names)} of 10 masks {verb} more than half ignored, or far more than the others: ')
     assert all(name in warning and f'<b>{name}</b>' in card for name in names)
 
 
@@ -42,3 +43,12 @@ def test_the_rule():
     assert statistics.mostly_ignored({str(i): float(share) for i, share in enumerate(random)}) == []
     assert statistics.mostly_ignored(dict.fromkeys('abc', 0.6)) == ['a', 'b', 'c']
     assert statistics.mostly_ignored({}) == []
+
+
+@pytest.mark.parametrize('resize', ['squash', 'letterbox'])
+def test_no_mask_is_read_again_where_the_statistics_tell_enough(config, resize):
+    outcome = fake_data.publish_plans(config, small_build.plans_of(small_build.with_records(config, resize=resize)))
+    present = manifest.read(outcome.directory)
+    for shard in present.shards:
+        (pathlib.Path(outcome.directory) / shard.name).unlink()
+    assert ignored.of_dataset(outcome.directory, present) == {}
