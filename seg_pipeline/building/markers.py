@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seg_pipeline import errors, storage
+from seg_pipeline.cross_check import Checked
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.dataset.statistics import SplitStatistics
@@ -36,11 +37,13 @@ class FinishedShard:
         shard: what the manifest says of the shard.
         fingerprint: of the plan.
         rejects: the pairs that are no records.
+        checked: what came of the comparison of all its masks with their files; None if there was none.
     """
 
     shard: manifest.Shard
     fingerprint: str
     rejects: tuple[Reject, ...]
+    checked: Checked | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Summaries:
 
     def add(self, summary: ShardSummary) -> None:
         """Adds a shard."""
-        self.shards.append(FinishedShard(summary.shard, summary.fingerprint, summary.rejects))
+        self.shards.append(FinishedShard(summary.shard, summary.fingerprint, summary.rejects, checked=summary.checked))
         self._add_statistics(summary.shard.split, summary.statistics)
 
     def merge(self, other: 'Summaries') -> None:

@@ -1,6 +1,7 @@
 """One shard: its pairs, one at a time, become records of a file in the work directory, and a marker beside it."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -64,7 +65,8 @@ def write(
         # Another command that published the same shards may have removed them; the last step finds that out.
         with contextlib.suppress(FileNotFoundError):
             entries = markers.read_entries(work_dir, summary)
-            options.checker(sources.masks).check(path, entries, work_dir, plan.fingerprint)
+            checked = options.checker(sources.masks).check(path, entries, work_dir, plan.fingerprint)
+            summary = dataclasses.replace(summary, checked=checked)
     return summary
 
 

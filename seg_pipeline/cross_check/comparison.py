@@ -18,6 +18,7 @@ from seg_pipeline.cross_check.source_files import Seen
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.labels.remapping import Remapping
+from seg_pipeline.plurals import counted
 from seg_pipeline.records import array_record, example_proto, schemas
 from seg_pipeline.records import reader as records
 from seg_pipeline.storage import attempts
@@ -34,35 +35,41 @@ class Checked:
     Attributes:
         num_compared: how many masks were compared.
         num_unreadable: how many no other library can read.
+        lacks_scipy: whether scipy, if it were installed, could read some of these.
         failed: the masks at which the other library failed, each with what happened.
     """
 
     num_compared: int = 0
     num_unreadable: int = 0
+    lacks_scipy: bool = False
     failed: tuple[str, ...] = ()
 
     def __add__(self, other: 'Checked') -> 'Checked':
         return Checked(
             self.num_compared + other.num_compared,
             self.num_unreadable + other.num_unreadable,
+            self.lacks_scipy or other.lacks_scipy,
             self.failed + other.failed,
         )
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A line for each reason why some could not be compared."""
-        total = f'of a sample of {self.num_compared + self.num_unreadable + len(self.failed)} masks'
+    def warnings(self, *, of_all: bool) -> tuple[str, ...]:
+        """A line for each reason why some could not be compared; `of_all`: all masks were tried, not a sample."""
+        total = counted(self.num_compared + self.num_unreadable + len(self.failed), 'mask')
+        total = total if of_all else f'a sample of {total}'
         found = []
         if self.num_unreadable:
+            scipy = ' (scipy, if installed, reads .mat)' if self.lacks_scipy else ''
+            were = 'was' if self.num_unreadable == 1 else 'were'
             found.append(
-                f'{self.num_unreadable} {total} were not compared with their files: no second library that is '
-                'installed reads these (scipy reads .mat)'
+                f'{self.num_unreadable} of {total} {were} not compared with their files: no second library that is '
+                f'installed reads these{scipy}'
             )
         if self.failed:
             more = f' and {len(self.failed) - _LISTED} more' if len(self.failed) > _LISTED else ''
+            were = 'was' if len(self.failed) == 1 else 'were'
             found.append(
-                f'{len(self.failed)} {total} were not compared with their files, because the second library failed: '
-                f'{"; ".join(self.failed[:_LISTED])}{more}'
+                f'{len(self.failed)} of {total} {were} not compared with their files, because the second library '
+                f'failed: {"; ".join(self.failed[:_LISTED])}{more}'
             )
         return tuple(found)
 
@@ -132,7 +139,7 @@ class Checker:
         except trial.FailedError as error:
             attempt.keep(entry.key)
             return Checked(failed=(f'{entry.mask} ({error})',))
-        return Checked(1, 0) if is_compared else Checked(0, 1)
+        return Checked(1) if is_compared else Checked(0, 1, lacks_scipy=entry.mask.lower().endswith('.mat'))
 
     def _compare(self, payload: bytes, data: bytes, entry: RecordEntry) -> bool:
         record = schemas.from_features(example_proto.parse(payload))

@@ -1,18 +1,28 @@
 """Reads the values of a mask file with the library that `imaging` does not use for its format.
 
-PNG by Pillow, TIFF by OpenCV, BMP of indices by the few lines that its format needs, MATLAB by scipy.
+PNG by Pillow, TIFF by OpenCV, BMP of indices by the few lines that its format needs, MATLAB by scipy. OpenCV knows no
+TIFF of 2 or 4 bits: it reads the bytes of one, and the values are unpacked here.
 """
 
 import dataclasses
 import io
-from typing import Any, Literal
+import struct
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin, TiffImagePlugin
 
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_COLOR_MAP = 258, 262, 320  # tags
+_TIFF_WIDTH, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_COLOR_MAP, _TIFF_TILE_WIDTH = 256, 258, 262, 320, 322  # tags
+# What places and decodes the pixels: width, height, bits, compression, photometric, order of bits, strips, samples,
+# planes, predictor, tiles, sample format.
+_TIFF_PIXELS = frozenset(
+    (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 322, 323, 324, 325, 339)
+)
+_TIFF_SHORT = 3  # a type
+_TILE_WIDTH = 16  # libtiff complains about tiles whose width is no multiple of it
 _MAX_OF_8_BITS = 255
 _WITH_INDICES = 8  # bits; with more, a BMP has colours
 
@@ -82,26 +92,63 @@ def _tiff(data: bytes) -> Seen | None:
     except (OSError, SyntaxError) as error:
         raise ValueError(f'Pillow: {error}') from error
     bits = tags.get(_TIFF_BITS, (1,))[0]
-    if bits in (2, 4):  # OpenCV does not know them
-        return None
-    colors = np.array(tags.get(_TIFF_COLOR_MAP, ()), np.int64)
-    values = _by_opencv(_without_palette(data) if colors.size else data)
+    if bits in (2, 4):
+        if tags.get(_TIFF_TILE_WIDTH, 0) * bits // 8 % _TILE_WIDTH:
+            return None
+        values = _unpacked(_by_opencv(_as_bytes(data, tags, bits)), bits)[:, : tags[_TIFF_WIDTH]]
+        return Seen(values, _tiff_palette(tags))
+    palette = _tiff_palette(tags)
+    # Said to be grey: of a palette image, OpenCV gives the colours and not the indices.
+    values = _by_opencv(data if palette is None else _with_tags(data, {_TIFF_PHOTOMETRIC: 1}))
     values = (values > 0).astype(np.uint8) if bits == 1 else values  # OpenCV gives 0 and 255
+    return Seen(values, palette)
+
+
+def _tiff_palette(tags: Mapping[int, Any]) -> NDArray[np.uint8] | None:
+    colors = np.array(tags.get(_TIFF_COLOR_MAP, ()), np.int64)
     if not colors.size:
-        return Seen(values)
+        return None
     colors = colors >> 8 if colors.max() > _MAX_OF_8_BITS else colors
-    return Seen(values, colors.astype(np.uint8).reshape(3, -1).T)
+    return colors.astype(np.uint8).reshape(3, -1).T
 
 
-def _without_palette(data: bytes) -> bytes:
-    """The same TIFF, said to be grey: of a palette image, OpenCV gives the colours and not the indices."""
-    order: Literal['little', 'big'] = 'little' if data[:2] == b'II' else 'big'
-    changed = bytearray(data)
-    start = int.from_bytes(data[4:8], order)
-    for entry in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], order), 12):
-        if int.from_bytes(data[entry : entry + 2], order) == _TIFF_PHOTOMETRIC:
-            changed[entry + 8 : entry + 10] = (1).to_bytes(2, order)
-    return bytes(changed)
+def _as_bytes(data: bytes, tags: Mapping[int, Any], bits: int) -> bytes:
+    """The same TIFF, said to be grey, with a pixel for each byte: rows begin at whole bytes."""
+    in_byte = 8 // bits
+    changes = {_TIFF_WIDTH: -(-tags[_TIFF_WIDTH] // in_byte), _TIFF_BITS: 8, _TIFF_PHOTOMETRIC: 1}
+    if _TIFF_TILE_WIDTH in tags:
+        changes[_TIFF_TILE_WIDTH] = tags[_TIFF_TILE_WIDTH] // in_byte
+    return _with_tags(data, changes)
+
+
+def _unpacked(packed: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """(H, W) bytes to (H, 8 / bits * W) values, the high bits first."""
+    values = np.empty((packed.shape[0], packed.shape[1], 8 // bits), np.uint8)
+    for i in range(8 // bits):
+        values[..., i] = packed >> (8 - bits * (i + 1)) & (2**bits - 1)
+    return values.reshape(packed.shape[0], -1)
+
+
+def _with_tags(data: bytes, changes: Mapping[int, int]) -> bytes:
+    """The same TIFF with other values of some of its tags, and without those that do not concern the pixels."""
+    order = '<' if data[:2] == b'II' else '>'
+    kept = []
+    try:
+        (first,) = struct.unpack_from(order + 'I', data, 4)
+        (number,) = struct.unpack_from(order + 'H', data, first)
+        for place in range(first + 2, first + 2 + 12 * number, 12):
+            tag, kind = struct.unpack_from(order + 'HH', data, place)
+            if tag in changes:
+                form = 'HHIHxx' if kind == _TIFF_SHORT else 'HHII'
+                kept.append(struct.pack(order + form, tag, kind, 1, changes[tag]))
+            elif tag in _TIFF_PIXELS:
+                kept.append(data[place : place + 12])
+    except struct.error as error:
+        raise ValueError(f'its directory is damaged: {error}') from error
+    # A new directory behind the file, at an even place.
+    start = len(data) + len(data) % 2
+    directory = struct.pack(order + 'H', len(kept)) + b''.join(kept) + bytes(4)
+    return data[:4] + struct.pack(order + 'I', start) + data[8:] + bytes(len(data) % 2) + directory
 
 
 def _bmp(data: bytes) -> Seen | None:

@@ -83,7 +83,7 @@ def test_wherever_and_however_it_ends_a_worker(tmp_path, stage, how, mask, said)
     keys = {entry.key for entry in record_index.of(dataset)}
     if stage == 'compare':
         assert '0099' in keys
-        assert '1 of a sample of 7 masks were not compared with their files' in second.stderr
+        assert '1 of a sample of 7 masks was not compared with their files' in second.stderr
         assert 'seg_0099.png (ends the process, with exit code 0)' in second.stderr
     else:
         assert len(keys) == 6

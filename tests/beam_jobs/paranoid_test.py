@@ -13,7 +13,7 @@ from beam_jobs import prepare_dataset
 from seg_pipeline import errors
 from seg_pipeline.dataset import record_index
 from seg_pipeline.imaging import masks
-from tests import fake_data
+from tests import fake_data, mask_files
 
 
 @pytest.fixture
@@ -97,3 +97,18 @@ def test_paranoid_compares_every_mask(source, tmp_path, monkeypatch):
     ):
         _main(tmp_path / 'many', tmp_path / 'out', '--paranoid')
     assert not list((tmp_path / 'out').rglob('manifest.json'))
+
+
+def test_masks_without_a_second_reader_are_counted(source, tmp_path, capsys):
+    (source / 'images' / 'img_0011.tif').unlink()
+    for path in [*(source / 'masks').iterdir()]:  # the oldest header
+        indices = np.asarray(Image.open(path))
+        data = mask_files.bmp(indices, 8, [(value, value, value) for value in range(256)], header=12)
+        path.unlink()
+        path.with_suffix('.bmp').write_bytes(data)
+    for more, shown in (([], 'a sample of 8'), (['--paranoid'], '10')):
+        _main(source, tmp_path / f'out{len(more)}', *more)
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if 'compared' in line]
+        number = shown.split()[-1]
+        assert line.startswith(f'warning: {number} of {shown} masks were not compared with their files: ')
+        assert 'scipy' not in line

@@ -64,4 +64,5 @@ def test_both_readers_agree_on_black_and_white(labels, mask_format, bits):
 def test_both_readers_agree(case, mask_format, has_colors):
     labels = case.labels if has_colors else type(case.labels).default(case.labels.names)
     for name in _check_agreement(case.files, labels, mask_format):
-        assert 'TIFF' in case.kind or 'MATLAB' in case.kind or 'BMP' in case.kind, name
+        is_narrow = 'TIFF' in case.kind and 'tiles' in name and case.pixels.endswith(('2 bit', '4 bit'))
+        assert is_narrow or 'MATLAB' in case.kind or 'BMP' in case.kind, name
