@@ -7,6 +7,7 @@ the bytes of the data set do not depend on the engine, on the number of workers 
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import Pairing, SourcePair
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
+from seg_pipeline.plurals import counted
 from seg_pipeline.storage import attempts
 
 
@@ -131,15 +133,30 @@ def find_pairs(config: JobConfig) -> Pairing:
     masks = path_patterns.select(
         pairing.list_files(sources.masks, formats.MASK_SUFFIXES), config.mask_glob, '--mask_glob', sources.masks
     )
+    _check_apart(config, images, masks)
     result = pairing.match_pairs(images, masks, config.image_key_regex, config.mask_key_regex)
     if not result.pairs:
-        examples = [f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '') for paths in (images, masks)]
+        examples = [
+            counted(len(paths), 'file') + (f' such as {paths[0]}' if paths else '') for paths in (images, masks)
+        ]
         raise errors.UserError(
             f'no image has a mask: {sources.images} holds {examples[0]}, {sources.masks} holds {examples[1]}; '
             'give --image_key_regex and --mask_key_regex'
         )
     _check_trimming(result)
     return result
+
+
+def _check_apart(config: JobConfig, images: Sequence[str], masks: Sequence[str]) -> None:
+    """Refuses one folder of images and masks of which the patterns do not say which is which."""
+    sources = config.build.sources
+    if os.path.realpath(sources.images) != os.path.realpath(sources.masks):
+        return
+    if both := sorted(set(images) & set(masks)):
+        raise errors.UserError(
+            f'{sources.images} is the folder of the images and of the masks, and {both[0]} would be both: say which '
+            'is which, as in --image_glob=*.jpg --mask_glob=*.png'
+        )
 
 
 def _check_trimming(found: Pairing) -> None:
@@ -251,14 +268,16 @@ def _announce(plans: Sequence[ShardPlan], assignments: Assignments, num_left_out
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
         number = sum(len(plan.pairs) for plan in members)
-        pairs, shards = 'pair' if number == 1 else 'pairs', 'shard' if len(members) == 1 else 'shards'
-        print(f'{split}: {number} {pairs} in {len(members)} {shards}')
+        print(f'{split}: {counted(number, "pair")} in {counted(len(members), "shard")}')
     if num_left_out:
         total = num_left_out + len(assignments.by_key)
-        print(f'{num_left_out} of {total} pairs are in no list: left out, see {manifest.REJECTED_FILE}')
+        verb = 'is' if num_left_out == 1 else 'are'
+        of = f'{num_left_out} of {counted(total, "pair")}'
+        print(f'{of} {verb} in no list: left out, see {manifest.REJECTED_FILE}')
     if assignments.duplicates:
         images = sum(map(len, assignments.duplicates))
-        print(f'{images} images are identical or nearly identical to others: {len(assignments.duplicates)} groups')
+        groups = counted(len(assignments.duplicates), 'group')
+        print(f'{images} images are identical or nearly identical to others: {groups}')
     for warning in assignments.warnings:
         _warn(warning)
 
@@ -273,7 +292,9 @@ def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
     paths = work_dir.unowned(config.work_dir, known)
     if not paths:
         return
-    what = f'{config.work_dir}: {len(paths)} files of other commands, {work_dir.num_bytes(paths) / 1e6:.1f} MB'
+    what = (
+        f'{config.work_dir}: {counted(len(paths), "file")} of other commands, {work_dir.num_bytes(paths) / 1e6:.1f} MB'
+    )
     if config.clean:
         work_dir.clean(config.work_dir, known)
         print(f'{what}, removed')

@@ -195,7 +195,9 @@ def _job_config() -> pipeline.JobConfig:
     found = inputs.resolve(
         _IMAGES.value, _MASKS.value, _LABELS.value, _SOURCE.value, inputs.download_dir(_OUTPUT_DIR.value)
     )
-    classes, mapping = remapping.read_classes(found.labels, _IGNORE_ID.value, _REMAP.value)
+    classes, mapping = remapping.read_classes(
+        found.labels, _IGNORE_ID.value, _REMAP.value, reads_colors=_MASK_FORMAT.value in ('auto', 'color')
+    )
     records = RecordOptions(
         label_map=classes,
         remapping=mapping,

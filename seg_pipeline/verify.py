@@ -15,6 +15,7 @@ from absl import flags
 
 from seg_pipeline import command_line, errors, storage
 from seg_pipeline.dataset import integrity, manifest
+from seg_pipeline.plurals import counted
 
 _FINGERPRINT = flags.DEFINE_string(
     'fingerprint', None, 'What prepare_dataset printed: all 64 hexadecimal digits, or at least the first 12.'
@@ -52,12 +53,13 @@ def main(argv: list[str]) -> int:
             print(f'{file.name}: ' + (f'not repaired: {file.refusal}' if file.refusal else 'repaired'))
         count = _report(dataset_dir)
     if count:
-        print(f'{dataset_dir}: DAMAGED: {count} problems')
+        print(f'{dataset_dir}: DAMAGED: {counted(count, "problem")}')
         return EXIT_DAMAGED
     present = manifest.read(dataset_dir)
     print(f'fingerprint {present.fingerprint}')
     num_records = sum(shard.num_records for shard in present.shards)
-    print(f'{dataset_dir}: intact: {num_records} records in {len(present.shards)} shards')
+    records = counted(num_records, 'record')
+    print(f'{dataset_dir}: intact: {records} in {counted(len(present.shards), "shard")}')
     return 0
 
 

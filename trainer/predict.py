@@ -12,6 +12,7 @@ split alone: those of validation are the ones that the model did not learn from.
 from absl import flags
 
 from seg_pipeline import command_line, errors
+from seg_pipeline.plurals import counted
 from trainer import jobs, options, tensorflow_setup
 
 _NAMED_FAILURES = 5
@@ -44,12 +45,14 @@ def main(argv: list[str]) -> None:
     result = jobs.predict(_MODEL_DIR.value, _IMAGES.value, output_dir, prediction)
     failures = result.failures
     num_predicted = result.num_images - len(failures)
-    print(f'{num_predicted} images: ids in {output_dir}/masks, overlays in {output_dir}/overlays,')
+    print(f'{counted(num_predicted, "image")}: ids in {output_dir}/masks, overlays in {output_dir}/overlays,')
     print(f'images beside their predictions in {output_dir}/panels')
     if failures:
         more = f'; and {len(failures) - _NAMED_FAILURES} more' if len(failures) > _NAMED_FAILURES else ''
         named = '; '.join(failures[:_NAMED_FAILURES])
-        raise errors.UserError(f'{len(failures)} of {result.num_images} images were left out: {named}{more}')
+        were = 'was' if len(failures) == 1 else 'were'
+        of = f'{len(failures)} of {counted(result.num_images, "image")}'
+        raise errors.UserError(f'{of} {were} left out: {named}{more}')
 
 
 if __name__ == '__main__':

@@ -27,6 +27,7 @@ from concurrent import futures
 
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import manifest, tfds_metadata
+from seg_pipeline.plurals import counted
 
 CLAIM_FILE = '.claim.json'
 _THREADS = 8  # copies run in the store: this process only waits for them
@@ -145,8 +146,8 @@ def _check_free(dataset_dir: str, claim: Claim) -> None:
     if taken:
         _remove_claim(dataset_dir)
         raise errors.UserError(
-            f'{dataset_dir}: holds {len(taken)} files that would be written over, such as {taken[0]}; remove them, or '
-            'give another --dataset_version'
+            f'{dataset_dir}: holds {counted(len(taken), "file")} that would be written over, such as {taken[0]}; '
+            'remove them, or give another --dataset_version'
         )
 
 

@@ -25,6 +25,7 @@ from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning import empty_splits
 from seg_pipeline.planning.assignment import Assignment
+from seg_pipeline.plurals import counted
 from seg_pipeline.storage import atomic, attempts
 
 # Masks that are compared with their sources: one of a hundred, which takes about 1 % of the time that making them took.
@@ -160,7 +161,7 @@ def _sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Iterator
 def _check_complete(request: PublishRequest, summaries: Sequence[FinishedShard]) -> None:
     missing = set(request.shard_names) - {summary.shard.name for summary in summaries}
     if missing or len(summaries) != len(request.shard_names):
-        made = f'{len(summaries)} of {len(request.shard_names)} shards were made'
+        made = f'{len(summaries)} of {counted(len(request.shard_names), "shard")} were made'
         raise errors.UserError(f'{request.config.work_dir}: {made}; run the command again')
 
 

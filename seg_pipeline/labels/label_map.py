@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seg_pipeline import errors
 from seg_pipeline.labels import parsing
+from seg_pipeline.plurals import counted
 
 BACKGROUND_ID = 0
 DEFAULT_IGNORE_ID = 255
@@ -48,7 +49,7 @@ class LabelMap:
         if not 1 <= len(self.names) <= 256:
             raise ValueError(f'{len(self.names)} classes: masks of 8 bits hold 1 to 256')
         if len(self.colors) != len(self.names):
-            raise ValueError(f'{len(self.names)} class names but {len(self.colors)} colours')
+            raise ValueError(f'{counted(len(self.names), "class name")} but {counted(len(self.colors), "colour")}')
         if not len(self.names) <= self.ignore_id <= 255:
             raise ValueError(
                 f'ignore id {parsing.shown(self.ignore_id)} must be between the number of classes, '
@@ -150,24 +151,25 @@ class SourceTable:
         return LabelMap(self.names, self.colors, self.ignore_id)
 
 
-def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> LabelMap:
+def read(path: str, ignore_id: int = DEFAULT_IGNORE_ID, *, reads_colors: bool = True) -> LabelMap:
     """Reads a label table whose ids are 0..N-1.
 
     Args:
         path: the file, see `read_source`.
         ignore_id: the id of ignored pixels, see `read_source`.
+        reads_colors: see `read_source`.
 
     Raises:
         UserError: as `read_source`, or if the ids have gaps.
     """
-    source = read_source(path, ignore_id)
+    source = read_source(path, ignore_id, reads_colors=reads_colors)
     try:
         return source.to_label_map()
     except ValueError as error:
         raise errors.UserError(f'label table {path}: {error}') from error
 
 
-def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
+def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID, *, reads_colors: bool = True) -> SourceTable:
     """Reads a label table in one of three forms, told apart by the suffix of the file.
 
     - `.csv`, and any other suffix: a header `i,label_list` or `id,name`, and optionally `color`, as `#rrggbb` or
@@ -179,18 +181,19 @@ def read_source(path: str, ignore_id: int = DEFAULT_IGNORE_ID) -> SourceTable:
     Args:
         path: the file.
         ignore_id: the id of ignored pixels; a `.json` table that has its own keeps it.
+        reads_colors: whether masks may be read by colour. If not, classes may share one, as some of Cityscapes do.
 
     Raises:
-        UserError: if the file is missing or in none of these forms, if a name is empty, if a name, an id or a colour
-            appears twice, or if a class without a colour would get that of another class.
+        UserError: if the file is missing or in none of these forms, if a name is empty, if a name or an id appears
+            twice, or, where colours are read, if a colour does, or a class without one would get that of another.
     """
     text = parsing.read_text(path, 'label table')
     try:
         if path.lower().endswith('.json'):
-            return _parse_json(text, ignore_id)
+            return _parse_json(text, ignore_id, reads_colors)
         if path.lower().endswith('.txt'):
             return _from_names([line.strip() for line in text.rstrip().split('\n')] if text.strip() else [], ignore_id)
-        return _parse_csv(text, ignore_id)
+        return _parse_csv(text, ignore_id, reads_colors)
     except (ValueError, csv.Error) as error:
         raise errors.UserError(f'label table {path}: {error}') from error
 
@@ -239,12 +242,13 @@ def check_unique_colors(colors: Mapping[int, Color]) -> None:
         first[color] = number
 
 
-def complete_colors(ids: Sequence[int], given: Mapping[int, Color]) -> tuple[Color, ...]:
+def complete_colors(ids: Sequence[int], given: Mapping[int, Color], *, is_unique: bool = True) -> tuple[Color, ...]:
     """The colours of all classes: those that a table gives, and derived ones for the others.
 
     Args:
         ids: the id of each class.
         given: RGB of the classes that have a colour, by their ids.
+        is_unique: whether no two classes may have the same.
 
     Returns:
         RGB of each class, in the order of `ids`.
@@ -253,8 +257,9 @@ def complete_colors(ids: Sequence[int], given: Mapping[int, Color]) -> tuple[Col
         ValueError: if two given colours are equal, or a derived one is equal to a given one. Another one is not derived
             in its place: the colour of a class would then depend on the colours of others.
     """
-    check_unique_colors(given)
-    class_of = {color: number for number, color in given.items()}
+    if is_unique:
+        check_unique_colors(given)
+    class_of = {color: number for number, color in given.items()} if is_unique else {}
     for number in ids:
         if number not in given and (color := derived_color(number)) in class_of:
             shown = '#{:02x}{:02x}{:02x}'.format(*color)
@@ -271,21 +276,22 @@ def _name_of(number: int, value: object) -> str:
     return value
 
 
-def _parse_json(text: str, ignore_id: int) -> SourceTable:
+def _parse_json(text: str, ignore_id: int, reads_colors: bool) -> SourceTable:
     value = parsing.json_value(text)
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return _from_objects(value, ignore_id)
+        return _from_objects(value, ignore_id, reads_colors)
     if isinstance(value, list):
         return _from_names([_name_of(i, name).strip() for i, name in enumerate(value)], ignore_id)
     found = parsing.fields(value, 'the table', ('names', 'colors'), ('ignore_id',))
     if not isinstance(found['names'], list) or not isinstance(found['colors'], list):
         raise ValueError('names and colors must be lists')
     labels = LabelMap.from_json({'ignore_id': ignore_id, **found})
-    check_unique_colors(dict(enumerate(labels.colors)))
+    if reads_colors:
+        check_unique_colors(dict(enumerate(labels.colors)))
     return SourceTable.of(labels)
 
 
-def _from_objects(items: Sequence[object], ignore_id: int) -> SourceTable:
+def _from_objects(items: Sequence[object], ignore_id: int, reads_colors: bool) -> SourceTable:
     names: dict[int, str] = {}
     colors: dict[int, Color] = {}
     for i, item in enumerate(items):
@@ -294,10 +300,10 @@ def _from_objects(items: Sequence[object], ignore_id: int) -> SourceTable:
         _add_name(names, number, _name_of(number, found['name']).strip())
         if found.get('color') is not None:
             colors[number] = parsing.color_of(found['color'])
-    return _from_rows(names, colors, ignore_id)
+    return _from_rows(names, colors, ignore_id, reads_colors)
 
 
-def _parse_csv(text: str, ignore_id: int) -> SourceTable:
+def _parse_csv(text: str, ignore_id: int, reads_colors: bool) -> SourceTable:
     columns, rows = parsing.csv_rows(text.splitlines(keepends=True))
     id_column = next((c for c in _ID_COLUMNS if c in columns), None)
     name_column = next((c for c in _NAME_COLUMNS if c in columns), None)
@@ -311,7 +317,7 @@ def _parse_csv(text: str, ignore_id: int) -> SourceTable:
         _add_name(names, number, row[name_column])
         if row.get('color'):
             colors[number] = parsing.parse_color(row['color'])
-    return _from_rows(names, colors, ignore_id)
+    return _from_rows(names, colors, ignore_id, reads_colors)
 
 
 def check_color_column(columns: Sequence[str]) -> None:
@@ -337,12 +343,15 @@ def _add_name(names: dict[int, str], number: int, name: str) -> None:
     names[number] = name
 
 
-def _from_rows(names: Mapping[int, str], colors: Mapping[int, Color], ignore_id: int) -> SourceTable:
+def _from_rows(
+    names: Mapping[int, str], colors: Mapping[int, Color], ignore_id: int, reads_colors: bool
+) -> SourceTable:
     ids = tuple(sorted(names))
     # Before colours are derived: that needs ids from 0.
     if ids and not 0 <= ids[0] <= ids[-1] <= MAX_SOURCE_ID:
         raise ValueError(f'ids {parsing.shown(ids[0])}..{parsing.shown(ids[-1])}: masks hold 0..{MAX_SOURCE_ID}')
-    return SourceTable(ids, tuple(names[i] for i in ids), complete_colors(ids, colors), ignore_id)
+    completed = complete_colors(ids, colors, is_unique=reads_colors)
+    return SourceTable(ids, tuple(names[i] for i in ids), completed, ignore_id)
 
 
 def derived_color(number: int) -> Color:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from seg_pipeline import errors
 from seg_pipeline.labels import label_map, parsing
 from seg_pipeline.labels.label_map import Color, LabelMap, SourceTable
+from seg_pipeline.plurals import counted
 
 IGNORE_GROUP = 'ignore'
 
@@ -102,13 +103,16 @@ def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
         raise errors.UserError(f'remapping {path}: {error}') from error
 
 
-def read_classes(labels: str, ignore_id: int, remap: str | None) -> tuple[LabelMap, Remapping | None]:
+def read_classes(
+    labels: str, ignore_id: int, remap: str | None, *, reads_colors: bool = True
+) -> tuple[LabelMap, Remapping | None]:
     """Reads a label table and, if there is one, a remapping of its classes.
 
     Args:
         labels: path of the label table, see `label_map.read`.
         ignore_id: the id of ignored pixels.
         remap: path of the remapping, see `read`.
+        reads_colors: whether masks may be read by colour, see `label_map.read_source`.
 
     Returns:
         The classes of the data set, and what leads to them from those of the table; None without a remapping.
@@ -117,8 +121,8 @@ def read_classes(labels: str, ignore_id: int, remap: str | None) -> tuple[LabelM
         UserError: if one of the files cannot be read or is in no known form.
     """
     if not remap:
-        return label_map.read(labels, ignore_id), None
-    return read(remap, label_map.read_source(labels, ignore_id))
+        return label_map.read(labels, ignore_id, reads_colors=reads_colors), None
+    return read(remap, label_map.read_source(labels, ignore_id, reads_colors=reads_colors))
 
 
 def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
@@ -164,12 +168,14 @@ def _add(group_of: dict[str, str], name: str, group: str) -> None:
 def _check_complete(group_of: Mapping[str, str], source: SourceTable) -> None:
     missing = [name for name in source.names if name not in group_of]
     if missing:
-        raise ValueError(f'no group for {len(missing)} of {len(source.names)} classes: {", ".join(missing)}')
+        raise ValueError(
+            f'no group for {len(missing)} of {counted(len(source.names), "class", "classes")}: {", ".join(missing)}'
+        )
     unknown = sorted(group_of.keys() - set(source.names))
     if unknown:
         # Names of the label table are of one line, those of this file may be anything.
         names = ', '.join(name if name.isprintable() else parsing.shown(name) for name in unknown)
-        raise ValueError(f'{len(unknown)} names that the label table does not have: {names}')
+        raise ValueError(f'{counted(len(unknown), "name")} that the label table does not have: {names}')
 
 
 def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable) -> tuple[LabelMap, Remapping]:

@@ -17,6 +17,7 @@ from typing import Any
 from seg_pipeline import errors, storage
 from seg_pipeline.imaging import perceptual_hash
 from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.plurals import counted
 from seg_pipeline.storage import checksums
 
 NEAR_DUPLICATES = ('off', 'group')
@@ -78,7 +79,8 @@ def by_expression(pairs: Iterable[SourcePair], expression: str) -> dict[str, str
     missing = sorted(pair.image for pair in pairs if not names.get(pair.key))
     if missing:
         raise errors.UserError(
-            f'--group_regex={expression}: finds no group in {len(missing)} of {len(found)} paths, such as {missing[0]}'
+            f'--group_regex={expression}: finds no group in {len(missing)} of {counted(len(found), "path")}, '
+            f'such as {missing[0]}'
         )
     return names
 

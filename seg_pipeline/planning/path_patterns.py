@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from seg_pipeline import errors
+from seg_pipeline.plurals import counted
 
 _ANY_FOLDERS = '**'
 
@@ -83,7 +84,7 @@ def select(paths: Sequence[str], pattern: str | None, flag: str, root: str) -> l
         return list(paths)
     found = _fitting(paths, pattern)
     if not found:
-        holds = f'{len(paths)} files' + (f' such as {paths[0]}' if paths else '')
+        holds = counted(len(paths), 'file') + (f' such as {paths[0]}' if paths else '')
         raise errors.UserError(
             f'{flag}={pattern}: fits no file in {root}, which holds {holds}; * fits within one folder, **/ any folders'
         )

@@ -261,7 +261,7 @@ def test_killed_behind_the_manifest(bucket, tmp_path):
 def test_a_file_of_the_user_is_not_written_over(bucket, tmp_path):
     _fill(bucket, tmp_path, num_pairs=6)
     bucket.put(f'{_PLACE}/1.0.0/features.json', b'mine')
-    with pytest.raises(errors.UserError, match=r'1\.0\.0: holds 1 files that .*, such as features\.json; remove them'):
+    with pytest.raises(errors.UserError, match=r'1\.0\.0: holds 1 file that .*, such as features\.json; remove them'):
         _main(bucket.url, *bucket.flags)
     assert {name: bucket.get(f'{_PLACE}/1.0.0/{name}') for name in _in_bucket(bucket)} == {'features.json': b'mine'}
     bucket.put(f'{_PLACE}/1.0.0/{object_commit.CLAIM_FILE}', b'no claim')
@@ -378,7 +378,7 @@ def test_work_of_other_options_is_reported_and_cleaned(bucket, tmp_path, capsys)
     _fill(bucket, tmp_path, num_pairs=6)
     bucket.put(f'{_PLACE}/.work/{"0" * 64}.tfrecord', b'left by another')
     _main(bucket.url, *bucket.flags)
-    assert '1 files of other commands, 0.0 MB; --clean removes them' in capsys.readouterr().out
+    assert '1 file of other commands, 0.0 MB; --clean removes them' in capsys.readouterr().out
     _main(bucket.url, *bucket.flags, '--clean', '--dataset_version=1.0.1')
     assert bucket.names(f'{_PLACE}/.work/') == []
 

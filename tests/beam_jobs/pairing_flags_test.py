@@ -132,3 +132,27 @@ def test_patterns_are_in_the_command_and_no_option_of_the_data_set(source, tmp_p
         errors.UserError, match=r"made from something else: pair '[2-6]' is in it and has no files here"
     ):
         _main(*trees, '--image_glob=1.jpg', '--mask_glob=1_mask.png')
+
+
+@pytest.mark.parametrize(
+    ('image', 'more'), [('{}.jpg', []), ('{}_photo.png', []), ('{}_photo.png', ['--mask_glob=*_*'])]
+)
+def test_one_folder_without_patterns_is_refused_with_their_flags(source, tmp_path, image, more):
+    one = _renamed(source, tmp_path / 'one', image, '{}_ids.png')
+    with pytest.raises(errors.UserError, match=r'would be both: .*--image_glob=\*\.jpg --mask_glob='):
+        _main(one, f'{one}/.', source / 'labels.csv', tmp_path / 'out', *more)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_classes_of_one_colour_are_refused_only_where_masks_may_be_read_by_colour(source, tmp_path, capsys):
+    names = [line.split(',')[1] for line in (source / 'labels.csv').read_text().splitlines()[1:]]
+    rows = ''.join(f'{i},{name},#000000\n' for i, name in enumerate(names))
+    (tmp_path / 'black.csv').write_text(f'id,name,color\n{rows}')
+    trees = (source / 'images', source / 'masks', tmp_path / 'black.csv', tmp_path / 'out')
+    with pytest.raises(errors.UserError, match='classes 0 and 1 have one colour, #000000'):
+        _main(*trees)
+    _main(*trees, '--mask_format=ids')
+    assert '5 in train, 1 in validation, 0 rejected' in capsys.readouterr().out
+    found = _records(tmp_path / 'out' / _PLACE)
+    _main(source / 'images', source / 'masks', source / 'labels.csv', tmp_path / 'apart')
+    assert found == _records(tmp_path / 'apart' / _PLACE)

@@ -130,3 +130,20 @@ def test_check_names_names_the_classes_by_id():
 def test_the_suffix_in_capitals_says_the_same(tmp_path, suffix, text):
     (tmp_path / f'l.{suffix}').write_text(text)
     assert label_map.read(str(tmp_path / f'l.{suffix}')).names == ('a', 'b')
+
+
+_CITYSCAPES = ('id,name,color\n0,unlabeled,#000000\n1,ego vehicle,#000000\n2,road,#804080\n', 'csv')
+_OBJECTS = (
+    '[{"id": 0, "name": "a"}, {"id": 1, "name": "b", "color": "#000000"}, {"id": 2, "name": "c", "color": "#000000"}]',
+    'json',
+)
+_WHOLE = ('{"names": ["a", "b"], "colors": [[0, 0, 0], [0, 0, 0]]}', 'json')
+
+
+@pytest.mark.parametrize(('text', 'suffix'), [_CITYSCAPES, _OBJECTS, _WHOLE])
+def test_classes_may_share_a_colour_where_none_is_read(tmp_path, text, suffix):
+    path = tmp_path / f'l.{suffix}'
+    path.write_text(text)
+    with pytest.raises(errors.UserError, match='colour'):
+        label_map.read(str(path))
+    assert label_map.read(str(path), reads_colors=False).colors[:2] == ((0, 0, 0), (0, 0, 0))

@@ -150,7 +150,7 @@ def test_the_command(tmp_path, model_dir, image_dir):
     done = run_command(f'--model_dir={model_dir}', f'--images={image_dir}/*.png', f'--output_dir={tmp_path}/out')
 
     assert f'3 images: ids in {tmp_path}/out/masks' in done.stdout
-    assert done.stderr.splitlines()[-1].startswith('error: 1 of 4 images were left out: ')
+    assert done.stderr.splitlines()[-1].startswith('error: 1 of 4 images was left out: ')
     assert done.returncode == 2
 
 
