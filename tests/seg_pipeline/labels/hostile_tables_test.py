@@ -48,7 +48,7 @@ _JSON_TABLES = [
     ('{"names": "ab", "colors": [[0, 0, 0], [1, 1, 1]]}', 'names and colors must be lists'),
     ('{"names": ["a"], "colors": {"a": "#000000"}}', 'names and colors must be lists'),
     ('{"names": ["a", 7], "colors": [[0, 0, 0], [1, 1, 1]]}', 'the name of class 1, 7, is not text'),
-    ('{"names": ["a", "b"], "colors": [[0, 0, 0]]}', '2 class names but 1 colours'),
+    ('{"names": ["a", "b"], "colors": [[0, 0, 0]]}', '2 class names but 1 colour'),
     ('{"names": ["a"], "colors": [[0, 0, 0]], "ignore_id": "9"}', "ignore_id '9' is not a whole number"),
     ('{"names": ["a"], "colors": [[0, 0, 0]], "ignore_id": 9.5}', 'ignore_id 9.5 is not'),
     ('{"names": ["a"], "colors": [[0, 0, 0]], "ignore_id": 256}', 'ignore id 256'),
