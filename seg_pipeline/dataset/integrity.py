@@ -10,6 +10,7 @@ from seg_pipeline import errors, records, storage
 from seg_pipeline.dataset import contents, inner_paths, manifest, record_index
 from seg_pipeline.dataset.manifest import Manifest, Shard
 from seg_pipeline.dataset.record_index import RecordEntry
+from seg_pipeline.plurals import counted
 
 
 def problems(dataset_dir: str) -> Iterator[str]:
@@ -157,7 +158,7 @@ def _shard_problems(
     except OSError:
         return  # the comparison of the file told it
     if not damaged and count != shard.num_records:
-        yield f'{path}: holds {count} records, the manifest says {shard.num_records}'
+        yield f'{path}: holds {counted(count, "record")}, the manifest says {shard.num_records}'
 
 
 def _key_of(entry: RecordEntry | None) -> str:

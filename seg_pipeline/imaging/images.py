@@ -15,6 +15,7 @@ from PIL import Image
 from seg_pipeline import storage
 from seg_pipeline.imaging import bmp, formats, rejects, tiff_tags
 from seg_pipeline.imaging.rejects import RejectError
+from seg_pipeline.plurals import counted
 
 ENCODINGS = ('png', 'jpeg')
 JPEG_QUALITY = 95
@@ -160,7 +161,7 @@ def _decode_indices(info: bmp.BmpHeader, header: Image.Image, data: bytes, path:
 
 def _apply_palette(palette: NDArray[np.uint8], indices: NDArray[np.uint8], path: str) -> NDArray[np.uint8]:
     if (highest := int(indices.max(initial=0))) >= len(palette):
-        raise RejectError(rejects.DAMAGED, f'{path}: index {highest} in a palette of {len(palette)} colours')
+        raise RejectError(rejects.DAMAGED, f'{path}: index {highest} in a palette of {counted(len(palette), "colour")}')
     return palette[indices]
 
 

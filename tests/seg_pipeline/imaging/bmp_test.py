@@ -55,7 +55,7 @@ _CONTRADICTIONS = {
     'pixels in the header': (_changed(_COLORS, 'I', 10, 40), 'begin at byte 40, its header and palette end at 54'),
     'pixels behind the end': (_changed(_COLORS, 'I', 10, 90), 'its pixels need 2298'),
     'more colours than indices': (_changed(_PALETTE, 'I', 46, 257), '257 colours for 8 bits'),
-    'an index without a colour': (_changed(_PALETTE, 'I', 46, 1), 'index 1 in a palette of 1 colours'),
+    'an index without a colour': (_changed(_PALETTE, 'I', 46, 1), 'index 1 in a palette of 1 colour'),
     'two planes': (_changed(_COLORS, 'H', 26, 2), '2 planes'),
     'fewer bits': (_changed(_COLORS, 'H', 28, 16), '2208 bytes for the 1440 of 30x24 pixels of 16 bits'),
     'more bits': (_changed(_COLORS, 'H', 28, 32), 'its pixels need 2934'),

@@ -55,7 +55,7 @@ def test_from_json_is_the_inverse_of_to_json(tmp_path):
     [
         ('g.csv', 'name,group\nnull,a\nskin,b\n', 'no group for 2 of 4 classes: face, blur'),
         ('g.csv', _CSV + 'nose,body\nears,body\n', '2 names that the label table does not have: ears, nose'),
-        ('g.csv', _CSV + '"no\nse",body\n', r"1 names that the label table does not have: 'no\\nse'"),
+        ('g.csv', _CSV + '"no\nse",body\n', r"1 name that the label table does not have: 'no\\nse'"),
         ('g.csv', _CSV + 'skin,other\n', "'skin' appears twice: in 'body' and in 'other'"),
         ('g.csv', 'class,group\n', r"header is \['class', 'group'\]"),
         ('g.csv', 'name,group\nnull,\n', "empty name or group: 'null', ''"),
