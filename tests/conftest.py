@@ -1,5 +1,6 @@
 """What all tests share: hypothesis draws the same examples in every run; the end of a run says what was left out."""
 
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -9,6 +10,9 @@ from tests import optional
 
 hypothesis.settings.register_profile('seeded', deadline=None, derandomize=True)
 hypothesis.settings.load_profile('seeded')
+
+# A shell starts what runs behind with SIGINT ignored, and so would be every command that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

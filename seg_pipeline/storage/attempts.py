@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -28,6 +29,7 @@ SUFFIX = '.attempt'
 _SUSPECTED = 5  # the last pairs of a note; up to four were seen to be begun after a signal was sent
 
 _open: set[str] = set()  # the notes of this process, on this disk
+_making = threading.Lock()  # held while a note is made, and for ever by `withdraw`
 
 
 class _Note(NamedTuple):
@@ -109,8 +111,10 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
     try:
         if files.has_directories(work_dir):
             os.makedirs(work_dir, exist_ok=True)
-            _open.add(path)
-            with open(path, 'xb', buffering=0) as file:
+            with _making:
+                _open.add(path)
+                file = open(path, 'xb', buffering=0)  # noqa: SIM115 (closed below, outside of the lock)
+            with file:
                 with contextlib.suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX)
                 attempt = Attempt(earlier, fingerprint, suspects, file)
@@ -127,7 +131,11 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
 
 
 def withdraw() -> None:
-    """Removes the notes of this process, which is about to be ended from outside: that says nothing about a pair."""
+    """Removes the notes of this process, which is about to be ended from outside: that says nothing about a pair.
+
+    Afterwards a thread that wants to make another waits for the end of the process.
+    """
+    _making.acquire()
     for path in list(_open):
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -316,7 +316,7 @@ def test_another_geometry_or_other_classes_are_another_data_set(source, tmp_path
     _main(source, tmp_path / 'out')
     (tmp_path / 'groups.csv').write_text('name,group\nbackground,a\nclass 1,b\nclass 2,b\nclass 3,b\n')
     options = [option.replace('=G', f'={tmp_path}/groups.csv') for option in options]
-    with pytest.raises(errors.UserError, match=r'made from something else: options: (resize|mask_resize|remapping) is'):
+    with pytest.raises(errors.UserError, match=r'made from something else: options: (resize|mask_resize|remap) is'):
         _main(source, tmp_path / 'out', *options)
 
 

@@ -40,7 +40,7 @@ def test_a_directory_copied_to_another_place_is_a_difference(config):
     pairs = [pair for plan in plans for pair in plan.pairs]
     larger = small_build.with_records(config, image_size=(16, 24))
     for other, difference in (
-        (dataclasses.replace(config, version='1.0.1'), "version is '1.0.0' there and '1.0.1' here"),
+        (dataclasses.replace(config, version='1.0.1'), "dataset_version is '1.0.0' there and '1.0.1' here"),
         (
             dataclasses.replace(config, dataset_name='street'),
             "dataset_name is 'clothing_parsing' there and 'street' here",

@@ -3,6 +3,8 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -90,12 +92,32 @@ def test_attempts_at_once_do_not_disturb_each_other(tmp_path):
         assert not first('d')
 
 
-def test_who_is_ended_from_outside_withdraws_its_notes(tmp_path):
-    with attempts.noted(str(tmp_path), 'f', _KEYS) as attempt:
-        attempt('a')
-        attempts.withdraw()
-        assert os.listdir(tmp_path) == []
-        attempt('d')
+_WITHDRAWN = """
+import os, sys, threading, time
+from seg_pipeline.storage import attempts
+
+def make_notes():
+    while True:
+        with attempts.noted(sys.argv[1], 'g', ['c']) as attempt:
+            attempt('c')
+
+with attempts.noted(sys.argv[1], 'f', ['a', 'd']) as attempt:
+    attempt('a')
+    for _ in range(4):
+        threading.Thread(target=make_notes, daemon=True).start()
+    time.sleep(0.1)
+    attempts.withdraw()
+    attempt('d')
+    time.sleep(0.1)
+    print(os.listdir(sys.argv[1]), flush=True)
+    os._exit(0)
+"""
+
+
+def test_who_is_ended_from_outside_withdraws_its_notes_and_makes_no_more(tmp_path):
+    command = [sys.executable, '-c', _WITHDRAWN, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == '[]\n'
     assert os.listdir(tmp_path) == []
 
 

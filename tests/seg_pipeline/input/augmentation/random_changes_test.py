@@ -17,7 +17,7 @@ from seg_pipeline.input.strengths import LIGHT, STRONG, Strengths
 IGNORE = 255
 HEIGHT, WIDTH = 24, 16
 SEEDS = [(5, number) for number in range(24)]
-SIZE = tf.constant([WIDTH, HEIGHT], tf.float32)
+SIZE = np.array([WIDTH, HEIGHT], np.float32)
 
 GEOMETRY = [
     Strengths(flip_left_right=0.5, flip_up_down=0.5),
