@@ -54,4 +54,5 @@ if __name__ == '__main__':
 
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (open until the process ends)
     sdk_worker_main.main(sys.argv)
+    attempts.withdraw()  # the command may have closed the connection while a thread is at a pair
     os._exit(0)  # all is done and sent; an orderly end would keep the command waiting for half a second
