@@ -22,7 +22,9 @@ def _drawn(monkeypatch):
 def write_history(directory, phases, *, validates=True):
     for epoch, phase in enumerate(phases, start=1):
         validation = (4.0 / epoch, epoch / 10, 0.1) if validates else (None, None, None)
-        row = history.EpochRow(epoch, phase, 12 * epoch, 1e-3, 2.0 / epoch, epoch / 5, *validation, 20.0, 30.0, 0.1)
+        row = history.EpochRow(
+            epoch, phase, 12 * epoch, 1e-3, 2.0 / epoch, epoch / 5, *validation, 20.0, 30.0, 0.1, None
+        )
         history.append(str(directory), row)
 
 
