@@ -113,8 +113,8 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
             if found := _KNOWN_ERROR.findall(f'{type(error).__name__}: {error}'):
                 kind, message = found[-1]
                 raise getattr(errors, kind)(message) from error
-            if workers.has_lost_one():
-                raise LostWorkerError(workers.loss) from error
+            if loss := workers.wait_for_loss():
+                raise LostWorkerError(loss) from error
             raise
         finally:
             cv2.setNumThreads(num_threads)
@@ -139,13 +139,12 @@ class _Workers:
 
     Attributes:
         directory: workers live as long as it does.
-        loss: what happened to the first worker that was lost, if one was.
     """
 
     def __init__(self) -> None:
         # Not by `mkdtemp`: a signal can come when the directory is there and its name has not been returned.
         self.directory = os.path.join(tempfile.gettempdir(), f'{worker_dirs.PREFIX}{uuid.uuid4().hex}')
-        self.loss: str | None = None
+        self._loss: str | None = None
         self._lock: int | None = None
         self._has_loss = threading.Event()
 
@@ -176,9 +175,13 @@ class _Workers:
         threading.excepthook, tempfile.tempdir = self._hook, self._tempdir
         _EndingWorkerHandler.when_lost.pop(self.directory, None)
 
-    def has_lost_one(self) -> bool:
-        """Whether a worker was lost; call it when the job failed, which its process may have ended a moment after."""
-        return self._has_loss.wait(_NOTICED_SECONDS if _EndingWorkerHandler.threads.get(self.directory) else 0)
+    def wait_for_loss(self) -> str | None:
+        """What happened to the first worker that was lost, if one was.
+
+        Call it when the job failed: the process of a worker may end a moment after that.
+        """
+        self._has_loss.wait(_NOTICED_SECONDS if _EndingWorkerHandler.threads.get(self.directory) else 0)
+        return self._loss
 
     def _end_all(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -190,7 +193,7 @@ class _Workers:
             self._hook(failure)
 
     def _lost(self, code: int) -> None:
-        self.loss = self.loss or _describe_exit(code)
+        self._loss = self._loss or _describe_exit(code)
         self._has_loss.set()
         self._end_all()
 

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from seg_pipeline import errors
 from seg_pipeline.building import pair as pair_lib
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.imaging import formats, rejects
@@ -594,9 +595,9 @@ def table() -> str:
             _, rejected = check(root)
             for reject in rejected:
                 message = reject.message.replace('|', '\\|').replace('<', '&lt;')
-                lines.append(f'| {rejects.one_line(kind.name)} | `{reject.reason}` | {message} |')
+                lines.append(f'| {errors.one_line(kind.name)} | `{reject.reason}` | {message} |')
     lines += ['', f'{len(good())} unusual kinds that are accepted:', '']
-    lines += [f'- {rejects.one_line(kind.name)}' for kind in good()]
+    lines += [f'- {errors.one_line(kind.name)}' for kind in good()]
     return '\n'.join(lines) + '\n'
 
 

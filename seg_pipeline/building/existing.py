@@ -110,11 +110,11 @@ def check_files(config: BuildConfig, present: Manifest) -> None:
             raise errors.UserError(f'{problem}; {_remedy(config, name)}')
     # Digests can be computed anew: a fresh run would make other files than such ones.
     for problem in integrity.contradictions(directory, present):
-        raise errors.UserError(f'{rejects.one_line(problem)}; remove {directory} and run the command again')
+        raise errors.UserError(f'{errors.one_line(problem)}; remove {directory} and run the command again')
     if link := inner_paths.link(directory, manifest.FILE_NAME):  # whoever removes it has no data set any more
         raise errors.UserError(f'{link}: is a symbolic link; a data set has its files itself; put the file there')
     for problem in integrity.unknown(directory, present):
-        raise errors.UserError(f'{rejects.one_line(problem)}; remove it')
+        raise errors.UserError(f'{errors.one_line(problem)}; remove it')
 
 
 def _remedy(config: BuildConfig, name: str) -> str:

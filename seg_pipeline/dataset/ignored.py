@@ -16,7 +16,7 @@ from seg_pipeline import errors, records, storage
 from seg_pipeline.dataset import manifest, record_index, statistics, typed_json
 from seg_pipeline.dataset.manifest import Manifest
 from seg_pipeline.dataset.statistics import SplitSummary
-from seg_pipeline.imaging import masks, rejects, resizing
+from seg_pipeline.imaging import masks, resizing
 from seg_pipeline.plurals import counted
 from seg_pipeline.records import example_proto, schemas
 
@@ -53,7 +53,7 @@ def warnings(shares: Mapping[str, float]) -> tuple[str, ...]:
     more = f' and {len(names) - _LISTED} more' if len(names) > _LISTED else ''
     verb = 'is' if len(names) == 1 else 'are'
     of = f'{len(names)} of {counted(len(shares), "mask")}'
-    return (rejects.one_line(f'{of} {verb} more than half ignored, or far more than the others: {shown}{more}'),)
+    return (errors.one_line(f'{of} {verb} more than half ignored, or far more than the others: {shown}{more}'),)
 
 
 def of_dataset(dataset_dir: str, present: Manifest) -> dict[str, float]:
@@ -79,7 +79,7 @@ def of_dataset(dataset_dir: str, present: Manifest) -> dict[str, float]:
                 found = pool.map(lambda named: _share_of(named[1], resize, present.label_map.ignore_id), batch)
                 shares.update(zip((name for name, _ in batch), found, strict=True))
     except (ValueError, KeyError, IndexError, OSError) as error:
-        raise errors.UserError(f'{dataset_dir}: damaged: {rejects.one_line(str(error))}') from error
+        raise errors.UserError(f'{dataset_dir}: damaged: {errors.one_line(str(error))}') from error
     return shares
 
 

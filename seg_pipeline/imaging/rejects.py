@@ -6,8 +6,9 @@ The codes are part of the format of `rejected.jsonl`: they do not change from ve
 import contextlib
 import dataclasses
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator
+
+from seg_pipeline import errors
 
 # Pairing.
 NO_MASK = 'no_mask'
@@ -93,7 +94,7 @@ class Reject:
     def __post_init__(self) -> None:
         if self.reason not in EXPLANATIONS:
             raise ValueError(f'{self.reason!r} is not a reason code')
-        object.__setattr__(self, 'message', one_line(self.message))  # the dataclass is frozen
+        object.__setattr__(self, 'message', errors.one_line(self.message))  # the dataclass is frozen
 
     @property
     def is_intended(self) -> bool:
@@ -118,7 +119,7 @@ class RejectError(ValueError):
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(errors.one_line(message))
         self.reason = reason
 
     def __reduce__(self) -> tuple[type['RejectError'], tuple[str, str]]:
@@ -165,19 +166,3 @@ def decoding(path: str) -> Iterator[None]:
         raise RejectError(OUT_OF_MEMORY, f'{path}: {what}; {_LESS_MEMORY}') from error
     except Exception as error:  # not BaseException: an interrupt still ends the process
         raise RejectError(DECODER_FAILED, f'{path}: {type(error).__name__}: {error}') from error
-
-
-def one_line(text: str) -> str:
-    """The same text with line breaks, other control characters and lone surrogates written as escapes.
-
-    File names may hold any of them, and each reject is one line of a log and of `rejected.jsonl`.
-    """
-    if text.isprintable():
-        return text
-    escaped = (char.encode('unicode_escape').decode() if _is_unsafe(char) else char for char in text)
-    return ''.join(escaped)
-
-
-def _is_unsafe(char: str) -> bool:
-    # Control characters, surrogates (bytes of a file name that are not UTF-8), line and paragraph separators.
-    return unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp')

@@ -49,7 +49,7 @@ class Pairing:
         if not self.pairs or self.trimming is None or self.trimming.contradiction is None:
             return None
         first, (of_images, of_masks) = self.pairs[0], self.trimming.contradiction
-        return rejects.one_line(
+        return errors.one_line(
             f'image {first.image} and mask {first.mask} would be a pair: all images have the number {of_images} in '
             f'their names, where all masks have {of_masks}'
         )
@@ -85,7 +85,7 @@ def _check_encoding(root: str, names: Iterable[str]) -> None:
     encoding = sys.getfilesystemencoding()
     if encoding != 'utf-8' and (other := next((name for name in names if not name.isascii()), None)) is not None:
         raise errors.UserError(
-            f'{root}: Python takes file names for {encoding} here, such as {rejects.one_line(other)}: '
+            f'{root}: Python takes file names for {encoding} here, such as {errors.one_line(other)}: '
             'start it with PYTHONUTF8=1 in the environment'
         )
 
@@ -138,7 +138,7 @@ def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.R
             path.encode()
             usable.append(path)
         except UnicodeEncodeError:
-            shown = rejects.one_line(path)
+            shown = errors.one_line(path)
             message = f'{shown}: the name of this {kind} is not UTF-8: rename it'
             problems.append(rejects.Reject(shown, rejects.UNUSABLE_NAME, message, **{kind: shown}))
     return usable

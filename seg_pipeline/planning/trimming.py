@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from seg_pipeline.imaging import rejects
+from seg_pipeline import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Affixes:
     suffix: str = ''
 
     def __str__(self) -> str:
-        return rejects.one_line(f'{self.prefix}*{self.suffix}')
+        return errors.one_line(f'{self.prefix}*{self.suffix}')
 
     @property
     def numbers(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -33,7 +34,7 @@ _TESTED_ELSEWHERE = {
 
 
 def _id(kind):
-    return rejects.one_line(kind.name)
+    return errors.one_line(kind.name)
 
 
 # One at a time.
@@ -50,7 +51,7 @@ def test_bad_input_has_its_reason(kind, tmp_path):
     assert len(message.splitlines()) == 1
     assert '0x7' not in message, 'an address in memory is not stable'
     names = [pathlib.Path(path).name for path in (rejected[0].image, rejected[0].mask) if path]
-    assert any(rejects.one_line(name) in message for name in names)
+    assert any(errors.one_line(name) in message for name in names)
 
 
 @pytest.mark.parametrize('kind', _GOOD, ids=_id)
@@ -125,9 +126,11 @@ def test_an_interrupt_is_not_a_reject():
     ],
 )
 def test_one_line(text, expected):
-    assert rejects.one_line(text) == expected
+    assert errors.one_line(text) == expected
     assert rejects.Reject('key', rejects.DAMAGED, text).message == expected
     assert str(rejects.RejectError(rejects.DAMAGED, text)) == expected
+    for kind in (errors.UserError, errors.OutsideError):
+        assert str(kind(text)) == str(pickle.loads(pickle.dumps(kind(text)))) == expected
     assert len(expected.splitlines()) == 1
     expected.encode()
 
