@@ -1,7 +1,9 @@
 """The Python API on a tiny run: it does what the commands do, and importing it loads nothing."""
 
+import dataclasses
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +100,29 @@ def test_a_stopped_run_says_so_and_goes_on(tmp_path, data_dir, monkeypatch):
     monkeypatch.undo()
 
     assert trainer.train(data_dir, str(tmp_path), RECIPE).step == 2
+
+
+@pytest.mark.parametrize(
+    ('weights', 'is_initialized', 'frozen_epochs', 'is_warned'),
+    [('none', False, 1, True), ('none', False, 0, False), ('none', True, 1, False), ('file', False, 1, False)],
+)
+def test_freezing_an_encoder_with_fresh_weights_is_warned_of(
+    tmp_path, data_dir, model_dir, capsys, weights, is_initialized, frozen_epochs, is_warned
+):
+    damaged = tmp_path / 'data'  # which ends the command before anything is computed
+    shutil.copytree(data_dir, damaged)
+    next(damaged.glob('*train.tfrecord*')).write_bytes(b'')
+    (tmp_path / 'weights.h5').write_bytes(b'')
+    recipe = dataclasses.replace(
+        RECIPE,
+        frozen_epochs=frozen_epochs,
+        encoder_weights='none' if weights == 'none' else str(tmp_path / 'weights.h5'),
+        init_from=model_dir if is_initialized else None,
+    )
+    with pytest.raises(errors.UserError, match=r'train\.tfrecord'):
+        trainer.train(str(damaged), str(tmp_path / 'new'), recipe)
+    warning = 'warning: --encoder_weights=none with --frozen_epochs=1: the encoder stays random for so long; '
+    assert capsys.readouterr().err == (f'{warning}give --frozen_epochs=0, or weights\n' if is_warned else '')
 
 
 def test_importing_the_package_loads_the_standard_library_at_most():

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from seg_pipeline import errors
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.labels import label_map
-from tests import fake_data
+from tests import fake_data, optional
 from trainer import config
 from trainer.evaluation import evaluator, formatting, metrics
 from trainer.models import trained
@@ -159,6 +160,39 @@ def test_the_command_writes_what_it_prints(nine, saved):
     assert content['loss'] == pytest.approx(_loss(saved, data_dir), rel=1e-5)
     assert [entry['iou'] for entry in content['classes']] == [None if np.isnan(iou) else iou for iou in expected.iou]
     assert f'pixel accuracy             {expected.pixel_accuracy:.4f}' in done.stdout
+
+
+@pytest.fixture(params=['read-only', 'a file in the place of the folder'])
+def unwritable(request, tmp_path, saved, nine):
+    """A copy of the run, in which no evaluation/ can be written; and what is said of it."""
+    run = tmp_path / 'run'
+    shutil.copytree(nine[1], run)
+    shutil.rmtree(run / 'evaluation', ignore_errors=True)
+    if request.param != 'read-only':
+        (run / 'evaluation').write_bytes(b'')
+        yield run, 'cannot be written: Not a directory'
+        return
+    for command in (['mount', '--bind', run, run], ['mount', '-o', 'remount,ro,bind', run]):
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip(optional.MOUNTS.reason)
+    try:
+        yield run, 'cannot be written: Read-only file system'
+    finally:
+        subprocess.run(['umount', run], check=True)
+
+
+def test_the_figures_are_printed_where_the_run_cannot_be_written(nine, saved, unwritable):
+    run, message = unwritable
+    before = sorted(run.rglob('*'))
+    command = [sys.executable, '-m', 'trainer.evaluate', f'--model_dir={run}', f'--data_dir={nine[0]}']
+    done = subprocess.run([*command, '--batch_size=4'], cwd=ROOT, capture_output=True, text=True, check=False)
+    expected = metrics.from_confusion_matrix(_expected(saved, nine[0]))
+    assert f'pixel accuracy             {expected.pixel_accuracy:.4f}' in done.stdout
+    assert 'written to' not in done.stdout
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.startswith(f'error: {run}/evaluation')
+    assert done.stderr.endswith(f'{message}\n')
+    assert sorted(run.rglob('*')) == before
 
 
 @pytest.mark.parametrize(
