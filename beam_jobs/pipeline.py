@@ -21,7 +21,7 @@ from seg_pipeline.building import content_scan, existing, fingerprints, markers,
 from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
-from seg_pipeline.dataset import ignored, manifest
+from seg_pipeline.dataset import ignored, manifest, place
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import formats, rejects
 from seg_pipeline.planning import empty_splits, pairing, path_patterns, sharding
@@ -85,8 +85,8 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     found = find_pairs(config)
     pairs, left_out = config.splits.members(found.pairs), config.splits.left_out(found.pairs)
     if not config.dry_run:
-        _clear_claim(config)
-    if manifest.is_taken(config.build.dataset_dir) and not config.dry_run:
+        _clear_place(config)
+    if place.is_taken(config.build.dataset_dir) and not config.dry_run:
         return _compare_existing(config, pairs, (*found.rejects, *left_out))
     counts = sharding.parse_counts(config.splits.num_shards, config.splits.names)
     batches, contents = _scan_contents(config, pairs, options)
@@ -302,14 +302,19 @@ def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
         print(f'{what}; --clean removes them')
 
 
-def _clear_claim(config: JobConfig) -> None:
-    """With --clean, removes what a killed command left where the data set goes; else its end says what is to do."""
+def _clear_place(config: JobConfig) -> None:
+    """With --clean, removes what a killed command left where the data set goes; else its end says what is to do.
+
+    Raises:
+        UserError: if something else is there.
+    """
     dataset_dir = config.build.dataset_dir
     with storage.writing(dataset_dir):
         left = object_commit.tidy(dataset_dir)
         if left is not None and config.clean:
             object_commit.abandon(dataset_dir, left)
             print(f'{dataset_dir}: an unfinished data set ({left}), removed')
+        place.check(dataset_dir)
 
 
 def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: Sequence[rejects.Reject]) -> Outcome:
@@ -340,5 +345,5 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: 
         counts,
         found.rejects,
         fingerprint=present.fingerprint,
-        warnings=ignored.warnings(ignored.of_dataset(build.dataset_dir, present)),
+        warnings=(*found.warnings, *ignored.warnings(ignored.of_dataset(build.dataset_dir, present))),
     )

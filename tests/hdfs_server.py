@@ -40,6 +40,10 @@ class Directory:
         with self.client.read(f'{ROOT}/{name}') as file:
             return file.read()
 
+    def remove(self, name: str) -> None:
+        """Removes a file."""
+        self.client.delete(f'{ROOT}/{name}')
+
     def names(self, prefix: str = '') -> list[str]:
         """The names of all files that begin with a prefix."""
         walked = self.client.walk(ROOT, ignore_missing=True)

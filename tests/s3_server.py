@@ -34,6 +34,10 @@ class Bucket:
         """The bytes of an object."""
         return self.client.get_object(Bucket=BUCKET, Key=name)['Body'].read()
 
+    def remove(self, name: str) -> None:
+        """Removes an object."""
+        self.client.delete_object(Bucket=BUCKET, Key=name)
+
     def names(self, prefix: str = '') -> list[str]:
         """The names of all objects that begin with a prefix."""
         pages = self.client.get_paginator('list_objects_v2').paginate(Bucket=BUCKET, Prefix=prefix)
@@ -42,7 +46,7 @@ class Bucket:
     def clear(self) -> None:
         """Removes all objects."""
         for name in self.names():
-            self.client.delete_object(Bucket=BUCKET, Key=name)
+            self.remove(name)
 
     def environment(self, directory: str) -> dict[str, str]:
         """Variables with which a command finds it without flags; nothing goes to `directory`."""

@@ -32,11 +32,13 @@ class Comparison:
         difference: one line that names the first difference with both values; None if there is none.
         rejects: what the command would reject now, in order; they are compared only if nothing else differs.
         rejects_difference: as `difference`, between those and what was rejected then.
+        warnings: what is in its directory and no part of it.
     """
 
     difference: str | None
     rejects: tuple[Reject, ...] = ()
     rejects_difference: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence[Reject] = ()) -> Comparison:
@@ -71,7 +73,7 @@ def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence
     keys = sorted({reject.key for reject in then} & here.keys())
     decoded = (_reject(config, here[key], is_suspect=key in deadly) for key in keys)
     now = describe.sorted_rejects([*rejected, *unreadable, *(reject for reject in decoded if reject)])
-    return Comparison(None, now, _rejects_difference(then, now))
+    return Comparison(None, now, _rejects_difference(then, now), _strangers(config, present))
 
 
 def _options_difference(config: BuildConfig, present: Manifest) -> str | None:
@@ -96,10 +98,10 @@ def flag_of(name: str) -> str:
 
 
 def check_files(config: BuildConfig, present: Manifest) -> None:
-    """Compares every file of a published data set with its manifest, digest and contents, and looks for others.
+    """Compares every file of a published data set with its manifest, digest and contents.
 
     Raises:
-        UserError: naming the first file that differs or is in no manifest, and the command that mends it.
+        UserError: naming the first file that differs, and the command that mends it.
     """
     directory = config.dataset_dir
     for shard in present.shards:
@@ -113,8 +115,15 @@ def check_files(config: BuildConfig, present: Manifest) -> None:
         raise errors.UserError(f'{errors.one_line(problem)}; remove {directory} and run the command again')
     if link := inner_paths.link(directory, manifest.FILE_NAME):  # whoever removes it has no data set any more
         raise errors.UserError(f'{link}: is a symbolic link; a data set has its files itself; put the file there')
-    for problem in integrity.unknown(directory, present):
-        raise errors.UserError(f'{errors.one_line(problem)}; remove it')
+
+
+def _strangers(config: BuildConfig, present: Manifest) -> tuple[str, ...]:
+    """A line on what is in the directory and in no manifest: no reader opens it, and someone may need it."""
+    found = [errors.one_line(problem) for problem in integrity.unknown(config.dataset_dir, present)]
+    if not found:
+        return ()
+    more = f', and {len(found) - 1} more such' if len(found) > 1 else ''
+    return (f'{found[0]}{more}: left alone',)
 
 
 def _remedy(config: BuildConfig, name: str) -> str:

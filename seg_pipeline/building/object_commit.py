@@ -26,10 +26,10 @@ from collections.abc import Iterable, Mapping
 from concurrent import futures
 
 from seg_pipeline import errors, storage
-from seg_pipeline.dataset import manifest, tfds_metadata
+from seg_pipeline.dataset import manifest, place, tfds_metadata
 from seg_pipeline.plurals import counted
 
-CLAIM_FILE = '.claim.json'
+CLAIM_FILE = place.CLAIM_FILE
 _THREADS = 8  # copies run in the store: this process only waits for them
 _ATTEMPTS = 10
 _WAIT_SECONDS = 0.2
@@ -179,6 +179,9 @@ def _finish(dataset_dir: str, claim: Claim, built: manifest.Manifest) -> None:
     if found is not None:
         _check_claim(dataset_dir, found, claim)
     elif not _is_published(dataset_dir):
+        # No claim names what was uploaded since: claimed again, it is removed, and the way is free for the next run.
+        if storage.create(os.path.join(dataset_dir, CLAIM_FILE), claim.to_bytes()):
+            abandon(dataset_dir, claim)
         raise errors.UserError(f'{dataset_dir}: --clean of another command removed what this one wrote; run it again')
     if not storage.create(os.path.join(dataset_dir, manifest.FILE_NAME), built.to_bytes()):
         _check_same(dataset_dir, claim)

@@ -19,7 +19,7 @@ from seg_pipeline.building.config import BuildConfig
 from seg_pipeline.building.describe import Description
 from seg_pipeline.building.markers import FinishedShard, Outcome, Result, Summaries
 from seg_pipeline.cross_check import Checked
-from seg_pipeline.dataset import ignored, manifest
+from seg_pipeline.dataset import ignored, manifest, place
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
@@ -255,7 +255,7 @@ def _move_into_place(staging: str, dataset_dir: str, built: manifest.Manifest) -
 
 def _publish_by_manifest(what: Description, summaries: Sequence[FinishedShard]) -> manifest.Manifest:
     config = what.config
-    if manifest.is_taken(config.dataset_dir):
+    if place.is_taken(config.dataset_dir):
         published = _published(config.dataset_dir, summaries)
         if published is not None:
             return published

@@ -1,11 +1,10 @@
 """What a data set directory says of itself, and the proof that it is true.
 
 `manifest` names every file with its digest, `record_index` every record with its sources, `statistics` counts classes,
-`ignored` names the masks that are mostly ignored,
-`provenance` keeps the command, `tfds_metadata` is what TFDS reads; `dataset_split` is one split to read; `integrity`
-compares all of it with the bytes,
-`contents` with one another. `typed_json` and `inner_paths` are for
-reading what anyone may have altered.
+`ignored` names the masks that are mostly ignored, `provenance` keeps the command, `tfds_metadata` is what TFDS reads;
+`dataset_split` is one split to read; `integrity` compares all of it with the bytes, `contents` with one another;
+`place` says what is there where there is no data set. `typed_json` and `inner_paths` are for reading what anyone may
+have altered.
 """
 
 __all__ = [
@@ -15,6 +14,7 @@ __all__ = [
     'inner_paths',
     'integrity',
     'manifest',
+    'place',
     'provenance',
     'record_index',
     'statistics',

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -13,13 +14,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from seg_pipeline import errors, storage
-from seg_pipeline.dataset import inner_paths, typed_json
+from seg_pipeline.dataset import inner_paths, place, typed_json
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.storage import checksums
 from seg_pipeline.storage.checksums import FileDigest
 
-FILE_NAME = 'manifest.json'
-RECORDS_FILE = 'records.jsonl'
+FILE_NAME = place.MANIFEST_FILE
+RECORDS_FILE = place.RECORDS_FILE
 STATISTICS_FILE = 'statistics.json'
 DUPLICATES_FILE = 'duplicates.json'
 REJECTED_FILE = 'rejected.jsonl'
@@ -225,23 +226,6 @@ def canonical_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + '\n').encode()
 
 
-def is_taken(dataset_dir: str) -> bool:
-    """Whether there is something where a data set goes; on an object store, which has no directories, a manifest."""
-    # A directory is taken as soon as it holds anything at all: nothing of anyone else is written over. An empty one is
-    # replaced by the rename of the finished data set.
-    if storage.has_directories(dataset_dir):
-        return os.path.lexists(dataset_dir) and not _is_empty(dataset_dir)
-    return storage.exists(os.path.join(dataset_dir, FILE_NAME))
-
-
-def _is_empty(dataset_dir: str) -> bool:
-    try:
-        with os.scandir(dataset_dir) as entries:
-            return next(entries, None) is None and not os.path.islink(dataset_dir)
-    except OSError:  # no directory, or one that cannot be read: something is there
-        return False
-
-
 def read(dataset_dir: str) -> Manifest:
     """Reads the manifest of a data set.
 
@@ -256,10 +240,8 @@ def read(dataset_dir: str) -> Manifest:
     try:
         data = storage.read_at_most(path, _MAX_BYTES)
     except OSError as error:
-        if storage.has_directories(dataset_dir) and _is_empty(dataset_dir):
-            raise errors.UserError(
-                f'{dataset_dir}: no data set: the directory is empty; remove it, or let prepare_dataset make one there'
-            ) from error
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ELOOP:
+            raise errors.UserError(f'{dataset_dir}: no data set: {place.explain(dataset_dir)}') from error
         raise errors.UserError(
             f'{dataset_dir}: no data set: {FILE_NAME}: {error.strerror or error}; '
             'give the directory that prepare_dataset printed last'

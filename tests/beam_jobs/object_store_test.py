@@ -185,9 +185,11 @@ def test_killed_between_shards_and_started_again(bucket, tmp_path):
     assert _but_the_command(_in_bucket(bucket)) == _but_the_command(_on_disk(tmp_path))
 
 
-def _nothing_is_there(bucket):
+def _nothing_is_there(bucket, *, is_claimed=False):
     storage.configure(PipelineOptions(list(bucket.flags)))
-    with pytest.raises(errors.UserError, match=r'no data set: manifest\.json: No such file'):
+    what = 'it is not complete: a command publishes it, or was killed while it did; wait for its end, or run the same'
+    what = what if is_claimed else r'there is no manifest\.json; give the directory that prepare_dataset printed last'
+    with pytest.raises(errors.UserError, match=f'/1\\.0\\.0: no data set: {what}'):
         manifest.read(f'{bucket.url}/{_PLACE}/1.0.0')
 
 
@@ -214,7 +216,7 @@ def test_ended_inside_the_commit_and_started_again(bucket, tmp_path, monkeypatch
     with pytest.raises(Exception, match='_KilledError'):
         _main(bucket.url, *bucket.flags, _SHARDS)
     monkeypatch.setattr(object_commit, '_upload', upload)
-    _nothing_is_there(bucket)
+    _nothing_is_there(bucket, is_claimed=True)
     left = _in_bucket(bucket)
     assert len(left) == 1 + 1 + 4 + after  # the note, the claim, the shards, and what was uploaded
     assert 'dataset_info.json' not in left
@@ -269,6 +271,37 @@ def test_a_file_of_the_user_is_not_written_over(bucket, tmp_path):
         _main(bucket.url, *bucket.flags, '--clean')
 
 
+def test_a_file_of_the_user_beside_a_finished_data_set_is_named_and_left_alone(bucket, tmp_path, capsys):
+    _fill(bucket, tmp_path, num_pairs=6)
+    for name in ('a.txt', 'notes/mine.txt'):
+        bucket.put(f'{_PLACE}/1.0.0/{name}', b'mine')
+    _main(bucket.url, *bucket.flags)
+    before, _ = _in_bucket(bucket), capsys.readouterr()
+    _main(bucket.url, *bucket.flags)
+    output = capsys.readouterr()
+    assert 'nothing to do' in output.out
+    path = f'{bucket.url}/{_PLACE}/1.0.0/a.txt'
+    assert output.err == f'warning: {path}: is not in the manifest, and 1 more such: left alone\n'
+    assert _in_bucket(bucket) == before
+    assert 'notes/mine.txt' in before
+
+
+def test_a_data_set_without_its_manifest(bucket, tmp_path):
+    """Found before the pairs are decoded, and not taken for what a command leaves that was killed."""
+    _fill(bucket, tmp_path, num_pairs=6)
+    _main(bucket.url, *bucket.flags)
+    bucket.remove(f'{_PLACE}/1.0.0/{manifest.FILE_NAME}')
+    before = _in_bucket(bucket)
+    why = r'records\.jsonl is there and manifest\.json is not: .*; put manifest\.json back from a copy, or remove '
+    for more in ((), ('--clean',)):
+        with pytest.raises(errors.UserError, match=rf'/1\.0\.0: the data set goes there, but {why}it, .*--dataset_ver'):
+            _main(bucket.url, *bucket.flags, *more)
+    assert bucket.names(f'{_PLACE}/.work/') == []
+    with pytest.raises(errors.UserError, match=rf'/1\.0\.0: no data set: {why}the rest and prepare'):
+        list(integrity.problems(f'{bucket.url}/{_PLACE}/1.0.0'))
+    assert _in_bucket(bucket) == before
+
+
 @pytest.mark.parametrize('name', ['../1.0.1/x', '/x', 'a//b', ''])
 def test_a_claim_that_names_files_of_others_is_refused(bucket, tmp_path, name):
     _fill(bucket, tmp_path, num_pairs=6)
@@ -294,6 +327,10 @@ def test_given_up_while_it_is_at_work(bucket, tmp_path, monkeypatch):
     with pytest.raises(errors.UserError, match='--clean of another command removed what this one wrote; run it again'):
         _main(bucket.url, *bucket.flags)
     _nothing_is_there(bucket)
+    assert _in_bucket(bucket) == {}
+    monkeypatch.setattr(object_commit, '_place_shards', place)
+    _main(bucket.url, *bucket.flags)
+    assert list(integrity.problems(dataset_dir)) == []
 
 
 @pytest.mark.parametrize('moment', ['_take', '_place_shards', '_finish'])

@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import pipeline, runners
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.building.markers import Result
-from seg_pipeline.dataset import manifest, provenance
+from seg_pipeline.dataset import manifest, place, provenance
 from seg_pipeline.imaging import rejects
 from seg_pipeline.labels import label_map
 from seg_pipeline.planning.split_options import SplitOptions
@@ -58,7 +58,7 @@ def test_rejected_then_published_without_them_then_refused_again(source):
     build, refused = _run(source)
     assert (refused.result, refused.directory, refused.fingerprint) == (Result.REJECTED, '', '')
     assert [(reject.key, reject.reason) for reject in refused.rejects] == [('0004', rejects.UNKNOWN_ID)]
-    assert not manifest.is_taken(build.dataset_dir)
+    assert not place.is_taken(build.dataset_dir)
     _, accepted = _run(source, allow_rejects=True)
     assert accepted.result is Result.PUBLISHED
     assert sum(accepted.num_records.values()) == 9
@@ -73,7 +73,7 @@ def test_emptied(source):
     _spoil(source, *range(1, 11))
     build, outcome = _run(source, allow_rejects=True)
     assert (outcome.result, outcome.emptied_splits) == (Result.EMPTIED, ('train', 'validation'))
-    assert not manifest.is_taken(build.dataset_dir)
+    assert not place.is_taken(build.dataset_dir)
 
 
 def test_checked(source):
@@ -82,5 +82,5 @@ def test_checked(source):
     assert (outcome.result, outcome.directory) == (Result.CHECKED, build.report_dir)
     assert sum(outcome.num_records.values()) == 9
     assert [reject.key for reject in outcome.rejects] == ['0004']
-    assert not manifest.is_taken(build.dataset_dir)
+    assert not place.is_taken(build.dataset_dir)
     assert sorted(path.name for path in (source.parent / 'out' / 'clothing_parsing' / '16x16').iterdir()) == ['dry_run']

@@ -96,17 +96,28 @@ def _repair_command(root, source):
     ]
 
 
-def test_an_unknown_file_is_named(source, tmp_path, capsys):
+def test_a_file_of_someone_else_is_named_and_left_alone(source, tmp_path, capsys):
     assert _main(source, tmp_path / 'out')[0] == 0
     root = pathlib.Path(capsys.readouterr().out.splitlines()[-1])
+    (root / 'more').mkdir()
+    (root / 'linked').symlink_to(source)
+    warned = ['more: is not in the manifest', 'linked: is a symbolic link; a data set has its files itself']
     for name in ('notes.txt', 'report/.hidden'):
         (root / name).write_text('x')
-        assert _main(source, tmp_path / 'out') == (2, f'{root / name}: is not in the manifest; remove it')
-        (root / name).unlink()
-    (root / 'more').mkdir()
-    assert _main(source, tmp_path / 'out') == (2, f'{root}/more: is not in the manifest; remove it')
-    (root / 'more').rmdir()
-    assert _main(source, tmp_path / 'out')[0] == 0
+        warned.append(f'{name}: is not in the manifest')
+    listed = sorted(root.rglob('*'))
+    for number in reversed(range(len(warned))):
+        assert _main(source, tmp_path / 'out') == (0, '')
+        output = capsys.readouterr()
+        assert 'nothing to do' in output.out
+        (line,) = output.err.splitlines()
+        more = f', and {number} more such' if number else ''
+        assert line in [f'warning: {root}/{each}{more}: left alone' for each in warned]
+        assert sorted(root.rglob('*')) == listed
+        gone = listed.pop(listed.index(root / warned.pop().partition(':')[0]))
+        gone.rmdir() if gone.name == 'more' else gone.unlink()
+    assert _main(source, tmp_path / 'out') == (0, '')
+    assert capsys.readouterr().err == ''
 
 
 def _orphan_image(source):

@@ -11,7 +11,7 @@ import pytest
 from seg_pipeline import errors
 from seg_pipeline.building import publish
 from seg_pipeline.building.markers import Result, Summaries
-from seg_pipeline.dataset import integrity, manifest, record_index
+from seg_pipeline.dataset import integrity, manifest, place, record_index
 from seg_pipeline.imaging import rejects
 from seg_pipeline.planning import assignment
 from tests import fake_data
@@ -134,7 +134,7 @@ def test_records_say_why_and_duplicates_are_listed(config):
 def test_an_empty_directory_in_the_place_of_the_data_set_is_taken(config):
     """As an interrupted `mkdir`, or a removal of the files alone, leaves it."""
     os.makedirs(config.dataset_dir)
-    assert not manifest.is_taken(config.dataset_dir)
+    assert not place.is_taken(config.dataset_dir)
     made = small_build.publish_plans(config, small_build.plans_of(config))
     assert made == config.dataset_dir
     assert list(integrity.problems(made)) == []
@@ -142,7 +142,7 @@ def test_an_empty_directory_in_the_place_of_the_data_set_is_taken(config):
 
 @pytest.mark.parametrize('make', [lambda path: path.write_text(''), lambda path: path.symlink_to('nothing')])
 def test_what_is_no_empty_directory_is_not_taken(config, make):
-    place = pathlib.Path(config.dataset_dir)
-    place.parent.mkdir(parents=True)
-    make(place)
-    assert manifest.is_taken(config.dataset_dir)
+    path = pathlib.Path(config.dataset_dir)
+    path.parent.mkdir(parents=True)
+    make(path)
+    assert place.is_taken(config.dataset_dir)
