@@ -115,6 +115,12 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
         0.0,
         1.0,
     ),
+    'encoder_batch_norm': flags.DEFINE_enum(
+        'encoder_batch_norm',
+        _RECIPE.encoder_batch_norm,
+        list(config.ENCODER_BATCH_NORM),
+        'Normalization of the encoder; auto: kept if it is pre-trained.',
+    ),
     'mixed_precision': flags.DEFINE_boolean(
         'mixed_precision', _RECIPE.mixed_precision, 'Compute in bfloat16; weights and logits stay float32.'
     ),

@@ -1,6 +1,6 @@
-"""The process that attacks: runs the cases of one target, one after the other, until its time is over.
+"""The process that attacks: runs the cases of one target one by one, until their number or its time is over.
 
-    python -m tests.attack.child TARGET SEED FIRST SECONDS DIRECTORY
+    python -m tests.attack.child TARGET SEED FIRST END SECONDS DIRECTORY
 
 Before each case it notes the case's number in DIRECTORY/TARGET/current, so that `supervisor` knows at which one it died
 or hangs. It prints counts and escapes as lines of JSON.
@@ -79,7 +79,7 @@ def _say(line: dict[str, object]) -> None:
     print(json.dumps(line), flush=True)
 
 
-def main(name: str, seed: int, first: int, seconds: float, directory: pathlib.Path) -> None:
+def main(name: str, seed: int, first: int, end: int, seconds: float, directory: pathlib.Path) -> None:
     folder = directory / name
     folder.mkdir(exist_ok=True)
     target = registry.ALL[name](folder)
@@ -87,10 +87,10 @@ def main(name: str, seed: int, first: int, seconds: float, directory: pathlib.Pa
     os.ftruncate(note, STARTED.size)
     run, index = _Run(target, seed, directory), first
     _say({'ready': True})
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     with mmap.mmap(note, STARTED.size) as current:
         go_on = True
-        while go_on and time.monotonic() < end:
+        while go_on and index < end and time.monotonic() < deadline:
             STARTED.pack_into(current, 0, index, time.monotonic())
             go_on = run.case(index)
             index += 1
@@ -99,4 +99,4 @@ def main(name: str, seed: int, first: int, seconds: float, directory: pathlib.Pa
 
 
 if __name__ == '__main__':
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), pathlib.Path(sys.argv[5]))
+    main(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]), pathlib.Path(sys.argv[6]))

@@ -54,7 +54,7 @@ class Tally:
             self.following = int(str(line['index'])) + 1
 
 
-def attack(tally: Tally, seconds: float, directory: pathlib.Path, hang_seconds: float) -> None:
+def attack(tally: Tally, seconds: float, directory: pathlib.Path, hang_seconds: float, end: int = sys.maxsize) -> None:
     """Runs cases of one target for a while, and adds what became of them.
 
     Args:
@@ -62,18 +62,19 @@ def attack(tally: Tally, seconds: float, directory: pathlib.Path, hang_seconds: 
         seconds: for how long, without the starts of processes.
         directory: where everything is kept.
         hang_seconds: a case that takes longer is an escape.
+        end: the number of the first case that is not run, even if time is left.
     """
     left = seconds
-    while left > 0:
+    while left > 0 and tally.following < end:
         started = time.monotonic()
-        left -= _one_process(tally, left, directory, hang_seconds)
+        left -= _one_process(tally, end, left, directory, hang_seconds)
         if time.monotonic() - started > START_SECONDS + seconds + hang_seconds:
             break
 
 
-def _one_process(tally: Tally, seconds: float, directory: pathlib.Path, hang_seconds: float) -> float:
+def _one_process(tally: Tally, end: int, seconds: float, directory: pathlib.Path, hang_seconds: float) -> float:
     """Runs one process to its end or to the case that ends it; returns the seconds that it attacked."""
-    arguments = [tally.target, str(tally.seed), str(tally.following), str(seconds), str(directory)]
+    arguments = [tally.target, str(tally.seed), str(tally.following), str(end), str(seconds), str(directory)]
     log = (directory / f'{tally.target}.stderr').open('ab')
     with (
         log,

@@ -17,7 +17,15 @@ from trainer.config.directories import (
 )
 from trainer.config.loss_terms import CLASS_WEIGHTS, LOSSES, NO_CLASS_WEIGHTS, PIXEL_LOSSES, REGION_LOSSES, parse_loss
 from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
-from trainer.config.recipe import DECODERS, IMAGENET_WEIGHTS, NO_WEIGHTS, OPTIMIZERS, SCHEDULES, Recipe
+from trainer.config.recipe import (
+    DECODERS,
+    ENCODER_BATCH_NORM,
+    IMAGENET_WEIGHTS,
+    NO_WEIGHTS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Recipe,
+)
 from trainer.config.run import RunConfig, check_continues, check_data_fits, read, write
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     'CLASS_WEIGHTS',
     'CONFIG_FILE',
     'DECODERS',
+    'ENCODER_BATCH_NORM',
     'EVALUATION_DIR',
     'IMAGENET_WEIGHTS',
     'LATEST',

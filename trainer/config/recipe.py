@@ -10,6 +10,7 @@ DECODERS = ('pix2pix', 'unet', 'fpn', 'deeplabv3plus')
 OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
 WITH_MOMENTUM = ('rmsprop', 'sgd')  # Of the others it is a part, with a value of its own.
 SCHEDULES = ('constant', 'cosine', 'polynomial')
+ENCODER_BATCH_NORM = ('auto', 'kept', 'trained')
 # Values of `Recipe.encoder_weights` that are no file.
 IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
 
@@ -43,6 +44,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     'class_weights': CLASS_WEIGHTS,
     'optimizer': OPTIMIZERS,
     'schedule': SCHEDULES,
+    'encoder_batch_norm': ENCODER_BATCH_NORM,
 }
 
 
@@ -90,6 +92,9 @@ class Recipe:
         clip_norm: largest global norm of the gradient; 0 leaves it as it is.
         batch_norm_momentum: part of its running statistics that a normalization layer, of the encoder too, keeps in a
             step. Validation and prediction use those: with 0.99 they need a few hundred steps to catch up.
+        encoder_batch_norm: one of `ENCODER_BATCH_NORM`: whether the encoder's normalization keeps the statistics and
+            weights that it begins with, or takes the statistics of each batch and is trained, in the frozen epochs too.
+            'auto' keeps those of a pre-trained encoder and trains fresh ones.
         mixed_precision: compute in bfloat16, keep variables and logits in float32.
         cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
             pass, and then drawn in another order, which is why this belongs to the recipe.
@@ -128,6 +133,7 @@ class Recipe:
     early_stopping_epochs: int = 0
     clip_norm: float = 0.0
     batch_norm_momentum: float = 0.99
+    encoder_batch_norm: str = ENCODER_BATCH_NORM[0]
     mixed_precision: bool = False
     cache_budget_mb: int = 1024
 
@@ -139,6 +145,13 @@ class Recipe:
     def has_pretrained_encoder(self) -> bool:
         """Whether the encoder starts from weights, and statistics of normalization, that were learned."""
         return self.init_from is not None or self.encoder_weights != NO_WEIGHTS
+
+    @property
+    def trains_encoder_batch_norm(self) -> bool:
+        """Whether the encoder's normalization takes the statistics of each batch, and learns."""
+        return self.encoder_batch_norm == 'trained' or (
+            self.encoder_batch_norm == 'auto' and not self.has_pretrained_encoder
+        )
 
     def __post_init__(self) -> None:
         check_ranges(self, _RANGES)

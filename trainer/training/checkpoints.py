@@ -99,12 +99,12 @@ def _build(run: config.RunConfig, load_encoder: segmenter.Loader | None) -> kera
 def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phase) -> None:
     """Sets what learns in a phase, before its step is traced.
 
-    The batch normalization of a pretrained encoder keeps its statistics throughout, also while its filters are
-    fine-tuned: they come from over a million images, whereas a batch here has a few dozen, and the filters were trained
-    with this normalization. An encoder with fresh weights has no statistics to keep, and without any its signal fades
-    from layer to layer, so its normalization learns in both phases.
+    Where the recipe does not say otherwise, the batch normalization of a pretrained encoder keeps its statistics
+    throughout, also while its filters are fine-tuned: they come from over a million images, whereas a batch here has a
+    few dozen, and the filters were trained with this normalization. An encoder with fresh weights has no statistics to
+    keep, and without any its signal fades from layer to layer, so its normalization learns in both phases.
     """
-    segmenter.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=not recipe.has_pretrained_encoder)
+    segmenter.set_trainable(network, encoder=phase.trains_encoder, encoder_batch_norm=recipe.trains_encoder_batch_norm)
 
 
 class Checkpointer:

@@ -227,3 +227,17 @@ def test_batch_norm_with_pretrained_statistics_stays_as_it_is(weights, norms_lea
     paths = [variable.path for variable in network.get_layer('encoder').trainable_variables]
     assert any('norm' in path for path in paths) == norms_learn
     assert any('conv' in path for path in paths)
+
+
+@pytest.mark.parametrize('weights', ['none', 'imagenet'])
+@pytest.mark.parametrize('choice', config.ENCODER_BATCH_NORM)
+def test_what_normalization_learns(weights, choice):
+    recipe = config.Recipe(encoder='tiny_bn', encoder_weights=weights, encoder_batch_norm=choice)
+    network = segmenter.build('tiny_bn', (32, 32), 3)
+    for phase in (schedules.FROZEN, schedules.FINE_TUNE):
+        checkpoints.set_phase(network, recipe, schedules.Phase(phase, 0, 1, 1e-3))
+        inner = {variable.path for variable in network.get_layer('encoder').variables}
+        learning = {variable.path for variable in network.trainable_variables} & inner
+        normalized = {path for path in learning if path.endswith(('gamma', 'beta'))}
+        assert bool(normalized) == ({'kept': False, 'trained': True, 'auto': weights == 'none'}[choice])
+        assert bool(learning - normalized) == (phase == schedules.FINE_TUNE)
