@@ -167,6 +167,7 @@ def test_every_other_difference_is_named_with_both_values(tmp_path):
 # Another value than the default, where neither 1 more nor 'other' is one.
 _OTHER = {
     'batch_norm_momentum': 0.5,
+    'encoder_batch_norm': 'kept',
     'loss': 'cross_entropy,dice',
     'class_weights': 'median',
     'hard_pixel_share': 0.5,
