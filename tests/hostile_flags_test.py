@@ -65,7 +65,6 @@ ACCEPTED = {
         'encoder_learning_rate_scale': {'zero', 'half', 'two digits'},
         'clip_norm': {'zero', 'half', 'two digits', '2**31', '2**32'},
         'batch_norm_momentum': {'zero', 'half'},
-        'mixed_precision': _SWITCH,
         'cache_budget_mb': _COUNT,
         'virtual_devices': _COUNT,
         'checkpoint_every_steps': _COUNT,

@@ -121,8 +121,8 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
         list(config.ENCODER_BATCH_NORM),
         'Normalization of the encoder; auto: kept if it is pre-trained.',
     ),
-    'mixed_precision': flags.DEFINE_boolean(
-        'mixed_precision', _RECIPE.mixed_precision, 'Compute in bfloat16; weights and logits stay float32.'
+    'precision': flags.DEFINE_enum(
+        'precision', _RECIPE.precision, list(config.PRECISIONS), 'Compute in this; weights and logits stay float32.'
     ),
     'cache_budget_mb': flags.DEFINE_integer(
         'cache_budget_mb', _RECIPE.cache_budget_mb, 'Memory for the decoded images of each split, in MiB.', 0

@@ -55,6 +55,7 @@ def test_a_damaged_file_is_named(tmp_path, text):
         ('recipe', 'encoder', None),
         ('recipe', 'optimizer', [None]),
         ('recipe', 'mixed_precision', 1),
+        ('recipe', 'precision', None),
         ('data', 'image_size', [1, 2, 3]),
         ('data', 'remapping', {'ids': 1}),
         ('data', 'fingerprint', 1),
@@ -98,6 +99,15 @@ def test_a_learning_rate_that_has_fallen_is_not_taken_further(tmp_path, schedule
     assert config.check_continues(str(tmp_path), _run(schedule=schedule))
     with pytest.raises(errors.UserError, match='another recipe: --epochs is 40 there and 60 here'):
         config.check_continues(str(tmp_path), _run(schedule=schedule, epochs=60))
+
+
+@pytest.mark.parametrize(('switch', 'precision'), [(False, 'float32'), (True, 'bfloat16')])
+def test_a_run_of_a_version_with_a_switch_for_bfloat16_is_read(tmp_path, switch, precision):
+    content = _run().to_json()
+    del content['recipe']['precision']
+    content['recipe']['mixed_precision'] = switch
+    (tmp_path / 'config.json').write_text(json.dumps(content))
+    assert config.check_continues(str(tmp_path), _run(precision=precision))
 
 
 def test_a_run_of_a_version_with_fewer_options_is_read(tmp_path):
@@ -144,7 +154,7 @@ def test_a_batch_that_has_no_equal_parts_is_refused():
         config.Recipe(accumulation_steps=3)
 
 
-@pytest.mark.parametrize('name', ['optimizer', 'schedule', 'class_weights'])
+@pytest.mark.parametrize('name', ['optimizer', 'schedule', 'class_weights', 'precision'])
 def test_an_unknown_choice_is_refused(name):
     with pytest.raises(errors.UserError, match=f'^unknown --{name}=other; known are '):
         config.Recipe(**{name: 'other'})
@@ -176,6 +186,7 @@ _OTHER = {
     'ema_decay': 0.5,
     'repeat_factor_threshold': 0.5,
     'schedule': 'cosine',
+    'precision': 'float16',
 }
 
 

@@ -11,6 +11,8 @@ OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
 WITH_MOMENTUM = ('rmsprop', 'sgd')  # Of the others it is a part, with a value of its own.
 SCHEDULES = ('constant', 'cosine', 'polynomial')
 ENCODER_BATCH_NORM = ('auto', 'kept', 'trained')
+FLOAT32, FLOAT16 = 'float32', 'float16'
+PRECISIONS = (FLOAT32, 'bfloat16', FLOAT16)
 # Values of `Recipe.encoder_weights` that are no file.
 IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
 
@@ -45,6 +47,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     'optimizer': OPTIMIZERS,
     'schedule': SCHEDULES,
     'encoder_batch_norm': ENCODER_BATCH_NORM,
+    'precision': PRECISIONS,
 }
 
 
@@ -95,7 +98,8 @@ class Recipe:
         encoder_batch_norm: one of `ENCODER_BATCH_NORM`: whether the encoder's normalization keeps the statistics and
             weights that it begins with, or takes the statistics of each batch and is trained, in the frozen epochs too.
             'auto' keeps those of a pre-trained encoder and trains fresh ones.
-        mixed_precision: compute in bfloat16, keep variables and logits in float32.
+        precision: one of `PRECISIONS`, to compute in; variables and logits stay float32. float16 has a loss scale, see
+            `models.precision`.
         cache_budget_mb: memory for decoded images, in MiB. A training split that does not fit is decoded again in every
             pass, and then drawn in another order, which is why this belongs to the recipe.
 
@@ -134,7 +138,7 @@ class Recipe:
     clip_norm: float = 0.0
     batch_norm_momentum: float = 0.99
     encoder_batch_norm: str = ENCODER_BATCH_NORM[0]
-    mixed_precision: bool = False
+    precision: str = FLOAT32
     cache_budget_mb: int = 1024
 
     @property

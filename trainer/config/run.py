@@ -14,7 +14,7 @@ from seg_pipeline.labels.remapping import Remapping
 from seg_pipeline.storage import atomic
 from trainer.config.data import Data
 from trainer.config.directories import CONFIG_FILE, LOCK_FILE, check_output_dir
-from trainer.config.recipe import Recipe
+from trainer.config.recipe import FLOAT32, Recipe
 
 SCHEMA_VERSION = 1
 
@@ -56,7 +56,18 @@ class RunConfig:
             Remapping.from_json(data.remapping)
         labels = label_map_lib.LabelMap.from_json(content['data']['label_map'])
         strengths = typed_json.read(Strengths, content['strengths']) if 'strengths' in content else None
-        return cls(typed_json.read(Recipe, content['recipe']), dataclasses.replace(data, label_map=labels), strengths)
+        return cls(
+            typed_json.read(Recipe, _current(content['recipe'])), dataclasses.replace(data, label_map=labels), strengths
+        )
+
+
+def _current(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as it is written now: earlier versions had a switch, mixed_precision, for bfloat16."""
+    names = {False: FLOAT32, True: 'bfloat16'}
+    if isinstance(switch := recipe.get('mixed_precision'), bool) and 'precision' not in recipe:
+        recipe = {name: value for name, value in recipe.items() if name != 'mixed_precision'}
+        recipe['precision'] = names[switch]
+    return recipe
 
 
 def read(model_dir: str) -> RunConfig:

@@ -43,7 +43,7 @@ def pix2pix(maps: Sequence[_Map], num_classes: int) -> _Map:
         )(x)
         x = _normalize(x, f'upsample_{filters}')
         x = keras.layers.Concatenate(name=f'concatenate_{filters}')([x, skip])
-    # float32 also under mixed precision: a bfloat16 has 8 significant bits, to which 20.00 and 20.05 are one number.
+    # float32 whatever the precision: a bfloat16 has 8 significant bits, to which 20.00 and 20.05 are one number.
     return keras.layers.Conv2DTranspose(num_classes, 3, strides=2, padding='same', dtype='float32', name='logits')(x)
 
 

@@ -6,6 +6,7 @@ import keras
 
 from trainer import config
 from trainer.models import decoders, encoders
+from trainer.models import precision as precision_lib
 
 Loader = Callable[[keras.Model], None]  # Puts weights into the bare network of an encoder.
 
@@ -17,7 +18,7 @@ def build(
     *,
     decoder: str = config.Recipe.decoder,
     load_encoder: Loader | None = None,
-    mixed_precision: bool = False,
+    precision: str = config.FLOAT32,
     batch_norm_momentum: float | None = None,
 ) -> keras.Model:
     """Builds the network with fresh weights (drawn from the seed of `keras.utils.set_random_seed`).
@@ -28,7 +29,7 @@ def build(
         num_classes: number of ids, the background included.
         decoder: a key of `decoders.DECODERS`.
         load_encoder: puts weights into the encoder's bare network; None leaves the fresh ones.
-        mixed_precision: compute in bfloat16; variables, preprocessing and logits stay float32.
+        precision: one of `config.PRECISIONS`, to compute in; variables, preprocessing and logits stay float32.
         batch_norm_momentum: part of its running statistics that a normalization layer keeps in a step, 0 to 1; None
             leaves each layer's own, which has no effect where nothing is trained.
 
@@ -38,7 +39,7 @@ def build(
     """
     # A policy is global in Keras and read by every layer when it is made, by those of keras.applications too.
     previous_policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy('mixed_bfloat16' if mixed_precision else 'float32')
+    keras.config.set_dtype_policy(precision_lib.policy(precision))
     try:
         images = keras.Input((*image_size, 3), name='images')
         maps = encoders.build(encoder, image_size, load_encoder)(images)

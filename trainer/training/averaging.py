@@ -5,9 +5,15 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from trainer.models import precision
+
 
 def make_averaging(
-    strategy: tf.distribute.Strategy, averaged: keras.Model, model: keras.Model, decay: float
+    strategy: tf.distribute.Strategy,
+    averaged: keras.Model,
+    model: keras.Model,
+    decay: float,
+    loss_scale: precision.LossScale | None = None,
 ) -> Callable[[tf.Tensor], None]:
     """Makes the function that takes the weights of a step into the average.
 
@@ -20,6 +26,7 @@ def make_averaging(
         averaged: has the average; the same network as `model`.
         model: the one that learns.
         decay: 0 to 1; the average goes over about the last 1 / (1 - decay) steps.
+        loss_scale: may leave steps out, which the average then leaves out too; None if no step is left out.
 
     Returns:
         A compiled function of n, int64.
@@ -29,6 +36,8 @@ def make_averaging(
     def average(number: tf.Tensor) -> None:
         n = tf.cast(number, tf.float32)
         part = 1 - tf.minimum(decay, (1 + n) / (10 + n))
+        if loss_scale is not None:
+            part = tf.where(loss_scale.skipped > 0, 0.0, part)
 
         def update(mean: tf.Variable, weight: tf.Tensor) -> None:
             # A layer may have a weight that counts.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from seg_pipeline import errors
 from trainer import config
 from trainer import strategy as strategy_lib
-from trainer.models import random_layers, segmenter, trained
+from trainer.models import precision, random_layers, segmenter, trained
 from trainer.training import optimizers, schedules, steps
 
 
@@ -21,6 +21,7 @@ class TrainState(tf.Module):
     Attributes:
         model: the network.
         averaged: the same network with the moving average of its weights; None where the recipe has none.
+        loss_scale: of float16; None otherwise.
         optimizers: one for each phase, by its name, built for what learns in it.
         step: optimizer steps done.
         epoch: epochs completed, their validation included.
@@ -35,10 +36,12 @@ class TrainState(tf.Module):
         network: keras.Model,
         phase_optimizers: dict[str, keras.optimizers.Optimizer],
         averaged: keras.Model | None = None,
+        loss_scale: precision.LossScale | None = None,
     ) -> None:
         super().__init__()
         self.model = network
         self.averaged = averaged
+        self.loss_scale = loss_scale
         self.optimizers = phase_optimizers
         self.step = strategy_lib.host_variable(tf.constant(0, tf.int64))
         self.epoch = strategy_lib.host_variable(tf.constant(0, tf.int64))
@@ -79,7 +82,8 @@ def create_state(
         for phase in schedules.phases(run.recipe):
             set_phase(network, run.recipe, phase)
             phase_optimizers[phase.name] = optimizers.make(run.recipe, network, phase.learning_rate)
-    state = TrainState(network, phase_optimizers, averaged)
+    loss_scale = precision.LossScale() if run.recipe.precision == config.FLOAT16 else None
+    state = TrainState(network, phase_optimizers, averaged, loss_scale)
     state.start_average()
     return state
 
@@ -91,7 +95,7 @@ def _build(run: config.RunConfig, load_encoder: segmenter.Loader | None) -> kera
         run.label_map.num_classes,
         decoder=run.recipe.decoder,
         load_encoder=load_encoder,
-        mixed_precision=run.recipe.mixed_precision,
+        precision=run.recipe.precision,
         batch_norm_momentum=run.recipe.batch_norm_momentum,
     )
 

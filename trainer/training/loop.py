@@ -14,6 +14,7 @@ from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.input import augmentation, decoding, pipeline
 from trainer import config, strategy
 from trainer.evaluation import evaluator
+from trainer.models import precision
 from trainer.options import RuntimeOptions
 from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps, summaries
 
@@ -118,6 +119,7 @@ class TrainingLoop:
             clip_norm=self._run.recipe.clip_norm,
             seed=self._run.recipe.seed,
             counter=self._state.step,
+            loss_scale=self._state.loss_scale,
         )
         for epoch in range(first, phase.end):
             if self._is_past_its_best(phase, epoch):
@@ -147,13 +149,15 @@ class TrainingLoop:
                 return False
             self._state.optimizers[phase.name].learning_rate = self._learning_rate(phase, done)
             self._one_step(train_step, batches, clock)
-            if self._unproven is not None:
+            is_due = self._line.is_due()
+            if self._unproven is not None or (is_due and self._was_left_out):
                 self._check_numbers(phase, epoch)
-                self._unproven = None
-            if self._line.is_due():
+                if not self._was_left_out:
+                    self._unproven = None
+            if is_due:
                 self._show(phase, epoch, clock)
             # The last step of an epoch is saved by `_complete_epoch`, together with its validation.
-            if self._is_checkpoint_due(done + 1) and done + 1 < end:
+            if self._is_checkpoint_due(done + 1) and done + 1 < end and not self._was_left_out:
                 self._save(phase, epoch)
         try:
             self._complete_epoch(phase, epoch, clock, stop)
@@ -183,7 +187,8 @@ class TrainingLoop:
     def _save(self, phase: schedules.Phase, epoch: int) -> None:
         self._check_numbers(phase, epoch)
         self._checkpointer.save()
-        self._unproven = int(self._state.step)
+        if self._unproven is None:
+            self._unproven = int(self._state.step)
 
     def _check_numbers(self, phase: schedules.Phase, epoch: int, loss: float = 0.0) -> None:
         """Makes sure that a state is worth a checkpoint, or that the one before was.
@@ -196,14 +201,12 @@ class TrainingLoop:
             loss: another number to be checked.
 
         Raises:
-            UserError: the sum of the losses so far or a weight is no finite number. A checkpoint with such weights is
-                removed.
+            UserError: the sum of the losses so far or a weight is no finite number, or no gradient is at any loss
+                scale. A checkpoint with such weights is removed.
         """
-        loss += float(self._state.totals.loss)
-        finite = all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in self._state.model.weights)
-        if math.isfinite(loss) and finite:
+        what = self._fault(loss + float(self._state.totals.loss))
+        if what is None:
             return
-        what = 'a weight is no finite number' if math.isfinite(loss) else f'the loss is {loss}'
         step = int(self._state.step) if self._unproven is None else self._unproven
         left = self._checkpointer.drop_from(step)
         kept = 'has no checkpoint before' if left is None else f'keeps its last good checkpoint, of step {left}'
@@ -211,6 +214,22 @@ class TrainingLoop:
             f'{what} in epoch {epoch + 1}: lower --learning_rate={phase.learning_rate:g} or set '
             f'--clip_norm, with another --model_dir; {self._model_dir} {kept}'
         )
+
+    def _fault(self, loss: float) -> str | None:
+        """What is wrong with a state of that loss, if anything is."""
+        if not math.isfinite(loss):
+            return f'the loss is {loss}'
+        if not all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in self._state.model.weights):
+            return 'a weight is no finite number'
+        scale = self._state.loss_scale
+        if scale is not None and float(scale.scale) < precision.LEAST_SCALE:
+            return 'the gradients of float16 are no finite numbers at any loss scale'
+        return None
+
+    @property
+    def _was_left_out(self) -> bool:
+        """Whether the last step was left out for its gradients. Then it proves nothing of the weights before it."""
+        return self._state.loss_scale is not None and int(self._state.loss_scale.skipped) > 0
 
     def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock, stop: Stop) -> None:
         """Validates, reports and saves an epoch.
@@ -241,7 +260,8 @@ class TrainingLoop:
         totals.reset()
         self._state.epoch.assign(epoch + 1)
         self._checkpointer.save()
-        self._unproven = int(self._state.step)
+        if self._unproven is None:
+            self._unproven = int(self._state.step)
 
     def _validate(self, phase: schedules.Phase, epoch: int, stop: Stop) -> history.Validation:
         """Evaluates on the validation split, and keeps the model if its mean IoU is the largest so far.
@@ -305,7 +325,8 @@ class TrainingLoop:
         if self._state.averaged is None:
             return None
         decay = self._run.recipe.ema_decay
-        return averaging.make_averaging(self._devices, self._state.averaged, self._state.model, decay)
+        state = self._state
+        return averaging.make_averaging(self._devices, state.averaged, state.model, decay, state.loss_scale)
 
     def _is_checkpoint_due(self, done: int) -> bool:
         every = self._runtime.checkpoint_every_steps

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from trainer import strategy as strategy_lib
 from trainer.evaluation import confusion
-from trainer.models import random_layers
+from trainer.models import precision, random_layers
 from trainer.training import objective as objective_lib
 
 Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values of a distributed dataset.
@@ -67,6 +67,7 @@ def make_train_step(
     clip_norm: float = 0.0,
     seed: int = 0,
     counter: tf.Variable | None = None,
+    loss_scale: precision.LossScale | None = None,
 ) -> Step:
     """Makes a step for the variables of `model` that are trainable now.
 
@@ -79,11 +80,12 @@ def make_train_step(
         clip_norm: largest global norm of the gradient of the global batch; 0 leaves it as it is.
         seed: of the noise of dropout and stochastic depth.
         counter: the number of the step, from which that noise follows too; None for 0.
+        loss_scale: of gradients in float16; None computes them as they are, and does every step.
 
     Returns:
         A compiled function of one global batch of images and masks.
     """
-    replica = _ReplicaStep(model, optimizer, objective, clip_norm)
+    replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale)
 
     def replica_step(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, ...]:
         gradients, valid, sums = replica.gradients(images, masks, noise)
@@ -91,8 +93,13 @@ def make_train_step(
         return sums
 
     def step(images: Any, masks: Any) -> None:
-        sums = strategy.run(replica_step, (images, masks, _noise_seed(seed, counter, 0)))
-        totals.add(*strategy_lib.sum_over_replicas(strategy, sums))
+        of_batch = (images, masks, _noise_seed(seed, counter, 0))
+        if loss_scale is None:
+            sums = strategy.run(replica_step, of_batch)
+        else:
+            gradients, valid, sums = strategy.run(replica.gradients, of_batch)
+            _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
+        _add(strategy, totals, sums, loss_scale)
 
     compiled: Step = tf.function(step)
     return compiled
@@ -108,6 +115,7 @@ def make_accumulating_step(
     clip_norm: float = 0.0,
     seed: int = 0,
     counter: tf.Variable | None = None,
+    loss_scale: precision.LossScale | None = None,
 ) -> AccumulatingStep:
     """Makes a step that takes a batch in parts, of which one at a time is in memory.
 
@@ -120,7 +128,7 @@ def make_accumulating_step(
     Returns:
         A function of the parts of one global batch, each of images and masks.
     """
-    replica = _ReplicaStep(model, optimizer, objective, clip_norm)
+    replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale)
 
     def first(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[Any, tuple[tf.Tensor, ...]]:
         gradients, valid, sums = replica.gradients(images, masks, noise)
@@ -136,11 +144,14 @@ def make_accumulating_step(
         noise = _noise_seed(seed, counter, part)
         run = (first, (images, masks, noise)) if so_far is None else (further, (images, masks, noise, *so_far))
         so_far, sums = strategy.run(*run)
-        totals.add(*strategy_lib.sum_over_replicas(strategy, sums))
+        _add(strategy, totals, sums, loss_scale)
         return so_far
 
     def apply(gradients: Any, valid: Any) -> None:
-        strategy.run(replica.apply, (gradients, valid))
+        if loss_scale is None:
+            strategy.run(replica.apply, (gradients, valid))
+        else:
+            _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
 
     compiled_take, compiled_apply = tf.function(take), tf.function(apply)
 
@@ -162,8 +173,10 @@ class _ReplicaStep:
         optimizer: keras.optimizers.Optimizer,
         objective: objective_lib.Objective,
         clip_norm: float,
+        loss_scale: precision.LossScale | None,
     ) -> None:
         self._model, self._optimizer, self._objective, self._clip_norm = model, optimizer, objective, clip_norm
+        self._loss_scale = loss_scale
         self._variables = model.trainable_variables
 
     def gradients(
@@ -178,12 +191,24 @@ class _ReplicaStep:
             logits = self._model(images, training=True)
             sums = self._objective.sums(masks, logits)
         of_batch = {name: context.all_reduce(tf.distribute.ReduceOp.SUM, sum_) for name, sum_ in sums.items()}
+        valid = tf.cast(of_batch[objective_lib.PIXELS], tf.float32)
         derivatives = self._objective.derivatives(of_batch)
         targets = {name: sums[name] for name in derivatives}
-        gradients = tape.gradient(targets, self._variables, output_gradients=derivatives)
+        if self._loss_scale is None:
+            gradients = tape.gradient(targets, self._variables, output_gradients=derivatives)
+        else:
+            # In float16 the gradient of |V| L, the sum over up to millions of pixels, is out of range at any scale.
+            factor = tf.math.divide_no_nan(self._loss_scale.scale, valid)
+            derivatives = {name: derivative * factor for name, derivative in derivatives.items()}
+            gradients = tape.gradient(targets, self._variables, output_gradients=derivatives)
+            gradients = [gradient * (valid / self._loss_scale.scale) for gradient in gradients]
         correct = confusion.count_correct(masks, logits, self._objective.ignore_id)
         reported = sums[objective_lib.CROSS_ENTROPY], correct, sums[objective_lib.PIXELS]
-        return gradients, tf.cast(of_batch[objective_lib.PIXELS], tf.float32), reported
+        return gradients, valid, reported
+
+    def count_not_finite(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """How many of its gradients hold a number that is not finite, float32."""
+        return tf.add_n([tf.cast(tf.reduce_any(~tf.math.is_finite(one)), tf.float32) for one in gradients])
 
     def apply(self, gradients: list[tf.Tensor], valid: tf.Tensor) -> None:
         """Changes the weights."""
@@ -198,6 +223,27 @@ class _ReplicaStep:
             gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
             gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
         self._optimizer.apply(gradients, self._variables)
+
+
+def _do_or_leave_out(
+    strategy: tf.distribute.Strategy,
+    replica: _ReplicaStep,
+    loss_scale: precision.LossScale,
+    gradients: Any,
+    valid: Any,
+) -> None:
+    """Changes the weights, unless a gradient of any replica is not finite."""
+    (bad,) = strategy_lib.sum_over_replicas(strategy, [strategy.run(replica.count_not_finite, (gradients,))])
+    loss_scale.step(tf.equal(bad, 0), lambda: strategy.run(replica.apply, (gradients, valid)))
+
+
+def _add(strategy: tf.distribute.Strategy, totals: TrainTotals, sums: Any, loss_scale: Any) -> None:
+    """Takes the sums of a batch, or of a part of it, into the totals of the epoch."""
+    loss, *counts = strategy_lib.sum_over_replicas(strategy, sums)
+    if loss_scale is not None:  # Where the loss is no number, neither are the gradients: the step is left out.
+        is_number = tf.math.is_finite(loss)
+        loss, *counts = (tf.where(is_number, value, tf.zeros_like(value)) for value in (loss, *counts))
+    totals.add(loss, *counts)
 
 
 def _noise_seed(seed: int, counter: tf.Variable | None, part: tf.Tensor | int) -> tf.Tensor:

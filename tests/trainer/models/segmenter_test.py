@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer import config
 from trainer.models import decoders, encoders, segmenter
 
 
@@ -23,16 +24,16 @@ def test_decoder_is_the_article_s():
 
 
 @pytest.mark.parametrize('decoder', decoders.DECODERS)
-@pytest.mark.parametrize('mixed_precision', [False, True])
-def test_bytes_and_floats_give_the_same_float32_logits(mixed_precision, decoder):
+@pytest.mark.parametrize('precision', config.PRECISIONS)
+def test_bytes_and_floats_give_the_same_float32_logits(precision, decoder):
     policy = keras.config.dtype_policy()
-    network = segmenter.build('tiny_bn', (32, 64), 5, decoder=decoder, mixed_precision=mixed_precision)
+    network = segmenter.build('tiny_bn', (32, 64), 5, decoder=decoder, precision=precision)
     assert keras.config.dtype_policy() == policy
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
     logits = network(images)
     assert logits.dtype == 'float32'
     first = next(layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
-    assert first.compute_dtype == ('bfloat16' if mixed_precision else 'float32')
+    assert first.compute_dtype == precision
     assert all(weight.dtype == 'float32' for weight in network.weights)
     np.testing.assert_array_equal(logits, network(images.astype(np.float32)))
 

@@ -1,5 +1,6 @@
 """Saving and restoring the state of a run, and loading its model."""
 
+import dataclasses
 import os
 import resource
 import shutil
@@ -20,6 +21,7 @@ RUN = config.RunConfig(config.Recipe(encoder='tiny', encoder_weights='none', opt
 
 def _values(state):
     variables = [*state.model.variables, *(v for optimizer in state.optimizers.values() for v in optimizer.variables)]
+    variables += [] if state.averaged is None else state.averaged.variables
     return [np.asarray(variable) for variable in variables]
 
 
@@ -32,6 +34,13 @@ def _disturb(state, seed=0):
     state.epoch.assign(1)
     state.best_mean_iou.assign(0.5)
     state.totals.add(1.5, 2.0, 4.0)
+    if state.averaged is not None:
+        for variable in state.averaged.variables:
+            variable.assign(rng.uniform(0, 0.1, variable.shape).astype(variable.dtype))
+    if state.loss_scale is not None:
+        state.loss_scale.scale.assign(8.0)
+        state.loss_scale.finite_steps.assign(5)
+        state.loss_scale.skipped.assign(3)
 
 
 def test_there_is_an_optimizer_for_what_each_phase_trains(one_device):
@@ -44,17 +53,20 @@ def test_there_is_an_optimizer_for_what_each_phase_trains(one_device):
 @pytest.mark.parametrize('mirrored', [False, True])
 def test_everything_comes_back(tmp_path, one_device, two_devices, mirrored):
     devices = two_devices if mirrored else one_device
-    state = checkpoints.create_state(RUN, devices, None)
+    run = dataclasses.replace(RUN, recipe=dataclasses.replace(RUN.recipe, precision='float16', ema_decay=0.5))
+    state = checkpoints.create_state(run, devices, None)
     checkpointer = checkpoints.Checkpointer(str(tmp_path), state, keep=2)
     assert not checkpointer.restore()
     _disturb(state)
     checkpointer.save()
-    fresh = checkpoints.create_state(RUN, devices, None)
+    fresh = checkpoints.create_state(run, devices, None)
     assert checkpoints.Checkpointer(str(tmp_path), fresh, keep=2).restore()
     for restored, saved in zip(_values(fresh), _values(state), strict=True):
         np.testing.assert_array_equal(restored, saved)
     assert (int(fresh.step), int(fresh.epoch), float(fresh.best_mean_iou)) == (12, 1, 0.5)
     assert (fresh.totals.mean_loss(), fresh.totals.accuracy()) == (1.5 / 4, 0.5)
+    scale = fresh.loss_scale
+    assert (float(scale.scale), int(scale.finite_steps), int(scale.skipped)) == (8.0, 5, 3)
 
 
 def test_random_layers_come_back_too(tmp_path):

@@ -2,18 +2,20 @@
 
 import csv
 import dataclasses
+import math
 import os
 import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from seg_pipeline import errors
 from seg_pipeline.dataset import manifest
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from tests import fake_data
 from trainer import config, options
-from trainer.models import trained
+from trainer.models import precision, trained
 from trainer.training import checkpoints, loop
 
 RECIPE = config.Recipe(
@@ -232,6 +234,38 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(
     assert len(_history(tmp_path)) == 1
 
 
+HALF = dataclasses.replace(RECIPE, encoder='tiny', precision='float16', augmentation='none', frozen_epochs=0)
+
+
+def test_a_loss_scale_that_does_not_help_ends_the_run(tmp_path, data_dir, one_device, monkeypatch):
+    good, step = tf.Variable(True), precision.LossScale.step
+
+    class Spoil(_Stop):
+        @property
+        def requested(self):  # From the third step on no gradient is finite.
+            good.assign(not super().requested)
+            return False
+
+    def spoiled(self, finite, apply):
+        step(self, tf.logical_and(finite, good), apply)
+
+    recipe = dataclasses.replace(HALF, steps_per_epoch=9)
+    monkeypatch.setattr(precision, '_INITIAL_SCALE', 2.0)
+    monkeypatch.setattr(precision.LossScale, 'step', spoiled)
+    with pytest.raises(errors.UserError, match=r'no finite numbers at any loss scale in epoch 1: .* good .* of step 1'):
+        _run(tmp_path, data_dir, one_device, recipe, stop=Spoil(2), checkpoint_every_steps=1)
+    assert trained.step_of(str(tmp_path), 'latest') == 1
+
+
+def test_steps_that_are_left_out_are_no_error(tmp_path, data_dir, one_device, monkeypatch):
+    monkeypatch.setattr(precision, '_INITIAL_SCALE', 2.0**40)
+    finished, state = _run(tmp_path, data_dir, one_device, HALF, checkpoint_every_steps=1)
+    assert finished
+    assert int(state.loss_scale.skipped) == 6  # all of them
+    assert float(state.loss_scale.scale) == 2.0**34
+    assert all(math.isfinite(float(row['loss'])) for row in _history(tmp_path))
+
+
 def test_a_stop_is_heard_within_validation(tmp_path, data_dir, one_device, uninterrupted):
     finished, state = _run(tmp_path, data_dir, one_device, stop=_Stop(3))  # asked before each of the three steps
     assert (finished, int(state.step), int(state.epoch)) == (False, 3, 0)
@@ -267,7 +301,7 @@ def test_the_other_options_work_together(tmp_path, data_dir, one_device):
         optimizer='adamw',
         augmentation='none',
         clip_norm=1.0,
-        mixed_precision=True,
+        precision='bfloat16',
         cache_budget_mb=0,
     )
     finished, state = _run(tmp_path, data_dir, one_device, recipe)
