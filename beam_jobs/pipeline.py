@@ -338,7 +338,13 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: 
         _warn(without)
     counts = {split: present.num_records(split) for split in present.split_names}
     if is_refused:
-        return Outcome(Result.REJECTED, '', counts, found.rejects)
+        return Outcome(
+            Result.REJECTED,
+            build.dataset_dir,
+            counts,
+            found.rejects,
+            rejects_difference=found.rejects_difference or '',
+        )
     return Outcome(
         Result.UNCHANGED,
         build.dataset_dir,

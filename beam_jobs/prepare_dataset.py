@@ -258,6 +258,8 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
     number = len(bad)
     counts = ', '.join(f'{records} in {split}' for split, records in outcome.num_records.items())
     match outcome.result:
+        case Result.REJECTED if outcome.directory:
+            raise errors.UserError(f'{number} rejected, listed above{_advice_of_a_rerun(outcome)}')
         case Result.REJECTED:
             raise errors.UserError(
                 f'{number} rejected, listed above; nothing was published. Repair the files, or leave them out with '
@@ -285,6 +287,19 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
         emptied = ', '.join(split for split, records in outcome.num_records.items() if not records)
         more = f'; no pair is left in {emptied}' if emptied else ''
         raise errors.UserError(f'{number} rejected, listed above and in {where}{more}')
+
+
+def _advice_of_a_rerun(outcome: Outcome) -> str:
+    """What to do where a data set is there and is not what a command would make that accepts no rejects."""
+    if not outcome.rejects_difference:
+        return (
+            f', as when {outcome.directory} was made, which stays as it is. Accept that with --on_error=reject, or '
+            'repair the files and make another data set of them, with another --dataset_version or --output_dir'
+        )
+    return (
+        f'; {outcome.directory} stays as it is: {outcome.rejects_difference}. Undo that, or make another data set '
+        'without them, with --on_error=reject and another --dataset_version or --output_dir'
+    )
 
 
 if __name__ == '__main__':

@@ -193,9 +193,12 @@ class Outcome:
 
     Attributes:
         result: how it ended.
-        directory: of the data set, or of a dry run's report.
+        directory: of the data set, or of a dry run's report; empty if there is none. A command that is REJECTED leaves
+            a data set that was there before as it is.
         num_records: good pairs of each split.
         rejects: what was left out, in the order of `sorted_rejects`.
+        rejects_difference: how they differ from those of the data set that was there before, in one line; empty if
+            they do not, or there was none.
         emptied_splits: the splits of which no pair is left.
         fingerprint: of the data set; empty if there is none.
         warnings: what the user should look at; one line each.
@@ -206,6 +209,7 @@ class Outcome:
     num_records: Mapping[str, int]
     rejects: tuple[Reject, ...] = ()
     emptied_splits: tuple[str, ...] = ()
+    rejects_difference: str = ''
     fingerprint: str = ''
     warnings: tuple[str, ...] = ()
 

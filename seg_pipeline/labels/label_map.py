@@ -224,22 +224,22 @@ def check_names(names: Sequence[str], ids: Sequence[int] | None = None) -> None:
         first[name] = number
 
 
-def check_unique_colors(colors: Mapping[int, Color]) -> None:
+def check_unique_colors(colors: Mapping[int, Color] | Mapping[str, Color], what: str = 'classes') -> None:
     """Checks that no two classes have the same colour: they would be the same in a mask of colours and in a legend.
 
     Args:
-        colors: RGB of each class by its id.
+        colors: RGB of each class by its id, or by what else a message calls it.
+        what: they are, for a message.
 
     Raises:
         ValueError: if two are equal.
     """
-    first: dict[Color, int] = {}
-    for number, color in colors.items():
+    first: dict[Color, int | str] = {}
+    for name, color in colors.items():
         if color in first:
-            raise ValueError(
-                'classes {} and {} have one colour, #{:02x}{:02x}{:02x}'.format(first[color], number, *color)
-            )
-        first[color] = number
+            shown = '#{:02x}{:02x}{:02x}'.format(*color)
+            raise ValueError(f'{what} {first[color]} and {name} have one colour, {shown}')
+        first[color] = name
 
 
 def complete_colors(ids: Sequence[int], given: Mapping[int, Color], *, is_unique: bool = True) -> tuple[Color, ...]:

@@ -11,7 +11,8 @@ A remapping is a file that gives each class of the label table, by name, the gro
 
 or the same as JSON, `{"background": ["null"], "skin": ["skin", "face"], "ignore": ["blur"]}`. Groups get the ids 0, 1,
 2, ... in the order in which they first appear. `ignore` is not a class: its pixels get the ignored id. The colour of a
-group, if it has one, is given in at least one of its rows. Each class of the label table must have exactly one group.
+group, if it has one, is given in at least one of its rows; no mask is read by it. Each class of the label table must
+have exactly one group.
 """
 
 import csv
@@ -80,25 +81,26 @@ class Remapping:
         return cls(source, tuple(value['targets']))
 
 
-def read(path: str, source: SourceTable) -> tuple[LabelMap, Remapping]:
+def read(path: str, source: SourceTable, *, reads_colors: bool = True) -> tuple[LabelMap, Remapping]:
     """Reads a remapping.
 
     Args:
         path: the file, `.csv` or `.json`, see above.
         source: the classes of the source masks.
+        reads_colors: whether masks may be read by colour. If not, groups may share one, as classes of `source` may.
 
     Returns:
         The groups as the classes of the data set, and the remapping to them.
 
     Raises:
         UserError: if the file is in neither form, names a class twice or one that `source` does not have, or has no
-            group for a class of `source`.
+            group for a class of `source`; and for colours, as `label_map.read_source`.
     """
     text = parsing.read_text(path, 'remapping')
     try:
         group_of, colors = _parse_json(text) if path.lower().endswith('.json') else _parse_csv(text)
         _check_complete(group_of, source)
-        return _build(group_of, colors, source)
+        return _build(group_of, colors, source, reads_colors)
     except (ValueError, csv.Error) as error:
         raise errors.UserError(f'remapping {path}: {error}') from error
 
@@ -122,7 +124,8 @@ def read_classes(
     """
     if not remap:
         return label_map.read(labels, ignore_id, reads_colors=reads_colors), None
-    return read(remap, label_map.read_source(labels, ignore_id, reads_colors=reads_colors))
+    source = label_map.read_source(labels, ignore_id, reads_colors=reads_colors)
+    return read(remap, source, reads_colors=reads_colors)
 
 
 def _parse_csv(text: str) -> tuple[dict[str, str], dict[str, Color]]:
@@ -178,11 +181,16 @@ def _check_complete(group_of: Mapping[str, str], source: SourceTable) -> None:
         raise ValueError(f'{counted(len(unknown), "name")} that the label table does not have: {names}')
 
 
-def _build(group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable) -> tuple[LabelMap, Remapping]:
+def _build(
+    group_of: Mapping[str, str], colors: Mapping[str, Color], source: SourceTable, reads_colors: bool
+) -> tuple[LabelMap, Remapping]:
     # `fromkeys` removes repetitions and keeps the order of the file, which gives the groups their ids.
     groups = tuple(dict.fromkeys(group for group in group_of.values() if group != IGNORE_GROUP))
     label_map.check_names(groups)
     given = {i: colors[group] for i, group in enumerate(groups) if group in colors}
-    labels = LabelMap(groups, label_map.complete_colors(range(len(groups)), given), source.ignore_id)
+    if reads_colors:
+        label_map.check_unique_colors({repr(groups[i]): color for i, color in given.items()}, 'groups')
+    all_colors = label_map.complete_colors(range(len(groups)), given, is_unique=reads_colors)
+    labels = LabelMap(groups, all_colors, source.ignore_id)
     id_of = {group: i for i, group in enumerate(groups)} | {IGNORE_GROUP: source.ignore_id}
     return labels, Remapping(source, tuple(id_of[group_of[name]] for name in source.names))

@@ -60,7 +60,11 @@ def test_from_json_is_the_inverse_of_to_json(tmp_path):
         ('g.csv', 'class,group\n', r"header is \['class', 'group'\]"),
         ('g.csv', 'name,group\nnull,\n', "empty name or group: 'null', ''"),
         ('g.csv', _CSV.replace('face,body,', 'face,body,#ffffff'), "'body' has two colours"),
-        ('g.csv', _CSV.replace('null,background,', 'null,background,#0a0b0c'), 'one colour, #0a0b0c'),
+        (
+            'g.csv',
+            _CSV.replace('null,background,', 'null,background,#0a0b0c'),
+            "groups 'background' and 'body' have one colour, #0a0b0c",
+        ),
         ('g.csv', 'name,group\nnull,ignore\nskin,ignore\nface,ignore\nblur,ignore\n', '0 classes'),
         ('g.json', '{"a": ["null"], "a": ["skin"]}', "the key 'a' appears twice"),
         ('g.json', '{"a": "null"}', "group 'a' has no list of names"),
@@ -73,6 +77,20 @@ def test_errors_name_the_file_and_the_values(tmp_path, name, text, message):
         _read(tmp_path, name, text)
     assert str(tmp_path / name) in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+def test_groups_may_share_a_colour_where_none_is_read(tmp_path):
+    """As classes of the label table may; a derived one may be that of another group too."""
+    labels = tmp_path / 'labels.csv'
+    labels.write_text('id,name,color\n0,null,#000000\n3,skin,#000000\n7,face,\n9,blur,\n')
+    groups = tmp_path / 'groups.csv'
+    groups.write_text('name,group,color\nnull,a,\nskin,b,#000000\nface,c,#000000\nblur,ignore,#000000\n')
+    classes, found = remapping.read_classes(str(labels), 255, str(groups), reads_colors=False)
+    assert (classes.names, classes.colors) == (('a', 'b', 'c'), ((0, 0, 0),) * 3)
+    assert found.targets == (0, 1, 2, 255)
+    labels.write_text('id,name\n0,null\n3,skin\n7,face\n9,blur\n')
+    with pytest.raises(errors.UserError, match="groups 'b' and 'c' have one colour, #000000"):
+        remapping.read_classes(str(labels), 255, str(groups))
 
 
 def test_a_missing_file():
