@@ -59,6 +59,7 @@ setup(
         'pillow>=10.4',
         'simplejpeg>=1.8',
         'tensorflow-datasets>=4.9.10,<4.10',
+        'tqdm>=4.66',
     ],
     extras_require={
         'train': TRAIN,

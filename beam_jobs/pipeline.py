@@ -111,7 +111,7 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     )
     # Until the outcome was read: a command that finds itself alone removes what no command needs.
     with work_dir.locked(config.work_dir):
-        with progress.Progress(plans, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
+        with progress.ShardProgress(plans, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
             outcome = _run_pipeline(config, plans, batches, request, options)
         if outcome.result in (Result.PUBLISHED, Result.CHECKED):  # else the same command needs them again
             content_scan.remove(config.work_dir, batches)
@@ -183,7 +183,7 @@ def _scan_contents(
         return [], Contents()
     sources, records = config.build.sources, config.build.records
     batches = content_scan.plan(sources, records, what, pairs)
-    shown = progress.Progress(
+    shown = progress.ShardProgress(
         batches, lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint), unit='batches scanned'
     )
     with work_dir.locked(config.work_dir), shown:

@@ -3,24 +3,19 @@
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
-from seg_pipeline import storage
+from seg_pipeline import progress, storage
 from seg_pipeline.planning.sharding import ShardPlan
-from seg_pipeline.progress import ProgressLine
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 5.0  # between lines where the output is no terminal
 
 
-class Progress:
-    """Prints a progress line from a thread while the `with` block runs.
-
-    On a terminal the line is rewritten in place; elsewhere a new one is printed every few seconds.
-    """
+class ShardProgress:
+    """Shows the progress of a job from a thread while the `with` block runs."""
 
     def __init__(
         self,
@@ -47,13 +42,14 @@ class Progress:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name='progress', daemon=True)
         self._poll()
-        self._found_made = self._num_pairs - sum(self._pending.values())
+        self._shown = progress.Progress(
+            self._num_pairs, 'pairs', done=self._num_done, stream=output, log_seconds=_LOG_SECONDS
+        )
 
-    def __enter__(self) -> 'Progress':
-        if self._found_made:
+    def __enter__(self) -> 'ShardProgress':
+        if self._num_done:
             made = self._num_shards - len(self._pending)
             print(f'continuing: {made} of {self._num_shards} {self._unit} are already made', file=self._output)
-        self._start = time.monotonic()
         self._thread.start()
         return self
 
@@ -63,21 +59,24 @@ class Progress:
         self._stop.set()
         self._thread.join()
 
-    def line(self, seconds: float) -> str:
-        """The progress line, `seconds` after the start."""
-        pairs = self._num_pairs - sum(self._pending.values())
+    @property
+    def _num_done(self) -> int:
+        """Pairs of the units that are finished."""
+        return self._num_pairs - sum(self._pending.values())
+
+    @property
+    def place(self) -> str:
+        """How much is finished."""
         shards = self._num_shards - len(self._pending)
-        rate = (pairs - self._found_made) / seconds if seconds > 0 else 0.0
-        left = f'{(self._num_pairs - pairs) / rate:.0f} s left' if rate else 'none finished yet'
-        return f'{shards}/{self._num_shards} {self._unit}, {pairs}/{self._num_pairs} pairs, {rate:.1f} pairs/s, {left}'
+        return f'{shards}/{self._num_shards} {self._unit}, {self._num_done}/{self._num_pairs} pairs'
 
     def _watch(self) -> None:
-        shown = ProgressLine(self._output, log_seconds=_LOG_SECONDS)
-        while not self._stop.wait(self._poll_seconds):
+        with self._shown:
+            while not self._stop.wait(self._poll_seconds):
+                self._poll()
+                self._shown.update(self._num_done, place=self.place)
             self._poll()
-            if shown.is_due():
-                shown.show(self.line(time.monotonic() - self._start))
-        shown.close()
+            self._shown.update(self._num_done, place=self.place)
 
     def _poll(self) -> None:
         # What a store refuses once, it may give the next time; the job itself says what goes wrong for good.

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from seg_pipeline import errors, stop_signals
+from seg_pipeline import errors, progress, stop_signals
 from seg_pipeline.stop_signals import StoppedBySignal
 
 EXIT_OUTSIDE_FAULT = 1
@@ -98,6 +98,7 @@ def _print_every_name() -> None:
 def _end_by_signal(number: signal.Signals, kept: str) -> NoReturn:
     stop_signals.unwatch()
     with contextlib.suppress(OSError, ValueError):  # a terminal that has hung up
+        progress.end_lines()
         print('; '.join(filter(None, (stop_signals.SIGNALS[number], kept))), file=sys.stderr)
         sys.stderr.flush()
         sys.stdout.flush()
@@ -189,6 +190,7 @@ def fail(message: str, exit_code: int = EXIT_USER_ERROR) -> NoReturn:
     line = ''.join(map(_printable, ' '.join(message.split())))
     if len(line) > _LONGEST_MESSAGE:
         line = f'{line[: _LONGEST_MESSAGE // 2]} [...] {line[-_LONGEST_MESSAGE // 2 :]}'
+    progress.end_lines()
     print(f'error: {line}', file=sys.stderr)
     sys.exit(exit_code)
 

@@ -13,7 +13,7 @@ import re
 
 from absl import flags
 
-from seg_pipeline import command_line, errors, storage
+from seg_pipeline import command_line, errors, progress, storage
 from seg_pipeline.dataset import integrity, manifest
 from seg_pipeline.plurals import counted
 
@@ -90,10 +90,19 @@ def _other_fingerprint(dataset_dir: str, anchor: str) -> str | None:
 def _report(dataset_dir: str) -> int:
     """Prints each problem and returns their number."""
     count = 0
-    for problem in integrity.problems(dataset_dir):
-        print(problem)
-        count += 1
+    with progress.Progress(_num_records(dataset_dir), 'records') as shown:
+        for problem in integrity.problems(dataset_dir, shown.update):
+            shown.print(problem)
+            count += 1
     return count
+
+
+def _num_records(dataset_dir: str) -> int:
+    """What the manifest says; 0 where it cannot be read, which is one of the problems."""
+    try:
+        return sum(shard.num_records for shard in manifest.read(dataset_dir).shards)
+    except errors.UserError:
+        return 0
 
 
 if __name__ == '__main__':

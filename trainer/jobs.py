@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from seg_pipeline import errors, storage
+from seg_pipeline import errors, progress, storage
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.input import strengths
 from seg_pipeline.storage import atomic
@@ -180,9 +181,9 @@ def evaluate(
     strategy.replica_batch_size(evaluation.batch_size, devices)  # Raises before the model is loaded.
     with devices.scope():
         model, _ = trained.load(model_dir, evaluation.checkpoint)
-    metrics, loss = evaluator.Evaluator(
-        devices, model, split, batch_size=evaluation.batch_size, loss=losses.cross_entropy
-    ).run()
+    found = evaluator.Evaluator(devices, model, split, batch_size=evaluation.batch_size, loss=losses.cross_entropy)
+    with progress.Progress(split.num_records, 'images') as shown:
+        metrics, loss = found.run(show=shown.update)
     content = {
         'split': split.name,
         'examples': split.num_records,
@@ -262,17 +263,21 @@ def show_augmentation(data_dir: str, output_dir: str, name: str, *, pairs: int, 
     tensorflow_setup.load_tensorflow()
     from seg_pipeline.input import augmentation, decoding, pipeline
 
-    def first_pairs(policy: augmentation.Policy) -> list[augmentation_page.Pair]:
+    def first_pairs(
+        policy: augmentation.Policy, done: int, shown: progress.Progress
+    ) -> Iterator[augmentation_page.Pair]:
         batches = pipeline.train_batches(
             split, batch_size=1, global_batch_size=1, seed=seed, start_step=0, policy=policy, cache_budget_bytes=0
         )
         with decoding.naming_damaged_shards(split):
-            taken = batches.take(pairs).as_numpy_iterator()
-            return [(images[0], masks[0, ..., 0]) for images, masks in taken]
+            for number, (images, masks) in enumerate(batches.take(pairs).as_numpy_iterator(), start=1):
+                shown.update(done + number)
+                yield images[0], masks[0, ..., 0]
 
     policy = augmentation.find(name, drawn)
-    shown = zip(first_pairs(augmentation.NONE), first_pairs(policy), strict=True)
-    rows = [augmentation_page.BeforeAndAfter(before, after) for before, after in shown]
+    with progress.Progress(2 * pairs, 'pairs') as shown:
+        before, after = list(first_pairs(augmentation.NONE, 0, shown)), list(first_pairs(policy, pairs, shown))
+    rows = [augmentation_page.BeforeAndAfter(*states) for states in zip(before, after, strict=True)]
     title = f'--augmentation={name} on {manifest.dataset_name}, seed {seed}'
     path = os.path.join(output_dir, 'augmentation.html')
     with storage.writing(output_dir):

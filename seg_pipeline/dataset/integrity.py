@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,8 +13,12 @@ from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.plurals import counted
 
 
-def problems(dataset_dir: str) -> Iterator[str]:
+def problems(dataset_dir: str, show: Callable[[int], None] = lambda records: None) -> Iterator[str]:
     """Finds everything that is wrong with a data set.
+
+    Args:
+        dataset_dir: the data set.
+        show: told after each shard how many records the shards so far have, by the manifest.
 
     Yields:
         One line for each problem; it names the file and, inside a shard, the record, its byte offset and its key.
@@ -41,13 +45,15 @@ def problems(dataset_dir: str) -> Iterator[str]:
         elif problem := contents.problem(dataset_dir, present, name):
             yield f'{os.path.join(dataset_dir, name)}: {problem}'
     # Each shard both by its digest, which finds every change, and record by record, which says where the change is.
-    entries = _EntriesByShard(dataset_dir)
+    entries, done = _EntriesByShard(dataset_dir), 0
     for shard in present.shards:
         problem = manifest.shard_problem(dataset_dir, shard)
         if problem:
             yield problem
         if not inner_paths.link(dataset_dir, shard.name):
             yield from _shard_problems(dataset_dir, present, shard, entries.of(shard.name))
+        done += shard.num_records
+        show(done)
     # What the index says is compared where its digest is right: in a damaged one, any line may be missing.
     if manifest.RECORDS_FILE not in altered:
         yield from entries.problems(present)

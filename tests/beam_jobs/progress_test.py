@@ -27,17 +27,36 @@ def test_counts_the_markers_of_this_plan(tmp_path):
     finish('f0')
     finish('of another command')
     output = io.StringIO()
-    with progress.Progress(
+    with progress.ShardProgress(
         plans, lambda plan: markers.marker_path(str(tmp_path), plan.fingerprint), output=output
     ) as shown:
         assert output.getvalue() == 'continuing: 1 of 4 shards are already made\n'
-        assert shown.line(2.0) == '1/4 shards, 5/20 pairs, 0.0 pairs/s, none finished yet'
+        assert shown.place == '1/4 shards, 5/20 pairs'
         marker = finish('f1')
         shown._poll()
         marker.unlink()  # published
         shown._poll()
-        # 5 pairs in 2 seconds are this run's; the 5 found made are not its merit.
-        assert shown.line(2.0) == '2/4 shards, 10/20 pairs, 2.5 pairs/s, 4 s left'
+        assert shown.place == '2/4 shards, 10/20 pairs'
+
+
+def test_a_log_has_lines_with_the_speed_of_this_process(tmp_path, monkeypatch):
+    plans = [
+        sharding.ShardPlan(
+            f's{n}', 'train', tuple(SourcePair(f'{n}{k}', '', '') for k in range(5)), fingerprint=f'f{n}'
+        )
+        for n in range(2)
+    ]
+    (tmp_path / 'f0').write_text('{}')
+    monkeypatch.setattr(progress, '_POLL_SECONDS', 0.01)
+    monkeypatch.setattr(progress, '_LOG_SECONDS', 0.02)
+    output = io.StringIO()
+    with progress.ShardProgress(plans, lambda plan: str(tmp_path / plan.fingerprint), output=output):
+        deadline = time.monotonic() + 20
+        while output.getvalue().count('\n') < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    begun, *lines = output.getvalue().splitlines()
+    assert begun == 'continuing: 1 of 2 shards are already made'
+    assert lines[0] == '1/2 shards, 5/10 pairs  0.0 pairs/s  ? left'  # those found made are not its merit
 
 
 def test_an_error_of_the_store_does_not_end_the_progress(tmp_path, monkeypatch, capsys):
@@ -54,13 +73,13 @@ def test_an_error_of_the_store_does_not_end_the_progress(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(storage, 'existing', refusing)
     monkeypatch.setattr(progress, '_POLL_SECONDS', 0.01)
-    with progress.Progress(plans, lambda plan: str(path), output=io.StringIO()) as shown:
+    with progress.ShardProgress(plans, lambda plan: str(path), output=io.StringIO()) as shown:
         deadline = time.monotonic() + 20
         while len(asked) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{}')
-        while shown.line(1.0).startswith('0/1') and time.monotonic() < deadline:
+        while shown.place.startswith('0/1') and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert shown.line(1.0).startswith('1/1 shards, 1/1 pairs')
+        assert shown.place == '1/1 shards, 1/1 pairs'
     assert 'Traceback' not in capsys.readouterr().err

@@ -11,10 +11,13 @@ IMAGE_SIZE = (32, 32)
 LABELS = LabelMap.default(('background', 'hat', 'coat', 'shoes'))
 
 
-def make(model_dir: str) -> None:
-    """Writes a run whose network predicts every class somewhere."""
+def make(model_dir: str, data_dir: str | None = None) -> None:
+    """Writes a run whose network predicts every class somewhere; of a data set, where one is given."""
     recipe = config.Recipe(encoder='tiny', encoder_weights='none', seed=1)
-    run = config.RunConfig(recipe, config.Data('d', 'f' * 64, IMAGE_SIZE, LABELS))
+    data = config.Data('d', 'f' * 64, IMAGE_SIZE, LABELS)
+    if data_dir is not None:
+        data = config.Data.from_manifest(config.read_manifest(data_dir))
+    run = config.RunConfig(recipe, data)
     state = checkpoints.create_state(run, tf.distribute.OneDeviceStrategy('/cpu:0'), None)
     random = np.random.default_rng(0)
     for kernel in (weight for weight in state.model.weights if len(weight.shape) == 4):

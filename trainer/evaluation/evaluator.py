@@ -1,5 +1,6 @@
 """Runs a model over a split, on any number of devices, and counts what it predicts."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,6 +45,7 @@ class Evaluator:
         cache_budget_bytes: int = 0,
     ) -> None:
         self._split = split
+        self._num_batches = math.ceil(split.num_records / batch_size)
         per_replica = strategy_lib.replica_batch_size(batch_size, strategy)
 
         def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -60,11 +62,18 @@ class Evaluator:
         self._totals = EvalTotals(split.label_map.num_classes)
         self._step = make_eval_step(strategy, model, self._totals, ignore_id=split.label_map.ignore_id, loss=loss)
 
-    def run(self, is_stopped: Callable[[], bool] = lambda: False) -> tuple[metrics.Metrics, float]:
+    @property
+    def num_images(self) -> int:
+        return self._split.num_records
+
+    def run(
+        self, is_stopped: Callable[[], bool] = lambda: False, show: Callable[[int], None] = lambda images: None
+    ) -> tuple[metrics.Metrics, float]:
         """Returns the metrics and the mean loss per valid pixel (0 without a loss) of the model as it is now.
 
         Args:
             is_stopped: asked after every batch.
+            show: told after every batch how many images are evaluated.
 
         Raises:
             Interrupted: `is_stopped` said so.
@@ -72,8 +81,9 @@ class Evaluator:
         """
         self._totals.reset()
         with decoding.naming_damaged_shards(self._split):
-            for images, masks in self._batches:
+            for number, (images, masks) in enumerate(self._batches, start=1):
                 self._step(images, masks)
+                show(number * self._split.num_records // self._num_batches)
                 if is_stopped():
                     raise Interrupted
         return metrics.from_confusion_matrix(self._totals.confusion.numpy()), self._totals.mean_loss()

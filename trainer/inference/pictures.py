@@ -41,19 +41,17 @@ def predict(
         OSError: a picture cannot be written.
     """
     failures: list[str] = []
-    line, time_left = progress.ProgressLine(), progress.TimeLeft(len(files))
+    shown = progress.Progress(len(files), 'images')
     # OpenCV, zlib and TensorFlow release Python's global lock, so threads are enough to use all cores.
-    with futures.ThreadPoolExecutor() as pool:
+    with shown, futures.ThreadPoolExecutor() as pool:
         writer = _PictureWriter(output_dir, run.label_map, pool)
         for done, result in enumerate(_predictions(files, predictor, run, batch_size, pool), start=1):
             if isinstance(result, RejectError):
                 failures.append(str(result))
             else:
                 writer.add(result)
-            if line.is_due():
-                line.show(f'{done}/{len(files)} images  {time_left.text(done)}')
+            shown.update(done)
         writer.finish()
-    line.close()
     return failures
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -75,7 +76,6 @@ class TrainingLoop:
         self._devices, self._state, self._class_weights = devices, state, class_weights
         self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
         self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
-        self._line = progress.ProgressLine()
         self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
 
     def train(self, stop: Stop) -> bool:
@@ -92,11 +92,12 @@ class TrainingLoop:
             print(f'resuming {self._model_dir} after step {self._unproven}', flush=True)
             if (done := int(self._state.epoch)) > self._run.recipe.epochs:
                 print(f'--epochs={self._run.recipe.epochs} is less than the {done} epochs that the run has done')
-        self._line.restart()
-        self._time_left = progress.TimeLeft(self._run.recipe.epochs * self._steps_per_epoch, done=int(self._state.step))
         splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
         opened = summaries.writer(self._model_dir, int(self._state.step))
-        with opened as self._summaries, decoding.naming_damaged_shards(*splits):
+        images_of_run = self._run.recipe.epochs * self._steps_per_epoch * self._run.recipe.batch_size
+        # On stdout: the lines of the epochs are what a run says.
+        self._shown = progress.Progress(images_of_run, 'images', done=self._images_done, stream=sys.stdout)
+        with opened as self._summaries, decoding.naming_damaged_shards(*splits), self._shown:
             for phase in schedules.phases(self._run.recipe):
                 if not self._train_phase(phase, stop):
                     return False
@@ -123,7 +124,9 @@ class TrainingLoop:
         )
         for epoch in range(first, phase.end):
             if self._is_past_its_best(phase, epoch):
-                print(f'no better mean IoU in {self._run.recipe.early_stopping_epochs} epochs: the run ends here')
+                self._shown.print(
+                    f'no better mean IoU in {self._run.recipe.early_stopping_epochs} epochs: the run ends here'
+                )
                 return True
             finished = self._train_epoch(phase, epoch, train_step, stop)
             if not finished:
@@ -149,7 +152,7 @@ class TrainingLoop:
                 return False
             self._state.optimizers[phase.name].learning_rate = self._learning_rate(phase, done)
             self._one_step(train_step, batches, clock)
-            is_due = self._line.is_due()
+            is_due = self._shown.is_due()
             if self._unproven is not None or (is_due and self._was_left_out):
                 self._check_numbers(phase, epoch)
                 if not self._was_left_out:
@@ -241,7 +244,7 @@ class TrainingLoop:
         """
         totals = self._state.totals
         self._check_numbers(phase, epoch)
-        self._show(phase, epoch, clock, final=True)
+        self._show(phase, epoch, clock, stays=True)
         validation = self._validate(phase, epoch, stop)
         row = history.EpochRow(
             epoch=epoch + 1,
@@ -272,9 +275,13 @@ class TrainingLoop:
         """
         if self._evaluator is None:
             return history.Validation()
-        metrics, loss = self._evaluator.run(lambda: stop.requested)
+        total, place = self._evaluator.num_images, self._place(phase, epoch)
+        metrics, loss = self._evaluator.run(
+            lambda: stop.requested,
+            lambda done: self._shown.update(self._images_done, place=f'{place}  validation {done}/{total}'),
+        )
         self._check_numbers(phase, epoch, loss)
-        print(
+        self._shown.print(
             f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}'
             f' ({metrics.mean_iou_present:.4f} over present classes)'
         )
@@ -332,14 +339,21 @@ class TrainingLoop:
         every = self._runtime.checkpoint_every_steps
         return every > 0 and done % every == 0
 
-    def _show(self, phase: schedules.Phase, epoch: int, clock: _Clock, *, final: bool = False) -> None:
+    @property
+    def _images_done(self) -> int:
+        return int(self._state.step) * self._run.recipe.batch_size
+
+    def _place(self, phase: schedules.Phase, epoch: int) -> str:
+        return f'epoch {epoch + 1}/{self._run.recipe.epochs} ({phase.name})'
+
+    def _show(self, phase: schedules.Phase, epoch: int, clock: _Clock, *, stays: bool = False) -> None:
         step, totals = int(self._state.step), self._state.totals
-        self._line.show(
-            f'epoch {epoch + 1}/{self._run.recipe.epochs} ({phase.name})'
-            f'  step {step - epoch * self._steps_per_epoch}/{self._steps_per_epoch}'
-            f'  loss {totals.mean_loss():.4f}  accuracy {totals.accuracy():.4f}'
-            f'  {clock.images_per_second:.1f} images/s  {self._time_left.text(step)}',
-            final=final,
+        self._shown.show(
+            self._images_done,
+            place=f'{self._place(phase, epoch)}  step {step - epoch * self._steps_per_epoch}/{self._steps_per_epoch}',
+            note=f'loss {totals.mean_loss():.4f}  accuracy {totals.accuracy():.4f}',
+            rate=clock.images_per_second,
+            stays=stays,
         )
 
     def _write_summaries(self, row: history.EpochRow) -> None:
