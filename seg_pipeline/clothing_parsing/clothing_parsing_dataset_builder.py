@@ -135,6 +135,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return super()._create_builder_config(builder_config, version)
 
     def _info(self) -> tfds.core.DatasetInfo:
+        prepared.check_files(self.data_dir, self.name)
         if (self.data_path / tfds_metadata.COMMIT_FILE).exists():
             # What is on disk describes itself: prepare_dataset may have made it of other classes.
             features = tfds.features.FeaturesDict.from_config(self.data_dir)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from seg_pipeline import errors
+from seg_pipeline import errors, storage
 from seg_pipeline.dataset import tfds_metadata
 
 
@@ -83,6 +83,29 @@ def choose(
         full_name = name if config is None else f'{name}/{config}'
         raise errors.UserError(f'{where}: has no version {version} of {full_name}; there is {listed(found)}')
     return None
+
+
+def check_files(directory: str, name: str) -> None:
+    """Checks that whatever TFDS would open in a data set is a regular file, or a link to one.
+
+    TensorFlow opens what it finds: a pipe waits for a writer, which may never come, and some devices have no end.
+
+    Args:
+        directory: where one data set is or will be, on this disk or in a store, which has no such files.
+        name: of the data set, with which the names of its shards begin.
+
+    Raises:
+        UserError: naming the first that is none.
+    """
+    if not storage.has_directories(directory) or not os.path.isdir(directory):
+        return
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            is_opened = entry.name in tfds_metadata.FILES or entry.name.startswith(f'{name}-')
+            if not entry.is_file() and (is_opened or not entry.is_dir()):
+                raise errors.UserError(
+                    f'{entry.path}: not a regular file; `python -m seg_pipeline.verify {directory}` names every damage'
+                )
 
 
 def listed(found: Sequence[Prepared]) -> str:

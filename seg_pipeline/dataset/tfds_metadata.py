@@ -23,7 +23,7 @@ SUPERVISED_KEYS = (IMAGE, MASK)
 COMMIT_FILE = 'dataset_info.json'
 FEATURES_FILE = 'features.json'
 CLASS_NAMES_FILE = f'{MASK}.labels.txt'
-_FILES = (FEATURES_FILE, CLASS_NAMES_FILE, COMMIT_FILE)
+FILES = (FEATURES_FILE, CLASS_NAMES_FILE, COMMIT_FILE)
 _LICENSE_FILE = 'LICENSE'
 
 
@@ -153,7 +153,7 @@ def write(
     )
     info.set_file_format(file_format)
     info.write_to_directory(dataset_dir)
-    return (_LICENSE_FILE, *_FILES) if card.license else _FILES
+    return (_LICENSE_FILE, *FILES) if card.license else FILES
 
 
 def config_name(image_size: tuple[int, int]) -> str:

@@ -187,6 +187,41 @@ def test_the_home_directory_and_the_default_directory(small, tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == ['tensorflow_datasets']
 
 
+_LOAD_EACH = """
+import os, pathlib, sys
+import tensorflow_datasets as tfds, seg_pipeline.clothing_parsing
+from seg_pipeline import errors
+directory, data_dir = pathlib.Path(sys.argv[1]), sys.argv[2]
+for path in sorted(path for path in directory.iterdir() if path.is_file()):
+    for make in (os.mkfifo, os.mkdir, lambda path: os.symlink('/dev/zero', path), lambda path: os.symlink('a', path)):
+        path.rename(directory.parent / 'kept')
+        make(path)
+        try:
+            print(len(list(tfds.load('clothing_parsing', data_dir=data_dir, split='train'))), path.name)
+        except errors.UserError as error:
+            print(str(error).partition(': ')[2])
+        path.rmdir() if path.is_dir() else path.unlink()
+        (directory.parent / 'kept').rename(path)
+"""
+
+
+def test_what_is_no_regular_file_is_refused_before_it_is_opened(small, tmp_path):
+    """In a process of its own, which a pipe would make wait for ever."""
+    _copy(small['tfrecord'], tmp_path, '8x6:1.0.1')
+    directory = tmp_path / _NAME / '8x6/1.0.1'
+    names = sorted(path.name for path in directory.iterdir() if path.is_file())
+    command = [sys.executable, '-c', _LOAD_EACH, directory, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    refusal = f'not a regular file; `python -m seg_pipeline.verify {directory}` names every damage'
+    wanted = []
+    for name in names:
+        read_by_tfds = name.startswith(('clothing_parsing-', 'dataset_info', 'features', 'segmentation_mask.labels'))
+        wanted += [f'{directory}/{name}: {refusal}'] * 4
+        if not read_by_tfds:  # a directory of that name is no concern of TFDS, such as `report`
+            wanted[-3] = f'4 {name}'
+    assert [line.partition('}": ')[2] or line for line in done.stdout.splitlines()] == wanted
+
+
 @pytest.mark.parametrize('named', [True, False], ids=['TFDS_DATA_DIR', 'HOME'])
 def test_without_a_data_dir(small, tmp_path, named):
     """In a process of its own: TFDS reads its variables once."""
