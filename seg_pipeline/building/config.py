@@ -10,7 +10,7 @@ from typing import Any
 from seg_pipeline import errors
 from seg_pipeline.cross_check import Checker
 from seg_pipeline.dataset import tfds_metadata, typed_json
-from seg_pipeline.dataset.manifest import Manifest
+from seg_pipeline.dataset.manifest import LONGEST_SIDE, Manifest
 from seg_pipeline.imaging import formats, images, masks, resizing
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.labels.remapping import Remapping
@@ -23,8 +23,7 @@ _NAME = re.compile(r'[a-z][a-z0-9_]{0,99}')
 _NUMBER = '(?:0|[1-9][0-9]{0,8})'
 _VERSION = re.compile(rf'{_NUMBER}\.{_NUMBER}\.{_NUMBER}')
 _SIZE = re.compile(' *([0-9]{1,9}) *[,x] *([0-9]{1,9}) *')
-# Pixels on one side that libpng and libjpeg encode; both stop below what their formats can say.
-_LONGEST_SIDE, _LONGEST_JPEG_SIDE = 1_000_000, 65500
+_LONGEST_JPEG_SIDE = 65500  # in pixels; libjpeg encodes no more, though its format can say more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,7 @@ class RecordOptions:
         if self.image_size is None:
             return
         height, width = self.image_size
-        longest = _LONGEST_JPEG_SIDE if self.image_encoding == 'jpeg' else _LONGEST_SIDE
+        longest = _LONGEST_JPEG_SIDE if self.image_encoding == 'jpeg' else LONGEST_SIDE
         if max(height, width) > longest:
             raise errors.UserError(
                 f'--image_size={height},{width}: a side of {max(height, width)} pixels; '

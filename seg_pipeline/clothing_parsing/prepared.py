@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from seg_pipeline import errors, storage
-from seg_pipeline.dataset import tfds_metadata
+from seg_pipeline.dataset import contents, manifest, tfds_metadata
 
 
 class Prepared(NamedTuple):
@@ -86,26 +86,30 @@ def choose(
 
 
 def check_files(directory: str, name: str) -> None:
-    """Checks that whatever TFDS would open in a data set is a regular file, or a link to one.
+    """Checks that what is opened in a data set is a regular file, and TFDS's numbers those of the manifest.
 
-    TensorFlow opens what it finds: a pipe waits for a writer, which may never come, and some devices have no end.
+    TensorFlow opens what it finds: a pipe waits for a writer, which may never come, and some devices have no end. And
+    it believes what it reads: a shard of 2 ** 31 records. A data set that TFDS prepared has no manifest.
 
     Args:
         directory: where one data set is or will be, on this disk or in a store, which has no such files.
         name: of the data set, with which the names of its shards begin.
 
     Raises:
-        UserError: naming the first that is none.
+        UserError: naming the first file with which something is wrong.
     """
     if not storage.has_directories(directory) or not os.path.isdir(directory):
         return
+    verify = f'`python -m seg_pipeline.verify {directory}` names every damage'
     with os.scandir(directory) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            is_opened = entry.name in tfds_metadata.FILES or entry.name.startswith(f'{name}-')
+            is_opened = entry.name in (*tfds_metadata.FILES, manifest.FILE_NAME) or entry.name.startswith(f'{name}-')
             if not entry.is_file() and (is_opened or not entry.is_dir()):
-                raise errors.UserError(
-                    f'{entry.path}: not a regular file; `python -m seg_pipeline.verify {directory}` names every damage'
-                )
+                raise errors.UserError(f'{entry.path}: not a regular file; {verify}')
+    compared = (manifest.FILE_NAME, tfds_metadata.COMMIT_FILE)
+    is_whole = all(storage.exists(os.path.join(directory, one)) for one in compared)
+    if is_whole and (problem := contents.problem_of_numbers(directory)):
+        raise errors.UserError(f'{problem}; {verify}')
 
 
 def listed(found: Sequence[Prepared]) -> str:

@@ -31,6 +31,41 @@ def problem(dataset_dir: str, present: Manifest, name: str) -> str | None:
         return f'{error.strerror or error}'
 
 
+def problem_of_numbers(dataset_dir: str) -> str | None:
+    """What TFDS would read there and the manifest contradicts: names and lengths of shards, and sizes of images.
+
+    Without what a directory that was copied to another place says of its own name.
+
+    Raises:
+        UserError: if the manifest is damaged.
+    """
+    present = manifest.read(dataset_dir)
+    path = os.path.join(dataset_dir, tfds_metadata.COMMIT_FILE)
+    try:
+        info = typed_json.read(dict[str, Any], typed_json.parse(storage.read_bytes(path)), 'info')
+        found = tfds_metadata.contradiction(
+            {**info, 'name': present.dataset_name, 'version': present.version, 'configName': present.config_name},
+            name=present.dataset_name,
+            version=present.version,
+            config=present.config_name,
+            shards=_shards(present),
+        )
+    except ValueError as error:
+        found = f'damaged: {error}'
+    if found:
+        return f'{path}: {found}'
+    if found := problem(dataset_dir, present, tfds_metadata.FEATURES_FILE):
+        return f'{os.path.join(dataset_dir, tfds_metadata.FEATURES_FILE)}: {found}'
+    return None
+
+
+def _shards(present: Manifest) -> dict[str, list[tuple[str, int]]]:
+    return {
+        split: [(shard.name, shard.num_records) for shard in present.split_shards(split)]
+        for split in present.split_names
+    }
+
+
 def _statistics(present: Manifest, data: bytes) -> str | None:
     found = typed_json.read(dict[str, SplitSummary], typed_json.parse(data), 'statistics')
     here = {split: summary.num_records for split, summary in found.items()}
@@ -54,8 +89,8 @@ def _provenance(present: Manifest, data: bytes) -> str | None:
 
 
 def _features(present: Manifest, data: bytes) -> str | None:
-    typed_json.read(dict[str, Any], typed_json.parse(data), 'features')
-    return None
+    value = typed_json.read(dict[str, Any], typed_json.parse(data), 'features')
+    return tfds_metadata.features_contradiction(value, present.image_size, present.label_map.num_classes)
 
 
 def _class_names(present: Manifest, data: bytes) -> str | None:
@@ -69,10 +104,7 @@ def _dataset_info(present: Manifest, data: bytes) -> str | None:
         name=present.dataset_name,
         version=present.version,
         config=present.config_name,
-        shards={
-            split: [(shard.name, shard.num_records) for shard in present.split_shards(split)]
-            for split in present.split_names
-        },
+        shards=_shards(present),
     )
 
 

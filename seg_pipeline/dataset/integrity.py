@@ -185,4 +185,6 @@ def _record_problem(present: Manifest, payload: records.Payload, entry: RecordEn
         return f'id {unknown[0]} is not in the label table of {present.label_map.num_classes} classes'
     if entry and record.file_name != entry.image:
         return f'is made from {record.file_name}, {manifest.RECORDS_FILE} says {entry.image}'
+    if entry and record.original_size != (there := (entry.original_height, entry.original_width)):
+        return f'is made from an image of {record.original_size}, {manifest.RECORDS_FILE} says {there}'
     return None

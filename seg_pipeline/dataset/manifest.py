@@ -30,6 +30,12 @@ SCHEMA_VERSION = 2
 # What differs where the same data set was made by another command. The card shows the command and the fingerprint.
 _OUTSIDE_FINGERPRINT = (PROVENANCE_FILE, CARD_FILE)
 _MAX_BYTES = 1 << 28  # of a manifest; one of a million shards has about that
+# Pixels on one side of a record: libpng encodes no more, though its format can say more.
+LONGEST_SIDE = 1_000_000
+# Deflate makes at most 258 bytes of 2 bits, and a mask is a PNG of a byte a pixel: so a shard's size bounds the memory
+# that its records take, whatever the manifest says of their size.
+_MOST_PIXELS_PER_BYTE = 258 * 8 // 2
+_LEAST_RECORD_BYTES = 2 * 67  # two PNGs of one pixel
 _SHA256 = re.compile(r'[0-9a-f]{64}')
 # The options that readers of records use.
 _OPTION_KINDS: dict[str, Any] = {
@@ -200,25 +206,36 @@ def _check_values(found: Manifest) -> None:
     for name, number in times.items():
         if number > 1:
             raise ValueError(f'{name!r} is the name of {number} files')
-    for shard in found.shards:
-        # Every record takes bytes: so no number of records is larger than what a reader can hold.
-        if not 0 <= shard.num_records <= shard.num_bytes or not 0 <= shard.payload_bytes <= shard.num_bytes:
-            raise ValueError(
-                f'shard {shard.name!r}: {shard.num_records} records of {shard.payload_bytes} bytes in '
-                f'{shard.num_bytes} bytes'
-            )
-        if not shard.split or not shard.split.isprintable():
-            raise ValueError(f'shard {shard.name!r}: split {shard.split!r}')
-    if not found.shards:
-        raise ValueError('it names no shard')
     height, width = typed_json.read(tuple[int, int], found.options.get('image_size'), 'options.image_size')
     if min(height, width) < 1 or found.config_name != f'{height}x{width}':
         raise ValueError(f'config_name is {found.config_name!r}, options.image_size is {[height, width]}')
+    if max(height, width) > LONGEST_SIDE:
+        raise ValueError(f'options.image_size is {[height, width]}; a side has at most {LONGEST_SIDE} pixels')
+    if not found.shards:
+        raise ValueError('it names no shard')
+    for shard in found.shards:
+        _check_shard(shard, height * width)
     for option, kind in _OPTION_KINDS.items():
         if option in found.options:
             typed_json.read(kind, found.options[option], f'options.{option}')
     if any(not 0 <= value <= 255 for color in found.label_map.colors for value in color):
         raise ValueError(f'label_map.colors has a value that is not 0..255: {found.label_map.colors}')
+
+
+def _check_shard(shard: Shard, pixels: int) -> None:
+    if not 0 <= shard.num_records <= shard.num_bytes or not 0 <= shard.payload_bytes <= shard.num_bytes:
+        raise ValueError(
+            f'shard {shard.name!r}: {shard.num_records} records of {shard.payload_bytes} bytes in '
+            f'{shard.num_bytes} bytes'
+        )
+    least = max(_LEAST_RECORD_BYTES, pixels // _MOST_PIXELS_PER_BYTE)
+    if shard.num_records * least > shard.payload_bytes:
+        raise ValueError(
+            f'shard {shard.name!r}: {shard.num_records} records of {pixels} pixels in {shard.payload_bytes} bytes; '
+            f'one takes at least {least}'
+        )
+    if not shard.split or not shard.split.isprintable():
+        raise ValueError(f'shard {shard.name!r}: split {shard.split!r}')
 
 
 def canonical_json(value: Any) -> bytes:

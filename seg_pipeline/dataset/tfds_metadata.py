@@ -193,6 +193,36 @@ def contradiction(
     return None
 
 
+def features_contradiction(value: Mapping[str, Any], image_size: tuple[int, int], num_classes: int) -> str | None:
+    """Compares the numbers of features.json with what the manifest says; TensorFlow takes memory by some of them.
+
+    Args:
+        value: the parsed file.
+        image_size: (height, width) of the records.
+        num_classes: of the masks.
+
+    Returns:
+        What differs, with both values; None if nothing does.
+    """
+    found = typed_json.read(
+        dict[str, dict[str, Any]], _member(value, 'featuresDict', 'features'), 'featuresDict.features'
+    )
+    for name, channels in ((IMAGE, 3), (MASK, 1)):
+        there = [str(number) for number in (*image_size, channels)]
+        if (here := _member(found, name, 'image', 'shape', 'dimensions')) != there:
+            return f'{name} has the shape {here}, the manifest says {there}'
+    if (here := _member(found, MASK, 'image', 'label', 'numClasses')) != str(num_classes):
+        return f'{MASK} has {here} classes, the manifest {num_classes}'
+    return None
+
+
+def _member(value: Any, *names: str) -> Any:
+    """A member of a member of parsed JSON; None where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def _shard_name(template: str, name: str, split: str, file_format: Any, shard_x_of_y: str) -> str:
     values = {'DATASET': name, 'SPLIT': split, 'FILEFORMAT': file_format, 'SHARD_X_OF_Y': shard_x_of_y}
     for key, value in values.items():

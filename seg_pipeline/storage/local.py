@@ -30,8 +30,11 @@ class LocalStore:
         if status.st_size > limit:
             raise FileTooLargeError(path, status.st_size)
         with open(path, 'rb') as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:  # it has grown since `stat`
+            # `read` takes memory for all that it is asked for, and a limit may be far above the file.
+            data = file.read(min(limit, status.st_size) + 1)
+            if len(data) > status.st_size:  # it has grown since `stat`
+                data += file.read(limit + 1 - len(data))
+        if len(data) > limit:
             raise FileTooLargeError(path, len(data))
         return data
 

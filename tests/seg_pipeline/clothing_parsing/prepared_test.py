@@ -15,6 +15,7 @@ import seg_pipeline.clothing_parsing  # registers the builder
 from seg_pipeline import errors
 from seg_pipeline.synthetic import pair_set
 from tests import fake_data
+from tests.seg_pipeline.dataset import forgery
 
 _NAME = 'clothing_parsing'
 # The layouts of a data directory, by the data sets in it.
@@ -187,6 +188,54 @@ def test_the_home_directory_and_the_default_directory(small, tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == ['tensorflow_datasets']
 
 
+_HUGE = [
+    '1000000000',
+    '2147483647',
+    '2147483648',
+    '4294967296',
+    '9223372036854775807',
+    '9223372036854775808',
+    '-1',
+    '0',
+]
+
+
+def _numbers_of_tfds():
+    """Where TFDS's files say a number that decides how much it reads: file, and the way to the member."""
+    features = ('featuresDict', 'features')
+    for split in (0, 1):
+        yield 'dataset_info.json', ('splits', split, 'shardLengths', 0)
+    for place in range(3):
+        yield 'features.json', (*features, 'image', 'image', 'shape', 'dimensions', place)
+        yield 'features.json', (*features, 'segmentation_mask', 'image', 'shape', 'dimensions', place)
+    yield 'features.json', (*features, 'segmentation_mask', 'image', 'label', 'numClasses')
+
+
+@pytest.mark.parametrize(('name', 'way'), list(_numbers_of_tfds()))
+def test_a_forged_number_is_refused_before_anything_is_read(small, tmp_path, name, way):
+    _copy(small['tfrecord'], tmp_path, '8x6:1.0.1')
+    path = tmp_path / _NAME / '8x6/1.0.1' / name
+    for number in _HUGE:
+        value = parent = json.loads(path.read_text())
+        for key in way[:-1]:
+            parent = parent[key]
+        parent[way[-1]] = number
+        path.write_text(json.dumps(value))
+        with pytest.raises(errors.UserError, match=rf'{name}: .*{number}.*, the manifest (says )?\S.*; `python -m '):
+            tfds.load(_NAME, data_dir=tmp_path)
+
+
+def test_a_forged_manifest_is_refused_before_anything_is_read(small, tmp_path):
+    _copy(small['tfrecord'], tmp_path, '8x6:1.0.1')
+
+    def change(value):
+        value['options']['image_size'], value['config_name'] = [10**9, 10**9], '1000000000x1000000000'
+
+    forgery.change_manifest(tmp_path / _NAME / '8x6/1.0.1', change)
+    with pytest.raises(errors.UserError, match=r'manifest\.json: damaged: options\.image_size is \[1000000000, '):
+        tfds.load(_NAME, data_dir=tmp_path)
+
+
 _LOAD_EACH = """
 import os, pathlib, sys
 import tensorflow_datasets as tfds, seg_pipeline.clothing_parsing
@@ -211,13 +260,13 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(small, tmp_path)
     directory = tmp_path / _NAME / '8x6/1.0.1'
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
     command = [sys.executable, '-c', _LOAD_EACH, directory, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     refusal = f'not a regular file; `python -m seg_pipeline.verify {directory}` names every damage'
     wanted = []
     for name in names:
-        read_by_tfds = name.startswith(('clothing_parsing-', 'dataset_info', 'features', 'segmentation_mask.labels'))
+        opened = ('clothing_parsing-', 'dataset_info', 'features', 'manifest', 'segmentation_mask.labels')
         wanted += [f'{directory}/{name}: {refusal}'] * 4
-        if not read_by_tfds:  # a directory of that name is no concern of TFDS, such as `report`
+        if not name.startswith(opened):  # a directory of that name is no concern of TFDS, such as `report`
             wanted[-3] = f'4 {name}'
     assert [line.partition('}": ')[2] or line for line in done.stdout.splitlines()] == wanted
 

@@ -11,6 +11,7 @@ import pathlib
 import random
 import shutil
 import socket
+import tracemalloc
 
 import pytest
 
@@ -455,6 +456,97 @@ def test_no_manifest_gives_a_traceback(whole, dataset_dir):
                 command(dataset_dir)
         (problem,) = _verify(dataset_dir)
         assert problem.startswith(f'{dataset_dir}/manifest.json: damaged: ')
+
+
+_HUGE = (10**9, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1)
+
+
+def _set_size(height, width):
+    def change(value):
+        value['options']['image_size'], value['config_name'] = [height, width], f'{height}x{width}'
+
+    return change
+
+
+def _set_shard(**members):
+    return lambda value: value['shards'][0].update(members)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        *(_set_size(number, 1) for number in _HUGE),
+        *(_set_size(1, number) for number in _HUGE),
+        *(_set_size(number, number) for number in _HUGE),
+        _set_size(1_000_001, 1),
+        _set_size(2000, 2000),  # no PNG of so many pixels fits into so small a shard
+        *(_set_shard(num_records=number) for number in _HUGE),
+        *(_set_shard(num_records=number, num_bytes=number) for number in _HUGE),
+        *(_set_shard(num_records=number, num_bytes=number, payload_bytes=number) for number in _HUGE),
+        *(_set_shard(payload_bytes=number) for number in _HUGE),
+        _set_shard(num_records=100),
+    ],
+)
+def test_a_manifest_of_more_than_the_files_can_hold_is_damage_to_every_command(dataset_dir, change):
+    forgery.change_manifest(dataset_dir, change)
+    (problem,) = _verify(dataset_dir)
+    assert problem.startswith(f'{dataset_dir}/manifest.json: damaged: ')
+    for command in (_train, _prepare, _repair):
+        with pytest.raises(errors.UserError, match=r'manifest\.json: damaged: '):
+            command(dataset_dir)
+
+
+def _numbers(value):
+    for path in _nodes(value):
+        found = value
+        for key in path:
+            found = found[key]
+        if type(found) is int or (isinstance(found, str) and found.isdecimal()):
+            yield path, type(found)
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['manifest.json', 'records.jsonl', 'statistics.json', 'dataset_info.json', 'features.json'],
+)
+def test_no_number_makes_a_command_take_memory(whole, dataset_dir, name):
+    """A forged number is damage or is only shown, whatever its size."""
+    data = (dataset_dir / name).read_bytes()
+    first = data.splitlines()[0] if name in _LINES else data
+    value = json.loads(first)
+    forged = [(path, kind(huge)) for path, kind in _numbers(value) for huge in (*_HUGE, -1, -(2**63))]
+    tracemalloc.start()
+    for path, number in random.Random(0).sample(forged, 10):
+        changed = _changed(value, path, lambda parent, key, new=number: parent.__setitem__(key, new))
+        if name == 'manifest.json':
+            _forge_manifest(dataset_dir, changed)
+        else:
+            text = json.dumps(changed, sort_keys=True, ensure_ascii=False).encode()
+            forgery.replace_file(dataset_dir, name, text + data[len(first) :])
+        (dataset_dir / _shard_name(dataset_dir)).unlink()  # so that a repair has something to do
+        _check_commands(dataset_dir)
+        shutil.copytree(whole, dataset_dir.parents[2], dirs_exist_ok=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000
+
+
+@pytest.mark.parametrize('member', ['original_height', 'original_width'])
+def test_an_index_with_another_size_than_the_record_is_damage(dataset_dir, member):
+    change = _set(**{member: 10**9})
+    forgery.replace_file(dataset_dir, 'records.jsonl', change((dataset_dir / 'records.jsonl').read_bytes()))
+    (problem,) = _verify(dataset_dir)
+    assert 'is made from an image of (48, 40), records.jsonl says ' in problem
+
+
+@pytest.mark.parametrize('part', ['image', 'segmentation_mask'])
+@pytest.mark.parametrize('place', [0, 1, 2])
+def test_features_of_another_size_than_the_manifest_are_damage(dataset_dir, part, place):
+    value = json.loads((dataset_dir / 'features.json').read_text())
+    value['featuresDict']['features'][part]['image']['shape']['dimensions'][place] = str(10**9)
+    forgery.replace_file(dataset_dir, 'features.json', json.dumps(value).encode())
+    (problem,) = _verify(dataset_dir)
+    assert problem.startswith(f'{dataset_dir}/features.json: {part} has the shape [')
 
 
 _LINES = ['records.jsonl', 'rejected.jsonl']
