@@ -2,11 +2,12 @@
 
 Images are float32 (height, width, 3), RGB, from 0 to 255: they are rounded once, after the last change. Brightness,
 contrast, saturation, hue and the loss of colour are linear in (red, green, blue), so they are one matrix and one offset
-an image, and values are cut to 0..255 once.
+an image. What can lead out of 0..255, these and the noise, cuts its values to that range.
 """
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from seg_pipeline.input.augmentation.draws import Draw
@@ -14,6 +15,11 @@ from seg_pipeline.input.strengths import Strengths
 
 # The weights of red, green and blue in the grey of a pixel (ITU-R BT.601), as OpenCV has them.
 _GREY = (0.299, 0.587, 0.114)
+# Of `saturated_and_turned`: the part along the axis of the greys, that across it, the turn of that by a right angle,
+# and what gives each colour its grey.
+_ALONG = np.full((3, 3), 1 / 3)
+_TURNED = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+_TERMS = np.stack([_ALONG, np.eye(3) - _ALONG, _TURNED, np.tile(_GREY, (3, 1))])
 
 
 def change(strengths: Strengths, draw: Draw, image: tf.Tensor) -> tf.Tensor:
@@ -56,18 +62,21 @@ def draw_matrix(strengths: Strengths, draw: Draw, mean: tf.Tensor) -> tuple[tf.T
     if strengths.grey:
         saturation = tf.where(draw.below('grey', strengths.grey), 0.0, saturation)
     contrast = draw.between('contrast', *strengths.contrast)
+    matrix = contrast * saturated_and_turned(saturation, draw.between('hue', -strengths.hue, strengths.hue))
     brightness = draw.between('brightness', -strengths.brightness, strengths.brightness)
-    of_saturation = saturation * tf.eye(3) + (1.0 - saturation) * tf.constant(_GREY)
-    matrix = contrast * tf.matmul(_hue_rotation(draw.between('hue', -strengths.hue, strengths.hue)), of_saturation)
-    return matrix, (1.0 - contrast) * tf.tensordot(tf.constant(_GREY), mean, 1) + 255.0 * brightness
+    return matrix, (1.0 - contrast) * tf.tensordot(mean, tf.constant(_GREY), 1) + 255.0 * brightness
 
 
-def _hue_rotation(turn: tf.Tensor) -> tf.Tensor:
-    """The rotation by a fraction of a full turn about (1, 1, 1) / sqrt(3), by Rodrigues' formula."""
+def saturated_and_turned(saturation: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+    """The matrix s H + (1 - s) G, with G that gives each colour its grey, and H the rotation by a fraction of a turn.
+
+    It is H (s I + (1 - s) G), since H leaves greys as they are. H is, by Rodrigues' formula about the axis
+    (1, 1, 1) / sqrt(3), a sum of three constant matrices with the factors 1, cos and sin: one product gives the sum of
+    all four, where an op for each would take longer than all pixels do.
+    """
     angle = 2.0 * math.pi * turn
-    along, across = (1.0 - tf.cos(angle)) / 3.0, tf.sin(angle) / math.sqrt(3.0)
-    same, forward, backward = along + tf.cos(angle), along + across, along - across
-    return tf.stack([[same, backward, forward], [forward, same, backward], [backward, forward, same]])
+    factors = tf.stack([saturation, saturation * tf.cos(angle), saturation * tf.sin(angle), 1.0 - saturation])
+    return tf.tensordot(factors, tf.constant(_TERMS, tf.float32), 1)
 
 
 def blur(strengths: Strengths, draw: Draw, image: tf.Tensor) -> tf.Tensor:
@@ -100,6 +109,7 @@ def add_noise(strengths: Strengths, draw: Draw, image: tf.Tensor, seed: tf.Tenso
     sigma = 255.0 * draw.between('noise_sigma', *strengths.noise_sigma)
 
     def noisy() -> tf.Tensor:
-        return image + sigma * tf.random.stateless_normal(tf.shape(image), seed, alg='philox')
+        noise = tf.random.stateless_normal(tf.shape(image), seed, alg='philox')
+        return tf.clip_by_value(image + sigma * noise, 0.0, 255.0)
 
     return tf.cond(draw.below('noise', strengths.noise), noisy, lambda: image)

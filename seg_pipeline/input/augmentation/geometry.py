@@ -1,10 +1,11 @@
-"""All geometry of a pair as one matrix, by which image and mask are sampled once.
+"""All geometry of a pair as one window of the frame or one matrix, by which image and mask are sampled once.
 
 A matrix, float32 (3, 3), maps a pixel (x, y, 1) of the new frame to the point (x', y', 1) of the old one that it shows.
 Pixels are points: the frame reaches from the middle of its first pixel, 0, to that of its last, width - 1. So a
 crop never shows anything beyond the frame, and the identity gives every pixel back as it is.
 """
 
+import dataclasses
 import math
 
 import tensorflow as tf
@@ -12,8 +13,42 @@ import tensorflow as tf
 from seg_pipeline.input.augmentation.draws import Draw
 from seg_pipeline.input.strengths import Strengths
 
+# A point beyond the frame by a rounding error would be black: this part of the frame is more than any such error, and
+# less than what can be seen (0.004 pixels of 4,096).
+_FRAME_EDGE = 1e-6
 
-def draw_matrix(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor | None:
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The part of the old frame that the new one shows if nothing is rotated, sheared, scaled or shifted.
+
+    A pixel (x, y) of the new frame shows the point scale * (x, y) + begin of the old one, which is never outside of it.
+
+    Attributes:
+        scale: float32 (2,), of width and height: at most 1; negative where the picture is mirrored.
+        begin: float32 (2,), what the first pixel shows.
+    """
+
+    scale: tf.Tensor
+    begin: tf.Tensor
+
+    def matrix(self) -> tf.Tensor:
+        """The same as a matrix, float32 (3, 3)."""
+        return _affine(tf.linalg.diag(self.scale), self.begin)
+
+
+def moves(strengths: Strengths) -> bool:
+    """Tells whether these strengths can move or enlarge the picture: then a new frame is not a part of the old one."""
+    return bool(strengths.rotation or strengths.shear or strengths.translation or strengths.scale != (1.0, 1.0))
+
+
+def crops_or_mirrors(strengths: Strengths) -> bool:
+    """Tells whether these strengths choose a part of the frame, or its mirror image."""
+    crops = strengths.crop_min_area < 1.0 or strengths.crop_aspect
+    return bool(crops or strengths.flip_left_right or strengths.flip_up_down)
+
+
+def draw_matrix(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor:
     """Draws the matrix of a pair.
 
     The picture is rotated, scaled, sheared and shifted about its middle, then cropped, then mirrored. As the matrix
@@ -25,40 +60,14 @@ def draw_matrix(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor 
         size: float32 (2,), width and height of the frame.
 
     Returns:
-        float32 (3, 3), or None if these strengths move nothing.
+        float32 (3, 3).
     """
-    factors = []
-    if strengths.rotation or strengths.shear or strengths.translation or strengths.scale != (1.0, 1.0):
-        factors.append(_moved_middle(strengths, draw, size))
-    if strengths.crop_min_area < 1.0 or strengths.crop_aspect:
-        factors.append(_crop(strengths, draw, size))
-    if strengths.flip_left_right or strengths.flip_up_down:
-        factors.append(_mirror(strengths, draw, size))
-    if not factors:
-        return None
-    result = factors[0]
-    for factor in factors[1:]:
-        result = tf.matmul(result, factor)
-    return result
+    window = draw_window(strengths, draw, size).matrix()
+    return tf.matmul(_moved_middle(strengths, draw, size), window) if moves(strengths) else window
 
 
-def _affine(linear: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """The matrix of p -> linear p + shift."""
-    return tf.concat([tf.concat([linear, shift[:, tf.newaxis]], axis=1), [[0.0, 0.0, 1.0]]], axis=0)
-
-
-def _mirror(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor:
-    mirrored = tf.stack(
-        [
-            draw.below('flip_left_right', strengths.flip_left_right),
-            draw.below('flip_up_down', strengths.flip_up_down),
-        ]
-    )
-    return _affine(tf.linalg.diag(tf.where(mirrored, -1.0, 1.0)), tf.where(mirrored, size - 1.0, 0.0))
-
-
-def _crop(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor:
-    """A box of a random area and aspect, somewhere in the frame.
+def draw_window(strengths: Strengths, draw: Draw, size: tf.Tensor) -> Window:
+    """Draws a part of the frame of a random area and aspect, and whether it is mirrored.
 
     Of an area a and an aspect e^r, both drawn, it keeps sqrt(a e^r) of the width and sqrt(a / e^r) of the height, each
     at most 1: a box that would be wider than the frame loses area.
@@ -67,7 +76,19 @@ def _crop(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor:
     log_aspect = draw.between('crop_aspect', -strengths.crop_aspect, strengths.crop_aspect)
     parts = tf.minimum(1.0, tf.sqrt(area * tf.exp(tf.stack([log_aspect, -log_aspect]))))
     place = tf.stack([draw.between('crop_left', 0.0, 1.0), draw.between('crop_top', 0.0, 1.0)])
-    return _affine(tf.linalg.diag(parts), place * (1.0 - parts) * (size - 1.0))
+    begin = place * (1.0 - parts) * (size - 1.0)
+    mirrored = tf.stack(
+        [
+            draw.below('flip_left_right', strengths.flip_left_right),
+            draw.below('flip_up_down', strengths.flip_up_down),
+        ]
+    )
+    return Window(tf.where(mirrored, -parts, parts), tf.where(mirrored, begin + parts * (size - 1.0), begin))
+
+
+def _affine(linear: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """The matrix of p -> linear p + shift."""
+    return tf.concat([tf.concat([linear, shift[:, tf.newaxis]], axis=1), [[0.0, 0.0, 1.0]]], axis=0)
 
 
 def _moved_middle(strengths: Strengths, draw: Draw, size: tf.Tensor) -> tf.Tensor:
@@ -118,3 +139,25 @@ def sample(picture: tf.Tensor, matrix: tf.Tensor, method: str, fill: int) -> tf.
         interpolation=method,
         fill_mode='CONSTANT',
     )[0]
+
+
+def sample_window(picture: tf.Tensor, window: Window, method: str) -> tf.Tensor:
+    """Samples a picture at the points of a window: what `sample` gives by its matrix, in two fifths of the time.
+
+    Args:
+        picture: (height, width, channels).
+        window: the part of its frame.
+        method: 'bilinear' or 'nearest'.
+
+    Returns:
+        The picture that the new frame shows, float32, of the same shape.
+    """
+    size = tf.shape(picture)[:2]
+    last = tf.cast(tf.reverse(size, [0]), tf.float32) - 1.0
+    # The op has its points as fractions of the frame. Of a frame of one pixel there is one point.
+    ends = tf.math.divide_no_nan(tf.stack([window.begin, window.begin + window.scale * last]), last)
+    ends = tf.clip_by_value(ends, _FRAME_EDGE, 1.0 - _FRAME_EDGE)
+    boxes = tf.reshape(tf.reverse(ends, [1]), (1, 4))  # top, left, bottom, right
+    return tf.raw_ops.CropAndResize(image=picture[tf.newaxis], boxes=boxes, box_ind=[0], crop_size=size, method=method)[
+        0
+    ]

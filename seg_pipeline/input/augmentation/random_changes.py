@@ -48,11 +48,15 @@ class RandomChanges:
         strengths = self.strengths
         size = tf.cast(tf.reverse(tf.shape(mask)[:2], [0]), tf.float32)
         values = colors.change(strengths, draw, tf.cast(image, tf.float32))
-        matrix = geometry.draw_matrix(strengths, draw, size)
-        if matrix is not None:
+        if geometry.moves(strengths):
+            matrix = geometry.draw_matrix(strengths, draw, size)
             values = geometry.sample(values, matrix, 'BILINEAR', fill=0)
             mask = geometry.sample(mask, matrix, 'NEAREST', fill=ignore_id)
+        elif geometry.crops_or_mirrors(strengths):
+            window = geometry.draw_window(strengths, draw, size)
+            values = geometry.sample_window(values, window, 'bilinear')
+            mask = tf.cast(geometry.sample_window(mask, window, 'nearest'), mask.dtype)
         values = colors.blur(strengths, draw, values)
         values = colors.add_noise(strengths, draw, values, draws.child(seed, 1))
         values, mask = cutting.cut_out(strengths, draw, values, mask, size, ignore_id)
-        return tf.cast(tf.round(tf.clip_by_value(values, 0.0, 255.0)), tf.uint8), mask
+        return tf.cast(tf.round(values), tf.uint8), mask

@@ -112,6 +112,17 @@ def test_a_mask_holds_no_class_that_was_not_in_it(seed, strengths, ids):
 
 
 @every_geometry
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (9, 1)])
+def test_frames_of_one_row_or_column(strengths, size):
+    image, mask = noise(*size)
+    for seed in SEEDS[:6]:
+        found = apply(strengths, image, mask, seed)
+        if strengths.crop_min_area < 1 and not strengths.rotation:  # then all comes from the frame
+            assert found[0].min() >= image.min()
+        assert set(found[1].flat) <= {*mask.flat, IGNORE}
+
+
+@every_geometry
 def test_image_and_mask_move_together(strengths):
     """The image holds its coordinates, tenfold; so does, as ids, the mask, which must be the nearest to the image's."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.uint8)
@@ -225,12 +236,12 @@ def test_brightness_contrast_and_saturation_are_the_arithmetic_that_is_promised(
 
 
 def test_the_hue_turns_red_green_and_blue_into_each_other_and_leaves_greys():
-    third = tf.constant(1 / 3)
-    np.testing.assert_allclose(colors._hue_rotation(third) @ tf.eye(3), [[0, 0, 1], [1, 0, 0], [0, 1, 0]], atol=1e-6)
+    third = colors.saturated_and_turned(tf.constant(1.0), tf.constant(1 / 3))
+    np.testing.assert_allclose(third, [[0, 0, 1], [1, 0, 0], [0, 1, 0]], atol=1e-6)
     for turn in (-0.05, 0.02, 0.4):
-        np.testing.assert_allclose(
-            tf.linalg.matvec(colors._hue_rotation(tf.constant(turn)), [9.0, 9, 9]), [9, 9, 9], 1e-5
-        )
+        for saturation in (0.0, 0.6, 1.0, 1.4):
+            matrix = colors.saturated_and_turned(tf.constant(saturation), tf.constant(turn))
+            np.testing.assert_allclose(tf.linalg.matvec(matrix, [9.0, 9, 9]), [9, 9, 9], 1e-5)
 
 
 def test_the_hue_turns_by_about_the_fraction_that_is_drawn():
@@ -285,6 +296,16 @@ def test_noise_has_the_deviation_that_is_drawn_and_no_mean():
         assert abs(difference.mean()) < sigma / 20
         channels = np.corrcoef(difference.reshape(-1, 3), rowvar=False)
         assert np.abs(channels - np.eye(3)).max() < 0.1
+
+
+@pytest.mark.parametrize('value', [0, 255])
+def test_noise_stays_in_the_range_of_values(value):
+    image = np.full((64, 64, 3), value, np.uint8)
+    for seed in SEEDS[:4]:
+        found = change_image(Strengths(noise=1.0, noise_sigma=(0.05, 0.05)), image, seed)
+        distance = np.abs(found.astype(int) - value)
+        assert 0 < distance.max() < 7 * 255 * 0.05
+        assert 0.4 < (distance == 0).mean() < 0.6  # what would have gone beyond
 
 
 @pytest.mark.parametrize('name', ['blur', 'noise', 'cutout'])
