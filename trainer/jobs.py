@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from seg_pipeline import errors, progress, storage
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.input import strengths
+from seg_pipeline.plurals import counted
 from seg_pipeline.storage import atomic
 from trainer import config, tensorflow_setup
 from trainer.evaluation import formatting
@@ -24,7 +25,7 @@ from trainer.inference import export_formats, photos
 from trainer.models import encoder_weights, encoders, initial_weights
 from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import augmentation_page, curves
-from trainer.training import class_weights, run_lock, stop_signal
+from trainer.training import class_weights, run_lock, schedules, stop_signal
 
 if TYPE_CHECKING:
     import keras
@@ -116,6 +117,7 @@ def train(
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
     # Raises before anything is written.
     strategy.replica_batch_size(recipe.batch_size, devices, recipe.accumulation_steps)
+    _check_profile(runtime, recipe.epochs * schedules.steps_per_epoch(recipe, train_split.num_records))
     print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
     if run.strengths:
         print(run.strengths, flush=True)
@@ -146,6 +148,12 @@ def train(
     if not finished:
         return TrainingResult(step, best_mean_iou, stopped_by=stop.signal)
     return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir))
+
+
+def _check_profile(runtime: RuntimeOptions, num_steps: int) -> None:
+    if runtime.profile_steps and runtime.profile_steps[0] > num_steps:
+        first, last = runtime.profile_steps
+        raise errors.UserError(f'--profile_steps={first},{last}: the run has {counted(num_steps, "step")}')
 
 
 def _warn_of_noise(recipe: config.Recipe) -> None:

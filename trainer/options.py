@@ -1,7 +1,9 @@
 """Options that no run stores: how a command is carried out, and what it is asked about a trained model."""
 
 import dataclasses
+import re
 
+from seg_pipeline import errors
 from trainer import config
 
 _MOST_DEVICES = 256  # each splits the memory and threads of one CPU
@@ -19,6 +21,8 @@ class RuntimeOptions:
         keep_checkpoints: how many of the latest checkpoints stay.
         deterministic: let TensorFlow take only operations that give the same bits every time; slower. Those that train
             here on a CPU are such anyway.
+        profile_steps: the first and the last step, counted from 1, of which TensorFlow's profile is written; None for
+            no profile.
     """
 
     strategy: str = 'auto'
@@ -26,14 +30,29 @@ class RuntimeOptions:
     checkpoint_every_steps: int = 0
     keep_checkpoints: int = 2
     deterministic: bool = False
+    profile_steps: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.profile_steps and not 1 <= self.profile_steps[0] <= self.profile_steps[1] <= config.MOST:
+            raise errors.UserError(_no_steps(','.join(map(str, self.profile_steps))))
         ranges = {
             'virtual_devices': (0, _MOST_DEVICES),
             'checkpoint_every_steps': (0, config.MOST),
             'keep_checkpoints': (1, config.MOST),
         }
         config.check_ranges(self, ranges)
+
+
+def parse_profile_steps(text: str) -> tuple[int, int]:
+    """Parses such as '5,10'. Raises `UserError` where it is no two numbers; `RuntimeOptions` checks them."""
+    found = re.fullmatch(r'([0-9]{1,18}),([0-9]{1,18})', text)
+    if not found:
+        raise errors.UserError(_no_steps(text))
+    return int(found[1]), int(found[2])
+
+
+def _no_steps(text: str) -> str:
+    return f'--profile_steps={text}: give the first and the last step, counted from 1, as in --profile_steps=5,10'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,6 +61,11 @@ def sum_over_replicas(strategy: tf.distribute.Strategy, values: Iterable[Any]) -
     return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in values]
 
 
+def of_any_replica(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
+    """Returns a tensor that all replicas have computed alike."""
+    return strategy.experimental_local_results(value)[0]
+
+
 def _physical_devices() -> list[str]:
     gpus = tf.config.list_logical_devices('GPU')
     return [device.name for device in gpus] or ['/cpu:0']

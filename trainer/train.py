@@ -128,6 +128,9 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
         'cache_budget_mb', _RECIPE.cache_budget_mb, 'Memory for the decoded images of each split, in MiB.', 0
     ),
 }
+_PROFILE_STEPS = flags.DEFINE_string(
+    'profile_steps', None, "FIRST,LAST: write TensorFlow's profile of these steps, counted from 1, for TensorBoard."
+)
 _RUNTIME_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'strategy': flags.DEFINE_enum(
         'strategy', _RUNTIME.strategy, list(options.STRATEGIES), 'auto: all GPUs, mirrored where there are several.'
@@ -154,7 +157,10 @@ def main(argv: list[str]) -> int:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     data_dir, model_dir = _DATA_DIR.value, _MODEL_DIR.value
     recipe = config.Recipe(**{name: flag.value for name, flag in _RECIPE_FLAGS.items()})
-    runtime = options.RuntimeOptions(**{name: flag.value for name, flag in _RUNTIME_FLAGS.items()})
+    profile_steps = None if _PROFILE_STEPS.value is None else options.parse_profile_steps(_PROFILE_STEPS.value)
+    runtime = options.RuntimeOptions(
+        **{name: flag.value for name, flag in _RUNTIME_FLAGS.items()}, profile_steps=profile_steps
+    )
     result = jobs.train(data_dir, model_dir, recipe, runtime)
     if result.stopped_by:
         print(f'stopped after step {result.step}; the same command goes on from there', flush=True)

@@ -44,26 +44,31 @@ class LossScale(tf.Module):
         self.finite_steps = strategy_lib.host_variable(tf.constant(0, tf.int64))
         self.skipped = strategy_lib.host_variable(tf.constant(0, tf.int64))
 
-    def step(self, finite: tf.Tensor, apply: Callable[[], None]) -> None:
+    def step(self, finite: tf.Tensor, apply: Callable[[], tf.Tensor]) -> tf.Tensor:
         """Does a step, or leaves it out, and changes the scale. In a graph, and not within a replica.
 
         Args:
             finite: bool scalar, whether the gradients of all replicas are.
-            apply: changes the weights.
+            apply: changes the weights, and returns a float32 scalar.
+
+        Returns:
+            What `apply` returns; nan where the step is left out.
         """
 
-        def done() -> None:
-            apply()
+        def done() -> tf.Tensor:
+            result = apply()
             count = self.finite_steps + 1
             grows = count >= self._growth_steps
             self.scale.assign(tf.where(grows, tf.minimum(2 * self.scale, _LARGEST_SCALE), self.scale))
             self.finite_steps.assign(tf.where(grows, tf.zeros_like(count), count))
             self.skipped.assign(0)
+            return result
 
-        def left_out() -> None:
+        def left_out() -> tf.Tensor:
             self.scale.assign(tf.maximum(self.scale / 2, LEAST_SCALE / 2))
             self.finite_steps.assign(0)
             self.skipped.assign_add(1)
+            return tf.constant(float('nan'))
 
         # Around all replicas: within one, no branch may update variables that are mirrored.
-        tf.cond(finite, done, left_out)
+        return tf.cond(finite, done, left_out)

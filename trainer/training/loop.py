@@ -1,5 +1,6 @@
 """The training loop: epochs, validation, checkpoints, progress, and going on where a run was stopped."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -8,13 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from seg_pipeline import errors, progress
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.input import augmentation, decoding, pipeline
 from trainer import config, strategy
-from trainer.evaluation import evaluator
+from trainer.evaluation import confusion_picture, evaluator, panels
 from trainer.models import precision
 from trainer.options import RuntimeOptions
 from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps, summaries
@@ -76,6 +79,7 @@ class TrainingLoop:
         self._devices, self._state, self._class_weights = devices, state, class_weights
         self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
         self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
+        self._step_rows: list[summaries.StepRow] = []  # those that are not written yet
         self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
 
     def train(self, stop: Stop) -> bool:
@@ -97,7 +101,9 @@ class TrainingLoop:
         images_of_run = self._run.recipe.epochs * self._steps_per_epoch * self._run.recipe.batch_size
         # On stdout: the lines of the epochs are what a run says.
         self._shown = progress.Progress(images_of_run, 'images', done=self._images_done, stream=sys.stdout)
-        with opened as self._summaries, decoding.naming_damaged_shards(*splits), self._shown:
+        self._profiler = summaries.Profiler(self._model_dir, self._runtime.profile_steps)
+        profiling = contextlib.closing(self._profiler)
+        with opened as self._summaries, decoding.naming_damaged_shards(*splits), profiling, self._shown:
             for phase in schedules.phases(self._run.recipe):
                 if not self._train_phase(phase, stop):
                     return False
@@ -150,8 +156,12 @@ class TrainingLoop:
             if stop.requested:
                 self._save(phase, epoch)
                 return False
-            self._state.optimizers[phase.name].learning_rate = self._learning_rate(phase, done)
-            self._one_step(train_step, batches, clock)
+            self._state.optimizers[phase.name].learning_rate = rate = self._learning_rate(phase, done)
+            with self._profiler.step(done + 1) as is_profiled:
+                norm = self._one_step(train_step, batches, clock)
+                if is_profiled:
+                    float(norm)  # A GPU computes behind: its part is in the profile once it is done.
+            self._step_rows.append(summaries.StepRow(done + 1, rate, norm))
             is_due = self._shown.is_due()
             if self._unproven is not None or (is_due and self._was_left_out):
                 self._check_numbers(phase, epoch)
@@ -169,29 +179,34 @@ class TrainingLoop:
             return False
         return not stop.requested or epoch + 1 == self._run.recipe.epochs
 
-    def _one_step(self, train_step: Any, batches: Iterator[Any], clock: _Clock) -> None:
+    def _one_step(self, train_step: Any, batches: Iterator[Any], clock: _Clock) -> tf.Tensor:
+        """Does a step, and returns the norm of its gradient."""
         began = time.perf_counter()
         parts = [next(batches) for _ in range(self._run.recipe.accumulation_steps)]
         received = time.perf_counter()
-        if len(parts) == 1:
-            train_step(*parts[0])
-        else:
-            train_step(parts)
+        norm = train_step(*parts[0]) if len(parts) == 1 else train_step(parts)
         self._state.step.assign_add(1)
         if self._average is not None:
             self._average(self._state.step)
         clock.waiting += received - began
         clock.training += time.perf_counter() - began
         clock.images += self._run.recipe.batch_size
+        return norm
 
     def _learning_rate(self, phase: schedules.Phase, step: int) -> float:
         return schedules.learning_rate(self._run.recipe, phase, self._steps_per_epoch, step)
 
     def _save(self, phase: schedules.Phase, epoch: int) -> None:
         self._check_numbers(phase, epoch)
+        self._write_steps()
         self._checkpointer.save()
         if self._unproven is None:
             self._unproven = int(self._state.step)
+
+    def _write_steps(self) -> None:
+        """Writes what TensorBoard shows of the steps since the last time: before the checkpoint that has them done."""
+        summaries.write_steps(self._summaries, self._step_rows)
+        self._step_rows.clear()
 
     def _check_numbers(self, phase: schedules.Phase, epoch: int, loss: float = 0.0) -> None:
         """Makes sure that a state is worth a checkpoint, or that the one before was.
@@ -245,7 +260,7 @@ class TrainingLoop:
         totals = self._state.totals
         self._check_numbers(phase, epoch)
         self._show(phase, epoch, clock, stays=True)
-        validation = self._validate(phase, epoch, stop)
+        validation, pictures = self._validate(phase, epoch, stop)
         row = history.EpochRow(
             epoch=epoch + 1,
             phase=phase.name,
@@ -259,22 +274,28 @@ class TrainingLoop:
             input_wait_share=clock.input_wait_share,
         )
         history.append(self._model_dir, row)
-        self._write_summaries(row)
+        self._write_steps()
+        summaries.write_epoch(self._summaries, row, pictures)
         totals.reset()
         self._state.epoch.assign(epoch + 1)
         self._checkpointer.save()
         if self._unproven is None:
             self._unproven = int(self._state.step)
 
-    def _validate(self, phase: schedules.Phase, epoch: int, stop: Stop) -> history.Validation:
+    def _validate(
+        self, phase: schedules.Phase, epoch: int, stop: Stop
+    ) -> tuple[history.Validation, dict[str, NDArray[np.uint8]]]:
         """Evaluates on the validation split, and keeps the model if its mean IoU is the largest so far.
+
+        Returns:
+            The figures, and pictures of them for TensorBoard.
 
         Raises:
             evaluator.Interrupted: `stop` is requested; the same state validates again when the run goes on.
             UserError: the loss is no finite number.
         """
         if self._evaluator is None:
-            return history.Validation()
+            return history.Validation(), {}
         total, place = self._evaluator.num_images, self._place(phase, epoch)
         metrics, loss = self._evaluator.run(
             lambda: stop.requested,
@@ -288,7 +309,12 @@ class TrainingLoop:
         if metrics.mean_iou > float(self._state.best_mean_iou):
             self._state.best_mean_iou.assign(metrics.mean_iou)
             self._checkpointer.save_best()
-        return history.Validation(loss, metrics.pixel_accuracy, metrics.mean_iou, metrics.mean_iou_present)
+        pictures = {
+            summaries.PANELS: self._panels.draw(),
+            summaries.CONFUSION: confusion_picture.draw(metrics, self._run.label_map),
+        }
+        row = history.Validation(loss, metrics.pixel_accuracy, metrics.mean_iou, metrics.mean_iou_present)
+        return row, pictures
 
     @functools.cached_property
     def _batches(self) -> Iterator[Any]:
@@ -328,6 +354,11 @@ class TrainingLoop:
         )
 
     @functools.cached_property
+    def _panels(self) -> panels.Panels:
+        assert self._validation_split is not None
+        return panels.Panels(self._state.evaluated, self._validation_split)
+
+    @functools.cached_property
     def _average(self) -> Callable[[tf.Tensor], None] | None:
         if self._state.averaged is None:
             return None
@@ -355,10 +386,3 @@ class TrainingLoop:
             rate=clock.images_per_second,
             stays=stays,
         )
-
-    def _write_summaries(self, row: history.EpochRow) -> None:
-        with self._summaries.as_default(step=row.step):
-            for name, value in dataclasses.asdict(row).items():
-                if isinstance(value, float):
-                    tf.summary.scalar(name, value)
-        self._summaries.flush()

@@ -24,8 +24,10 @@ from trainer.evaluation import confusion
 from trainer.models import precision, random_layers
 from trainer.training import objective as objective_lib
 
-Step = Callable[[Any, Any], None]  # Takes images and masks, per-replica values of a distributed dataset.
-AccumulatingStep = Callable[[Sequence[tuple[Any, Any]]], None]  # Takes all parts of a batch.
+# Takes images and masks, per-replica values of a distributed dataset; returns the global norm of the gradient of the
+# global batch, as it is before it is clipped, a float32 scalar; nan of a step that is left out.
+Step = Callable[[Any, Any], tf.Tensor]
+AccumulatingStep = Callable[[Sequence[tuple[Any, Any]]], tf.Tensor]  # Takes all parts of a batch, returns the same.
 
 
 class TrainTotals(tf.Module):
@@ -87,19 +89,20 @@ def make_train_step(
     """
     replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale)
 
-    def replica_step(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def replica_step(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         gradients, valid, sums = replica.gradients(images, masks, noise)
-        replica.apply(gradients, valid)
-        return sums
+        return sums, replica.apply(gradients, valid)
 
-    def step(images: Any, masks: Any) -> None:
+    def step(images: Any, masks: Any) -> tf.Tensor:
         of_batch = (images, masks, _noise_seed(seed, counter, 0))
         if loss_scale is None:
-            sums = strategy.run(replica_step, of_batch)
+            sums, of_replicas = strategy.run(replica_step, of_batch)
+            norm = strategy_lib.of_any_replica(strategy, of_replicas)
         else:
             gradients, valid, sums = strategy.run(replica.gradients, of_batch)
-            _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
+            norm = _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
         _add(strategy, totals, sums, loss_scale)
+        return norm
 
     compiled: Step = tf.function(step)
     return compiled
@@ -147,19 +150,18 @@ def make_accumulating_step(
         _add(strategy, totals, sums, loss_scale)
         return so_far
 
-    def apply(gradients: Any, valid: Any) -> None:
-        if loss_scale is None:
-            strategy.run(replica.apply, (gradients, valid))
-        else:
-            _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
+    def apply(gradients: Any, valid: Any) -> tf.Tensor:
+        if loss_scale is not None:
+            return _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
+        return strategy_lib.of_any_replica(strategy, strategy.run(replica.apply, (gradients, valid)))
 
     compiled_take, compiled_apply = tf.function(take), tf.function(apply)
 
-    def step(parts: Sequence[tuple[Any, Any]]) -> None:
+    def step(parts: Sequence[tuple[Any, Any]]) -> tf.Tensor:
         so_far: Any = None
         for part, (images, masks) in enumerate(parts):
             so_far = compiled_take(images, masks, tf.constant(part, tf.int64), so_far)
-        compiled_apply(*so_far)
+        return compiled_apply(*so_far)
 
     return step
 
@@ -210,19 +212,21 @@ class _ReplicaStep:
         """How many of its gradients hold a number that is not finite, float32."""
         return tf.add_n([tf.cast(tf.reduce_any(~tf.math.is_finite(one)), tf.float32) for one in gradients])
 
-    def apply(self, gradients: list[tf.Tensor], valid: tf.Tensor) -> None:
-        """Changes the weights."""
+    def apply(self, gradients: list[tf.Tensor], valid: tf.Tensor) -> tf.Tensor:
+        """Changes the weights, and returns the global norm of the gradient before it is clipped."""
         context = tf.distribute.get_replica_context()
         # A batch without a valid pixel has the gradient 0, not 0 / 0.
         gradients = [tf.math.divide_no_nan(gradient, valid) for gradient in gradients]
+        of_batch = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norm = tf.linalg.global_norm(of_batch)
         if self._clip_norm:
-            # Clipping is not linear: the norm must be that of the global gradient, so that is summed here. Each replica
-            # then holds the same gradient, and the optimizer adds up all R of them again, hence / R. The optimizer's
+            # Clipping is not linear: it takes the global gradient, which is summed here. Each replica then
+            # holds the same gradient, and the optimizer adds up all R of them again, hence / R. The optimizer's
             # own global_clipnorm would clip the replicas' parts before they are added up.
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
-            gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
+            clipped, _ = tf.clip_by_global_norm(of_batch, self._clip_norm, use_norm=norm)
+            gradients = [gradient / context.num_replicas_in_sync for gradient in clipped]
         self._optimizer.apply(gradients, self._variables)
+        return norm
 
 
 def _do_or_leave_out(
@@ -231,10 +235,13 @@ def _do_or_leave_out(
     loss_scale: precision.LossScale,
     gradients: Any,
     valid: Any,
-) -> None:
-    """Changes the weights, unless a gradient of any replica is not finite."""
+) -> tf.Tensor:
+    """Changes the weights, unless a gradient of any replica is not finite; returns the norm, or nan."""
     (bad,) = strategy_lib.sum_over_replicas(strategy, [strategy.run(replica.count_not_finite, (gradients,))])
-    loss_scale.step(tf.equal(bad, 0), lambda: strategy.run(replica.apply, (gradients, valid)))
+    return loss_scale.step(
+        tf.equal(bad, 0),
+        lambda: strategy_lib.of_any_replica(strategy, strategy.run(replica.apply, (gradients, valid))),
+    )
 
 
 def _add(strategy: tf.distribute.Strategy, totals: TrainTotals, sums: Any, loss_scale: Any) -> None:

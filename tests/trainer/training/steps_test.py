@@ -145,3 +145,45 @@ def test_clipping_bounds_the_norm_of_the_global_gradient(two_devices, clip_norm)
         assert norm == pytest.approx(clip_norm, rel=1e-3)
     else:
         assert 0.05 < norm < clip_norm
+
+
+class _WithoutNorm(steps._ReplicaStep):
+    """Applies gradients as if nobody wanted to know their norm."""
+
+    def apply(self, gradients, valid):
+        context = tf.distribute.get_replica_context()
+        gradients = [tf.math.divide_no_nan(gradient, valid) for gradient in gradients]
+        if self._clip_norm:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
+            gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
+        self._optimizer.apply(gradients, self._variables)
+        return tf.constant(0.0)
+
+
+@pytest.mark.parametrize('clip_norm', [0.0, 0.1])
+@pytest.mark.parametrize('devices', ['one_device', 'two_devices'])
+def test_a_step_returns_the_norm_of_its_gradient_and_learns_as_without(request, monkeypatch, devices, clip_norm):
+    strategy = request.getfixturevalue(devices)
+    ((images, masks),) = distributed.batches(1)
+
+    def learn():
+        network, optimizer = distributed.make(strategy, 'tiny')
+        totals = steps.TrainTotals()
+        step = steps.make_train_step(
+            strategy, network, optimizer, totals, distributed.LOSSES['plain'], clip_norm=clip_norm
+        )
+        before = [weight.numpy() for weight in network.trainable_weights]
+        norm = float(step(*distributed.distribute(strategy, images, masks)))
+        return before, [weight.numpy() for weight in network.trainable_weights], norm
+
+    before, after, norm = learn()
+    moved = np.sqrt(sum(((a - b).astype(np.float64) ** 2).sum() for a, b in zip(before, after, strict=True)))
+    if not clip_norm:
+        assert moved / LEARNING_RATE == pytest.approx(norm, rel=1e-4)
+    else:  # that of before it is clipped
+        assert moved / LEARNING_RATE == pytest.approx(clip_norm, rel=1e-4)
+        assert norm > 2 * clip_norm
+    monkeypatch.setattr(steps, '_ReplicaStep', _WithoutNorm)
+    _, without, _ = learn()
+    assert all(np.array_equal(a, b) for a, b in zip(after, without, strict=True))
