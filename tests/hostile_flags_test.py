@@ -70,6 +70,7 @@ ACCEPTED = {
         'checkpoint_every_steps': _COUNT,
         'keep_checkpoints': _POSITIVE,
         'deterministic': _SWITCH,
+        'dry_run': _SWITCH,
     },
     'evaluate': {'batch_size': _POSITIVE, 'virtual_devices': _COUNT},
     'predict': {'output_dir': _NEW | {'directory', 'empty directory'}, 'batch_size': _POSITIVE},

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-    from trainer import config, jobs, options
+    from trainer import config, jobs, options, report
 
-__all__ = ['evaluate', 'export', 'load_model', 'predict', 'train']
+__all__ = ['dry_run', 'evaluate', 'export', 'load_model', 'predict', 'show_augmentation', 'train']
 
 
 def train(
@@ -53,6 +53,30 @@ def train(
     from trainer import jobs
 
     return jobs.train(data_dir, model_dir, recipe, runtime)
+
+
+def dry_run(
+    data_dir: str,
+    model_dir: str,
+    recipe: 'config.Recipe | None' = None,
+    runtime: 'options.RuntimeOptions | None' = None,
+) -> 'report.dry_run.DryRun':
+    """Measures what `train` with the same arguments will need: builds everything, does two steps of each phase.
+
+    Writes nothing anywhere, and downloads no weights. `python -m trainer.train --dry_run` prints the same.
+
+    Args:
+        data_dir, model_dir, recipe, runtime: as of `train`.
+
+    Returns:
+        Parameters, seconds and bytes; its `text()` is what the command prints.
+
+    Raises:
+        UserError: as `train` does.
+    """
+    from trainer import jobs
+
+    return jobs.dry_run(data_dir, model_dir, recipe, runtime)
 
 
 def evaluate(
@@ -117,6 +141,25 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
     from trainer import jobs
 
     jobs.export(model_dir, file_format, output_dir)
+
+
+def show_augmentation(data_dir: str, output_dir: str, augmentation: 'options.AugmentationOptions | None' = None) -> str:
+    """Shows what an augmentation does to the pairs of a data set, before and after, on a page.
+
+    Args:
+        data_dir: directory of the data set.
+        output_dir: where augmentation.html is written, whole or not at all.
+        augmentation: which one, on which pairs; None for `strong` on the first ones of seed 0.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: no such data set or augmentation, or an `output_dir` that cannot be written.
+    """
+    from trainer import jobs
+
+    return jobs.show_augmentation(data_dir, output_dir, augmentation)
 
 
 def load_model(model_dir: str, checkpoint: 'str | None' = None) -> 'tuple[keras.Model, config.RunConfig]':

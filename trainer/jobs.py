@@ -23,12 +23,15 @@ from trainer.evaluation import formatting
 from trainer.evaluation.metrics import Metrics
 from trainer.inference import export_formats, photos
 from trainer.models import encoder_weights, encoders, initial_weights
-from trainer.options import EvaluationOptions, PredictionOptions, RuntimeOptions
+from trainer.options import AugmentationOptions, EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import augmentation_page, curves
 from trainer.training import class_weights, run_lock, schedules, stop_signal
 
 if TYPE_CHECKING:
     import keras
+
+    from trainer.report import dry_run as dry_run_lib
+    from trainer.training import loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,36 @@ def train(
     data_dir: str, model_dir: str, recipe: config.Recipe | None = None, runtime: RuntimeOptions | None = None
 ) -> TrainingResult:
     """Does what `trainer.train` says."""
-    recipe, runtime = recipe or config.Recipe(), runtime or RuntimeOptions()
+    training_loop = _make_loop(data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions())
+    run, state = training_loop.run, training_loop.state
+    with run_lock.held(model_dir):
+        config.check_continues(model_dir, run)  # again: another command may have begun a run here meanwhile
+        config.write(model_dir, run)
+        with stop_signal.StopSignal() as stop:
+            finished = training_loop.train(stop)
+    step, best = int(state.step), float(state.best_mean_iou)
+    best_mean_iou = best if best >= 0 else None
+    if not finished:
+        return TrainingResult(step, best_mean_iou, stopped_by=stop.signal)
+    return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir))
+
+
+def dry_run(
+    data_dir: str, model_dir: str, recipe: config.Recipe | None = None, runtime: RuntimeOptions | None = None
+) -> 'dry_run_lib.DryRun':
+    """Does what `trainer.dry_run` says."""
+    training_loop = _make_loop(
+        data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions(), may_write=False
+    )
+    from trainer.report import dry_run as dry_run_lib
+
+    return dry_run_lib.measure(training_loop)
+
+
+def _make_loop(
+    data_dir: str, model_dir: str, recipe: config.Recipe, runtime: RuntimeOptions, *, may_write: bool = True
+) -> 'loop.TrainingLoop':
+    """Builds everything that trains, once everything is checked; downloads weights, if it may, and writes no more."""
     manifest = config.read_manifest(data_dir)
     data = config.Data.from_manifest(manifest)
     run = config.RunConfig(recipe, data, strengths.find(recipe.augmentation))
@@ -121,33 +153,26 @@ def train(
     print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
     if run.strengths:
         print(run.strengths, flush=True)
-    if weights and recipe.encoder_weights == config.IMAGENET_WEIGHTS:
+    if weights and not may_write and not os.path.exists(weights):
+        print(f'{weights} is not here; a dry run does not download it')
+        weights = None
+    elif weights and recipe.encoder_weights == config.IMAGENET_WEIGHTS:
         encoder_weights.download(recipe.encoder)
     load_encoder = functools.partial(encoder_weights.load, encoder=recipe.encoder, path=weights) if weights else None
     state = checkpoints.create_state(run, devices, load_encoder)
     if init_from is not None:
         print(initial_weights.load(state.model, init_from, run.label_map), flush=True)
         state.start_average()
-    with run_lock.held(model_dir):
-        config.check_continues(model_dir, run)  # again: another command may have begun a run here meanwhile
-        config.write(model_dir, run)
-        training_loop = loop.TrainingLoop(
-            run=run,
-            runtime=runtime,
-            train_split=train_split,
-            validation_split=validation_split,
-            model_dir=model_dir,
-            devices=devices,
-            state=state,
-            class_weights=weights_of_classes,
-        )
-        with stop_signal.StopSignal() as stop:
-            finished = training_loop.train(stop)
-    step, best = int(state.step), float(state.best_mean_iou)
-    best_mean_iou = best if best >= 0 else None
-    if not finished:
-        return TrainingResult(step, best_mean_iou, stopped_by=stop.signal)
-    return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir))
+    return loop.TrainingLoop(
+        run=run,
+        runtime=runtime,
+        train_split=train_split,
+        validation_split=validation_split,
+        model_dir=model_dir,
+        devices=devices,
+        state=state,
+        class_weights=weights_of_classes,
+    )
 
 
 def _check_profile(runtime: RuntimeOptions, num_steps: int) -> None:
@@ -248,19 +273,10 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
         exporters.export(model_dir, file_format, output_dir)
 
 
-def show_augmentation(data_dir: str, output_dir: str, name: str, *, pairs: int, seed: int) -> str:
-    """Writes a page of the first pairs of the training split that a run of this seed sees, before and after.
-
-    Args:
-        data_dir: the data set.
-        output_dir: where augmentation.html is written, whole or not at all.
-        name: as --augmentation.
-        pairs: how many.
-        seed: of a run.
-
-    Returns:
-        The path of the page.
-    """
+def show_augmentation(data_dir: str, output_dir: str, wanted: AugmentationOptions | None = None) -> str:
+    """Does what `trainer.show_augmentation` says."""
+    wanted = wanted or AugmentationOptions()
+    name, pairs, seed = wanted.augmentation, wanted.pairs, wanted.seed
     drawn = strengths.find(name)
     config.check_output_dir('output_dir', output_dir)
     manifest = config.read_manifest(data_dir)

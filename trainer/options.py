@@ -91,3 +91,21 @@ class PredictionOptions:
 
     def __post_init__(self) -> None:
         config.check_ranges(self, {'batch_size': config.BATCH_SIZES})
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationOptions:
+    """Which pairs are shown before and after which augmentation.
+
+    Attributes:
+        augmentation: a key of `strengths.OF_POLICY`, or the path of a JSON file, see `strengths.find`.
+        pairs: how many; the first ones that a run of this seed sees.
+        seed: of the order and of what is drawn, as that of a run.
+    """
+
+    augmentation: str = 'strong'
+    pairs: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        config.check_ranges(self, {'pairs': (1, 512), 'seed': (0, 2**32 - 1)})

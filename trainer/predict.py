@@ -45,8 +45,11 @@ def main(argv: list[str]) -> None:
     result = jobs.predict(_MODEL_DIR.value, _IMAGES.value, output_dir, prediction)
     failures = result.failures
     num_predicted = result.num_images - len(failures)
-    print(f'{counted(num_predicted, "image")}: ids in {output_dir}/masks, overlays in {output_dir}/overlays,')
-    print(f'images beside their predictions in {output_dir}/panels')
+    print(
+        f'{counted(num_predicted, "image")}: ids in {output_dir}/masks, overlays in {output_dir}/overlays, '
+        f'images beside their predictions in {output_dir}/panels',
+        flush=True,
+    )
     if failures:
         more = f'; and {len(failures) - _NAMED_FAILURES} more' if len(failures) > _NAMED_FAILURES else ''
         named = '; '.join(failures[:_NAMED_FAILURES])

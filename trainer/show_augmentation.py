@@ -9,15 +9,19 @@ from absl import flags
 
 from seg_pipeline import command_line, errors
 from seg_pipeline.input import strengths
-from trainer import jobs, tensorflow_setup
+from trainer import jobs, options, tensorflow_setup
+
+_SHOWN = options.AugmentationOptions()
 
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
 )
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Directory for the page.', required=True)
-_AUGMENTATION = flags.DEFINE_string('augmentation', 'strong', f'{", ".join(strengths.OF_POLICY)}, or a JSON file.')
-_PAIRS = flags.DEFINE_integer('pairs', 8, 'How many pairs to show.', 1, 512)
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the order and of what is drawn, as that of a run.', 0, 2**32 - 1)
+_AUGMENTATION = flags.DEFINE_string(
+    'augmentation', _SHOWN.augmentation, f'{", ".join(strengths.OF_POLICY)}, or a JSON file.'
+)
+_PAIRS = flags.DEFINE_integer('pairs', _SHOWN.pairs, 'How many pairs to show.', 1)
+_SEED = flags.DEFINE_integer('seed', _SHOWN.seed, 'Of the order and of what is drawn, as that of a run.', 0)
 
 
 def main(argv: list[str]) -> None:
@@ -25,9 +29,8 @@ def main(argv: list[str]) -> None:
     tensorflow_setup.start_tensorflow()
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
-    page = jobs.show_augmentation(
-        _DATA_DIR.value, _OUTPUT_DIR.value, _AUGMENTATION.value, pairs=_PAIRS.value, seed=_SEED.value
-    )
+    shown = options.AugmentationOptions(_AUGMENTATION.value, _PAIRS.value, _SEED.value)
+    page = jobs.show_augmentation(_DATA_DIR.value, _OUTPUT_DIR.value, shown)
     print(f'written to {page}')
 
 

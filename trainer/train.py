@@ -5,6 +5,8 @@ python -m trainer.train --data_dir=DATASET_DIR --model_dir=RUN [--flagfile=train
 The same command goes on with a run that was stopped.
 """
 
+import os
+import shlex
 import sys
 from typing import Any
 
@@ -14,6 +16,8 @@ from seg_pipeline import command_line, errors
 from seg_pipeline.input import strengths
 from trainer import config, jobs, options, recipes, tensorflow_setup
 from trainer.models import encoders
+from trainer.report import curves
+from trainer.training import history
 
 _RECIPE = config.Recipe()
 _RUNTIME = options.RuntimeOptions()
@@ -128,6 +132,9 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
         'cache_budget_mb', _RECIPE.cache_budget_mb, 'Memory for the decoded images of each split, in MiB.', 0
     ),
 }
+_DRY_RUN = flags.DEFINE_boolean(
+    'dry_run', False, 'Build everything, do a step of each phase, say what the run will need, and write nothing.'
+)
 _PROFILE_STEPS = flags.DEFINE_string(
     'profile_steps', None, "FIRST,LAST: write TensorFlow's profile of these steps, counted from 1, for TensorBoard."
 )
@@ -161,6 +168,9 @@ def main(argv: list[str]) -> int:
     runtime = options.RuntimeOptions(
         **{name: flag.value for name, flag in _RUNTIME_FLAGS.items()}, profile_steps=profile_steps
     )
+    if _DRY_RUN.value:
+        print(jobs.dry_run(data_dir, model_dir, recipe, runtime).text(), flush=True)
+        return 0
     result = jobs.train(data_dir, model_dir, recipe, runtime)
     if result.stopped_by:
         print(f'stopped after step {result.step}; the same command goes on from there', flush=True)
@@ -168,9 +178,27 @@ def main(argv: list[str]) -> int:
     print(f'curves: {result.curves}')
     if result.best_mean_iou is not None:
         print(f'best validation mean IoU: {result.best_mean_iou:.4f}')
-    print(f'evaluate: python -m trainer.evaluate --model_dir={model_dir} --data_dir={data_dir}')
-    print(f'predict:  python -m trainer.predict --model_dir={model_dir} --images=DIR --output_dir=OUT', flush=True)
+    print(_what_next(model_dir, data_dir, has_best=result.best_mean_iou is not None), flush=True)
     return 0
+
+
+def _what_next(model_dir: str, data_dir: str, *, has_best: bool) -> str:
+    """How to go on with a run, and where everything is."""
+    run, logs = f'--model_dir={model_dir}', os.path.join(model_dir, config.TENSORBOARD_DIR)
+    commands = {
+        'evaluate': ['python', '-m', 'trainer.evaluate', run, f'--data_dir={data_dir}'],
+        'predict': ['python', '-m', 'trainer.predict', run, '--images=DIR', '--output_dir=OUT'],
+        'watch': ['tensorboard', f'--logdir={logs}'],
+    }
+    best = f'the best model in {config.BEST_DIR}, ' if has_best else ''
+    lines = [f'{name + ":":<9} {shlex.join(words)}' for name, words in commands.items()]
+    return '\n'.join(
+        [
+            *lines,
+            f'{model_dir}: {best}the latest state in {config.LATEST_DIR}, {history.FILE}, {curves.FILE}, '
+            f'{config.TENSORBOARD_DIR}',
+        ]
+    )
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from seg_pipeline import errors
 from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.input import augmentation, pipeline
 from tests import fake_data
-from trainer import jobs
+from trainer import jobs, options
 
 _SIZE = (32, 48)
 
@@ -29,7 +29,9 @@ def _pictures(page):
 
 
 def test_the_page_shows_the_first_pairs_of_a_run_before_and_after(data_dir, tmp_path):
-    path = jobs.show_augmentation(data_dir, str(tmp_path / 'new' / 'out'), 'light', pairs=3, seed=4)
+    path = jobs.show_augmentation(
+        data_dir, str(tmp_path / 'new' / 'out'), options.AugmentationOptions('light', pairs=3, seed=4)
+    )
     with open(path, encoding='utf-8') as file:
         page = file.read()
 
@@ -53,5 +55,5 @@ def test_the_page_shows_the_first_pairs_of_a_run_before_and_after(data_dir, tmp_
 
 def test_a_policy_that_is_unknown_is_named_before_anything_is_written(data_dir, tmp_path):
     with pytest.raises(errors.UserError, match='unknown --augmentation=storng'):
-        jobs.show_augmentation(data_dir, str(tmp_path / 'out'), 'storng', pairs=3, seed=4)
+        jobs.show_augmentation(data_dir, str(tmp_path / 'out'), options.AugmentationOptions('storng', pairs=3, seed=4))
     assert not (tmp_path / 'out').exists()

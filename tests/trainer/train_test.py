@@ -42,7 +42,14 @@ def test_two_devices_learn_the_weights_of_one(tmp_path, data_dir):
         assert done.returncode == 0, done.stderr
         assert f'{devices} device(s)' in done.stdout
         assert 'epoch 1/1 (fine_tune)  step 5/5  loss' in done.stdout
-        assert f'evaluate: python -m trainer.evaluate --model_dir={run} --data_dir={data_dir}' in done.stdout
+        lines = done.stdout.splitlines()
+        assert f'evaluate: python -m trainer.evaluate --model_dir={run} --data_dir={data_dir}' in lines
+        assert f'watch:    tensorboard --logdir={run}/tensorboard' in lines
+        place, _, named = lines[-1].partition(': ')
+        assert place == str(run)
+        names = named.replace('the best model in ', '').replace('the latest state in ', '').split(', ')
+        assert names == ['best', 'checkpoints', 'history.csv', 'curves.png', 'tensorboard']
+        assert all((run / name).exists() for name in names)
         weights.append(trained.load(str(run), 'latest')[0].get_weights())
     assert max(np.abs(a - b).max() for a, b in zip(*weights, strict=True)) < 1e-6
 

@@ -45,7 +45,7 @@ class Evaluator:
         cache_budget_bytes: int = 0,
     ) -> None:
         self._split = split
-        self._num_batches = math.ceil(split.num_records / batch_size)
+        self.num_batches = math.ceil(split.num_records / batch_size)
         per_replica = strategy_lib.replica_batch_size(batch_size, strategy)
 
         def make_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -83,7 +83,7 @@ class Evaluator:
         with decoding.naming_damaged_shards(self._split):
             for number, (images, masks) in enumerate(self._batches, start=1):
                 self._step(images, masks)
-                show(number * self._split.num_records // self._num_batches)
+                show(number * self._split.num_records // self.num_batches)
                 if is_stopped():
                     raise Interrupted
         return metrics.from_confusion_matrix(self._totals.confusion.numpy()), self._totals.mean_loss()

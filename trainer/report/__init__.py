@@ -1,3 +1,6 @@
-"""What a run looks like: `curves` draws loss and accuracy of its epochs, `augmentation_page` the pairs it sees."""
+"""What a run looks like: `curves` draws loss and accuracy of its epochs, `augmentation_page` the pairs it sees.
 
-__all__ = ['augmentation_page', 'curves']
+`dry_run` measures what it will need.
+"""
+
+__all__ = ['augmentation_page', 'curves', 'dry_run']

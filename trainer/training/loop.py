@@ -31,7 +31,7 @@ class Stop(Protocol):
 
 
 @dataclasses.dataclass
-class _Clock:
+class Clock:
     """Where the time of an epoch went, in this process; in seconds."""
 
     began: float
@@ -60,6 +60,10 @@ class TrainingLoop:
         devices: the strategy that `state` was made for.
         state: of the run, at its start.
         class_weights: from `class_weights.read`.
+
+    Attributes:
+        run, state: as above.
+        steps_per_epoch: optimizer steps in an epoch.
     """
 
     def __init__(
@@ -74,11 +78,11 @@ class TrainingLoop:
         state: checkpoints.TrainState,
         class_weights: tuple[float, ...] = (),
     ) -> None:
-        self._run, self._runtime, self._model_dir = run, runtime, model_dir
+        self.run, self.state = run, state
+        self._runtime, self._model_dir = runtime, model_dir
         self._train_split, self._validation_split = train_split, validation_split
-        self._devices, self._state, self._class_weights = devices, state, class_weights
-        self._checkpointer = checkpoints.Checkpointer(model_dir, state, runtime.keep_checkpoints)
-        self._steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
+        self._devices, self._class_weights = devices, class_weights
+        self.steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._step_rows: list[summaries.StepRow] = []  # those that are not written yet
         self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
 
@@ -91,47 +95,35 @@ class TrainingLoop:
         Raises:
             UserError: a checkpoint or a shard cannot be read, or the loss is no number any more.
         """
+        self._checkpointer = checkpoints.Checkpointer(self._model_dir, self.state, self._runtime.keep_checkpoints)
         if self._checkpointer.restore():
-            self._unproven = int(self._state.step)
+            self._unproven = int(self.state.step)
             print(f'resuming {self._model_dir} after step {self._unproven}', flush=True)
-            if (done := int(self._state.epoch)) > self._run.recipe.epochs:
-                print(f'--epochs={self._run.recipe.epochs} is less than the {done} epochs that the run has done')
+            if (done := int(self.state.epoch)) > self.run.recipe.epochs:
+                print(f'--epochs={self.run.recipe.epochs} is less than the {done} epochs that the run has done')
         splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
-        opened = summaries.writer(self._model_dir, int(self._state.step))
-        images_of_run = self._run.recipe.epochs * self._steps_per_epoch * self._run.recipe.batch_size
+        opened = summaries.writer(self._model_dir, int(self.state.step))
+        images_of_run = self.run.recipe.epochs * self.steps_per_epoch * self.run.recipe.batch_size
         # On stdout: the lines of the epochs are what a run says.
         self._shown = progress.Progress(images_of_run, 'images', done=self._images_done, stream=sys.stdout)
         self._profiler = summaries.Profiler(self._model_dir, self._runtime.profile_steps)
         profiling = contextlib.closing(self._profiler)
         with opened as self._summaries, decoding.naming_damaged_shards(*splits), profiling, self._shown:
-            for phase in schedules.phases(self._run.recipe):
+            for phase in schedules.phases(self.run.recipe):
                 if not self._train_phase(phase, stop):
                     return False
         return True
 
     def _train_phase(self, phase: schedules.Phase, stop: Stop) -> bool:
         """Does what is left of a phase; False where it was stopped."""
-        first = max(phase.begin, int(self._state.epoch))
+        first = max(phase.begin, int(self.state.epoch))
         if first >= phase.end:
             return True
-        # In this order: the step is traced for the variables that are trainable when it is made.
-        checkpoints.set_phase(self._state.model, self._run.recipe, phase)
-        make = steps.make_train_step if self._run.recipe.accumulation_steps == 1 else steps.make_accumulating_step
-        train_step = make(
-            self._devices,
-            self._state.model,
-            self._state.optimizers[phase.name],
-            self._state.totals,
-            objective.Objective.of(self._run.recipe, self._run.label_map.ignore_id, self._class_weights),
-            clip_norm=self._run.recipe.clip_norm,
-            seed=self._run.recipe.seed,
-            counter=self._state.step,
-            loss_scale=self._state.loss_scale,
-        )
+        train_step = self.make_step(phase)
         for epoch in range(first, phase.end):
             if self._is_past_its_best(phase, epoch):
                 self._shown.print(
-                    f'no better mean IoU in {self._run.recipe.early_stopping_epochs} epochs: the run ends here'
+                    f'no better mean IoU in {self.run.recipe.early_stopping_epochs} epochs: the run ends here'
                 )
                 return True
             finished = self._train_epoch(phase, epoch, train_step, stop)
@@ -139,9 +131,26 @@ class TrainingLoop:
                 return False
         return True
 
+    def make_step(self, phase: schedules.Phase) -> Any:
+        """Makes the step of a phase, for `one_step`."""
+        # In this order: the step is traced for the variables that are trainable when it is made.
+        checkpoints.set_phase(self.state.model, self.run.recipe, phase)
+        make = steps.make_train_step if self.run.recipe.accumulation_steps == 1 else steps.make_accumulating_step
+        return make(
+            self._devices,
+            self.state.model,
+            self.state.optimizers[phase.name],
+            self.state.totals,
+            objective.Objective.of(self.run.recipe, self.run.label_map.ignore_id, self._class_weights),
+            clip_norm=self.run.recipe.clip_norm,
+            seed=self.run.recipe.seed,
+            counter=self.state.step,
+            loss_scale=self.state.loss_scale,
+        )
+
     def _is_past_its_best(self, phase: schedules.Phase, epoch: int) -> bool:
         """Whether a run that has done so many epochs ends early; the history says so to one that is resumed too."""
-        patience = self._run.recipe.early_stopping_epochs
+        patience = self.run.recipe.early_stopping_epochs
         if not patience or epoch - phase.begin < patience or phase.name != schedules.FINE_TUNE:
             return False
         found = [float(row['val_mean_iou']) for row in history.read(self._model_dir) if int(row['epoch']) <= epoch]
@@ -149,16 +158,16 @@ class TrainingLoop:
 
     def _train_epoch(self, phase: schedules.Phase, epoch: int, train_step: Any, stop: Stop) -> bool:
         """Does what is left of an epoch; False where it was stopped."""
-        batches = self._batches  # The first time this decodes the split, which is no part of any step.
-        clock = _Clock(began=time.perf_counter())
-        end = (epoch + 1) * self._steps_per_epoch
-        while (done := int(self._state.step)) < end:
+        batches = self.batches  # The first time this decodes the split, which is no part of any step.
+        clock = Clock(began=time.perf_counter())
+        end = (epoch + 1) * self.steps_per_epoch
+        while (done := int(self.state.step)) < end:
             if stop.requested:
                 self._save(phase, epoch)
                 return False
-            self._state.optimizers[phase.name].learning_rate = rate = self._learning_rate(phase, done)
+            self.state.optimizers[phase.name].learning_rate = rate = self._learning_rate(phase, done)
             with self._profiler.step(done + 1) as is_profiled:
-                norm = self._one_step(train_step, batches, clock)
+                norm = self.one_step(train_step, batches, clock)
                 if is_profiled:
                     float(norm)  # A GPU computes behind: its part is in the profile once it is done.
             self._step_rows.append(summaries.StepRow(done + 1, rate, norm))
@@ -177,31 +186,31 @@ class TrainingLoop:
         except evaluator.Interrupted:
             self._save(phase, epoch)
             return False
-        return not stop.requested or epoch + 1 == self._run.recipe.epochs
+        return not stop.requested or epoch + 1 == self.run.recipe.epochs
 
-    def _one_step(self, train_step: Any, batches: Iterator[Any], clock: _Clock) -> tf.Tensor:
-        """Does a step, and returns the norm of its gradient."""
+    def one_step(self, train_step: Any, batches: Iterator[Any], clock: Clock) -> tf.Tensor:
+        """Does a step, and returns the norm of its gradient, which a GPU may still be computing."""
         began = time.perf_counter()
-        parts = [next(batches) for _ in range(self._run.recipe.accumulation_steps)]
+        parts = [next(batches) for _ in range(self.run.recipe.accumulation_steps)]
         received = time.perf_counter()
         norm = train_step(*parts[0]) if len(parts) == 1 else train_step(parts)
-        self._state.step.assign_add(1)
+        self.state.step.assign_add(1)
         if self._average is not None:
-            self._average(self._state.step)
+            self._average(self.state.step)
         clock.waiting += received - began
         clock.training += time.perf_counter() - began
-        clock.images += self._run.recipe.batch_size
+        clock.images += self.run.recipe.batch_size
         return norm
 
     def _learning_rate(self, phase: schedules.Phase, step: int) -> float:
-        return schedules.learning_rate(self._run.recipe, phase, self._steps_per_epoch, step)
+        return schedules.learning_rate(self.run.recipe, phase, self.steps_per_epoch, step)
 
     def _save(self, phase: schedules.Phase, epoch: int) -> None:
         self._check_numbers(phase, epoch)
         self._write_steps()
         self._checkpointer.save()
         if self._unproven is None:
-            self._unproven = int(self._state.step)
+            self._unproven = int(self.state.step)
 
     def _write_steps(self) -> None:
         """Writes what TensorBoard shows of the steps since the last time: before the checkpoint that has them done."""
@@ -222,10 +231,10 @@ class TrainingLoop:
             UserError: the sum of the losses so far or a weight is no finite number, or no gradient is at any loss
                 scale. A checkpoint with such weights is removed.
         """
-        what = self._fault(loss + float(self._state.totals.loss))
+        what = self._fault(loss + float(self.state.totals.loss))
         if what is None:
             return
-        step = int(self._state.step) if self._unproven is None else self._unproven
+        step = int(self.state.step) if self._unproven is None else self._unproven
         left = self._checkpointer.drop_from(step)
         kept = 'has no checkpoint before' if left is None else f'keeps its last good checkpoint, of step {left}'
         raise errors.UserError(
@@ -237,9 +246,9 @@ class TrainingLoop:
         """What is wrong with a state of that loss, if anything is."""
         if not math.isfinite(loss):
             return f'the loss is {loss}'
-        if not all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in self._state.model.weights):
+        if not all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in self.state.model.weights):
             return 'a weight is no finite number'
-        scale = self._state.loss_scale
+        scale = self.state.loss_scale
         if scale is not None and float(scale.scale) < precision.LEAST_SCALE:
             return 'the gradients of float16 are no finite numbers at any loss scale'
         return None
@@ -247,9 +256,9 @@ class TrainingLoop:
     @property
     def _was_left_out(self) -> bool:
         """Whether the last step was left out for its gradients. Then it proves nothing of the weights before it."""
-        return self._state.loss_scale is not None and int(self._state.loss_scale.skipped) > 0
+        return self.state.loss_scale is not None and int(self.state.loss_scale.skipped) > 0
 
-    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: _Clock, stop: Stop) -> None:
+    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: Clock, stop: Stop) -> None:
         """Validates, reports and saves an epoch.
 
         The checkpoint is the last write of all, after the best model, the history and the summaries. A process that is
@@ -257,15 +266,15 @@ class TrainingLoop:
         writes the same again: `append` drops the row of this epoch, and the best model is chosen by the restored
         `best_mean_iou`. Were the checkpoint written first, a row or a best model could be missing for ever.
         """
-        totals = self._state.totals
+        totals = self.state.totals
         self._check_numbers(phase, epoch)
         self._show(phase, epoch, clock, stays=True)
         validation, pictures = self._validate(phase, epoch, stop)
         row = history.EpochRow(
             epoch=epoch + 1,
             phase=phase.name,
-            step=int(self._state.step),
-            learning_rate=self._learning_rate(phase, int(self._state.step) - 1),
+            step=int(self.state.step),
+            learning_rate=self._learning_rate(phase, int(self.state.step) - 1),
             loss=totals.mean_loss(),
             accuracy=totals.accuracy(),
             **dataclasses.asdict(validation),
@@ -277,10 +286,10 @@ class TrainingLoop:
         self._write_steps()
         summaries.write_epoch(self._summaries, row, pictures)
         totals.reset()
-        self._state.epoch.assign(epoch + 1)
+        self.state.epoch.assign(epoch + 1)
         self._checkpointer.save()
         if self._unproven is None:
-            self._unproven = int(self._state.step)
+            self._unproven = int(self.state.step)
 
     def _validate(
         self, phase: schedules.Phase, epoch: int, stop: Stop
@@ -294,10 +303,10 @@ class TrainingLoop:
             evaluator.Interrupted: `stop` is requested; the same state validates again when the run goes on.
             UserError: the loss is no finite number.
         """
-        if self._evaluator is None:
+        if self.evaluator is None:
             return history.Validation(), {}
-        total, place = self._evaluator.num_images, self._place(phase, epoch)
-        metrics, loss = self._evaluator.run(
+        total, place = self.evaluator.num_images, self._place(phase, epoch)
+        metrics, loss = self.evaluator.run(
             lambda: stop.requested,
             lambda done: self._shown.update(self._images_done, place=f'{place}  validation {done}/{total}'),
         )
@@ -306,20 +315,20 @@ class TrainingLoop:
             f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}'
             f' ({metrics.mean_iou_present:.4f} over present classes)'
         )
-        if metrics.mean_iou > float(self._state.best_mean_iou):
-            self._state.best_mean_iou.assign(metrics.mean_iou)
+        if metrics.mean_iou > float(self.state.best_mean_iou):
+            self.state.best_mean_iou.assign(metrics.mean_iou)
             self._checkpointer.save_best()
         pictures = {
             summaries.PANELS: self._panels.draw(),
-            summaries.CONFUSION: confusion_picture.draw(metrics, self._run.label_map),
+            summaries.CONFUSION: confusion_picture.draw(metrics, self.run.label_map),
         }
         row = history.Validation(loss, metrics.pixel_accuracy, metrics.mean_iou, metrics.mean_iou_present)
         return row, pictures
 
     @functools.cached_property
-    def _batches(self) -> Iterator[Any]:
+    def batches(self) -> Iterator[Any]:
         """The batches from the state's step on; each replica takes the next part of the global batch."""
-        recipe, start_step = self._run.recipe, int(self._state.step)
+        recipe, start_step = self.run.recipe, int(self.state.step)
         # With accumulation a step takes several of these batches, so that its parts are the same on all devices.
         batch_size = recipe.batch_size // recipe.accumulation_steps
         per_replica = strategy.replica_batch_size(batch_size, self._devices)
@@ -331,7 +340,7 @@ class TrainingLoop:
                 global_batch_size=batch_size,
                 seed=recipe.seed,
                 start_step=start_step * recipe.accumulation_steps,
-                policy=augmentation.find(recipe.augmentation, self._run.strengths),
+                policy=augmentation.find(recipe.augmentation, self.run.strengths),
                 cache_budget_bytes=recipe.cache_budget_bytes,
                 repeat_factor_threshold=recipe.repeat_factor_threshold,
                 num_workers=context.num_input_pipelines,
@@ -341,29 +350,29 @@ class TrainingLoop:
         return iter(self._devices.distribute_datasets_from_function(make_batches))
 
     @functools.cached_property
-    def _evaluator(self) -> evaluator.Evaluator | None:
+    def evaluator(self) -> evaluator.Evaluator | None:
         if self._validation_split is None:
             return None
         return evaluator.Evaluator(
             self._devices,
-            self._state.evaluated,
+            self.state.evaluated,
             self._validation_split,
-            batch_size=self._run.recipe.batch_size,
+            batch_size=self.run.recipe.batch_size,
             loss=losses.cross_entropy,
-            cache_budget_bytes=self._run.recipe.cache_budget_bytes,
+            cache_budget_bytes=self.run.recipe.cache_budget_bytes,
         )
 
     @functools.cached_property
     def _panels(self) -> panels.Panels:
         assert self._validation_split is not None
-        return panels.Panels(self._state.evaluated, self._validation_split)
+        return panels.Panels(self.state.evaluated, self._validation_split)
 
     @functools.cached_property
     def _average(self) -> Callable[[tf.Tensor], None] | None:
-        if self._state.averaged is None:
+        if self.state.averaged is None:
             return None
-        decay = self._run.recipe.ema_decay
-        state = self._state
+        decay = self.run.recipe.ema_decay
+        state = self.state
         return averaging.make_averaging(self._devices, state.averaged, state.model, decay, state.loss_scale)
 
     def _is_checkpoint_due(self, done: int) -> bool:
@@ -372,16 +381,16 @@ class TrainingLoop:
 
     @property
     def _images_done(self) -> int:
-        return int(self._state.step) * self._run.recipe.batch_size
+        return int(self.state.step) * self.run.recipe.batch_size
 
     def _place(self, phase: schedules.Phase, epoch: int) -> str:
-        return f'epoch {epoch + 1}/{self._run.recipe.epochs} ({phase.name})'
+        return f'epoch {epoch + 1}/{self.run.recipe.epochs} ({phase.name})'
 
-    def _show(self, phase: schedules.Phase, epoch: int, clock: _Clock, *, stays: bool = False) -> None:
-        step, totals = int(self._state.step), self._state.totals
+    def _show(self, phase: schedules.Phase, epoch: int, clock: Clock, *, stays: bool = False) -> None:
+        step, totals = int(self.state.step), self.state.totals
         self._shown.show(
             self._images_done,
-            place=f'{self._place(phase, epoch)}  step {step - epoch * self._steps_per_epoch}/{self._steps_per_epoch}',
+            place=f'{self._place(phase, epoch)}  step {step - epoch * self.steps_per_epoch}/{self.steps_per_epoch}',
             note=f'loss {totals.mean_loss():.4f}  accuracy {totals.accuracy():.4f}',
             rate=clock.images_per_second,
             stays=stays,
