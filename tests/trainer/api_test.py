@@ -144,4 +144,62 @@ def test_what_the_commands_check_first_loads_no_tensorflow():
 
 def test_every_public_name_is_a_function():
     assert all(callable(getattr(trainer, name)) for name in trainer.__all__)
-    assert set(trainer.__all__) == {'train', 'evaluate', 'predict', 'export', 'load_model'}
+    names = {'train', 'dry_run', 'evaluate', 'predict', 'export', 'show_augmentation', 'load_model'}
+    assert set(trainer.__all__) == names
+
+
+_FUNCTIONS = """
+import sys
+from trainer import evaluate, options, predict, show_augmentation, train
+from trainer.config import Recipe
+
+data_dir, images, out = sys.argv[1:]
+recipe = Recipe(encoder='tiny_bn', encoder_weights='none', batch_size=4, epochs=1, frozen_epochs=0, steps_per_epoch=2)
+train(data_dir, f'{out}/run', recipe)
+evaluate(f'{out}/run', data_dir)
+predict(f'{out}/run', images, f'{out}/predictions', options.PredictionOptions(data_dir=data_dir))
+show_augmentation(data_dir, f'{out}/page', options.AugmentationOptions('light', pairs=2, seed=3))
+"""
+
+
+def test_functions_do_bit_for_bit_what_the_commands_do(tmp_path, source, data_dir):
+    images = source / 'source' / 'images'
+    by_functions, by_commands = tmp_path / 'functions', tmp_path / 'commands'
+    run = by_commands / 'run'
+    data = f'--data_dir={data_dir}'
+    recipe = ('--encoder=tiny_bn', '--encoder_weights=none', '--batch_size=4', '--epochs=1', '--frozen_epochs=0')
+    for command in (
+        ['-c', _FUNCTIONS, data_dir, str(images), str(by_functions)],
+        ['-m', 'trainer.train', data, f'--model_dir={run}', *recipe, '--steps_per_epoch=2'],
+        ['-m', 'trainer.evaluate', data, f'--model_dir={run}'],
+        [
+            '-m',
+            'trainer.predict',
+            data,
+            f'--model_dir={run}',
+            f'--images={images}',
+            f'--output_dir={by_commands}/predictions',
+        ],
+        [
+            '-m',
+            'trainer.show_augmentation',
+            data,
+            f'--output_dir={by_commands}/page',
+            '--augmentation=light',
+            '--pairs=2',
+            '--seed=3',
+        ],
+    ):
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True)
+    for which in (config.BEST, config.LATEST):
+        weights = [
+            trainer.load_model(str(place / 'run'), which)[0].get_weights() for place in (by_functions, by_commands)
+        ]
+        assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+    for pattern in ('run/config.json', 'run/evaluation/*.json', 'predictions/**/*.png', 'page/*.html'):
+        found = [
+            {str(path.relative_to(place)): path.read_bytes() for path in place.glob(pattern)}
+            for place in (by_functions, by_commands)
+        ]
+        assert found[0]
+        assert found[0] == found[1]
