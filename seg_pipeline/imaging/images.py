@@ -39,6 +39,8 @@ _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 # Samsung write wrongly.
 _JPEG_DAMAGE = ('Corrupt JPEG data', 'Premature end of JPEG file', 'Inconsistent progression sequence')
 _JPEG_END = b'\xff\xd9'
+# Markers of JPEG. The frames are those whose every scan takes a table for DC and one for AC.
+_SEQUENTIAL, _HUFFMAN_TABLES, _START_OF_SCAN = (0xC0, 0xC1), 0xC4, 0xDA
 # As many bytes at the end no encoder leaves without which a picture could be decoded; one, some cameras do.
 _JPEG_SPARE_BYTES = 2
 # As many bytes at the end are more than any encoder leaves without which a picture could be decoded: 3 and 1.
@@ -122,6 +124,7 @@ def _decode(data: bytes, header: Image.Image, path: str, kind: str, max_pixels: 
 def _decode_jpeg(data: bytes, header: Image.Image, path: str) -> NDArray[np.uint8]:
     """Decodes a JPEG, and rejects one that libjpeg warns of: it fills with grey what is missing, and goes on."""
     is_cmyk = header.mode == 'CMYK'
+    _check_jpeg_tables(data, path)
     pixels, warning = _strictly_decoded(data, is_cmyk)
     if warning is not None and warning.startswith(_JPEG_DAMAGE):
         raise RejectError(rejects.DAMAGED, f'{path}: {warning}')
@@ -138,6 +141,29 @@ def _strictly_decoded(data: bytes, is_cmyk: bool) -> tuple[NDArray[np.uint8] | N
         return simplejpeg.decode_jpeg(data, 'CMYK' if is_cmyk else 'RGB', strict=True), None
     except ValueError as error:
         return None, str(error)
+
+
+def _check_jpeg_tables(data: bytes, path: str) -> None:
+    """Rejects a sequential JPEG in which a scan names a Huffman table that is not in the file, though others are.
+
+    libjpeg takes the example tables of the standard (ITU-T T.81, Annex K) for those that are missing, and goes on
+    without a word. That is right where a file has none at all, as a picture of a webcam; else the name is damaged.
+    """
+    tables: set[int] = set()  # class (0 DC, 1 AC) times 16, and number
+    is_sequential = False
+    for marker, start, end in formats.jpeg_segments(data):
+        if marker in _SEQUENTIAL:
+            is_sequential = True
+        elif marker == _HUFFMAN_TABLES:
+            place = start + 4
+            while place < end:
+                tables.add(data[place])
+                place += 17 + sum(data[place + 1 : place + 17])  # of each length of codes how many; then their values
+        elif marker == _START_OF_SCAN and is_sequential and tables:
+            for names in data[start + 6 : start + 5 + 2 * data[start + 4] : 2]:
+                if missing := {names >> 4, 16 + (names & 15)} - tables:
+                    message = f'a scan with Huffman table {min(missing):#04x}, which the file does not have'
+                    raise RejectError(rejects.DAMAGED, f'{path}: {message}')
 
 
 def _check_jpeg_end(data: bytes, path: str, is_cmyk: bool) -> None:

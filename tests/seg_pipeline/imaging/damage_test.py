@@ -10,6 +10,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from seg_pipeline.imaging import images, rejects
@@ -21,6 +22,8 @@ _FILES = {
     'JPEG with restarts': {'quality': 90, 'restart_marker_blocks': 3},
     'JPEG grey': {'quality': 90},
     'JPEG CMYK': {'quality': 90},
+    'JPEG progressive CMYK': {'quality': 90, 'progressive': True},
+    'JPEG with restarts CMYK': {'quality': 90, 'restart_marker_blocks': 2},
     'PNG': {},
     'WEBP': {'quality': 75},
     'WEBP alpha': {'quality': 75},
@@ -79,6 +82,27 @@ def test_a_file_that_was_cut_off_is_rejected_or_has_the_right_pixels(name, fill)
     assert len(wrong) <= _UNKNOWABLE.get((name, fill), 0) * len(lengths), wrong
 
 
+def _tiny_cmyk(name):
+    """A JPEG of 32x24 pixels and four components: as they are (Pillow), or as YCCK (libjpeg)."""
+    picture = Image.fromarray(_PHOTO[:24, :32]).convert('CMYK')
+    if name.startswith('4'):
+        pixels = np.ascontiguousarray(np.asarray(picture))
+        return simplejpeg.encode_jpeg(pixels, 90, colorspace='CMYK', colorsubsampling=name)
+    file = io.BytesIO()
+    picture.save(file, 'JPEG', **_FILES[f'JPEG{name} CMYK'])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize('name', ['', ' progressive', ' with restarts', '444', '422', '420'])
+def test_a_jpeg_of_four_components_is_rejected_at_every_length(name):
+    data = _tiny_cmyk(name)
+    expected = images.decode_image(data, 'image')
+    np.testing.assert_array_equal(expected, np.asarray(Image.open(io.BytesIO(data)).convert('RGB')))
+    for fill, fill_up in _FILLS.items():
+        wrong = [length for length in range(1, len(data)) if _is_wrong(fill_up(data, length), expected)]
+        assert not wrong, fill
+
+
 @pytest.mark.parametrize('quality', [0, 10, 50, 75, 100])
 def test_flat_pictures_as_webp_end_in_zeros_and_are_whole(quality):
     random = np.random.default_rng(quality)
@@ -129,7 +153,7 @@ def _scans(data):
 
 
 @pytest.mark.parametrize('options', [{}, {'progressive': True}, {'restart_marker_blocks': 3}])
-@pytest.mark.parametrize('mode', ['RGB', 'L'])
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
 def test_a_changed_byte_in_the_header_of_a_scan(mode, options):
     file = io.BytesIO()
     Image.fromarray(_PHOTO).convert(mode).save(file, 'JPEG', **options)
@@ -140,6 +164,33 @@ def test_a_changed_byte_in_the_header_of_a_scan(mode, options):
             for value in {0, 1, 2, 16, 17, 63, 255, data[place] ^ 1, data[place] ^ 16} - {data[place]}:
                 changed = data[:place] + bytes([value]) + data[place + 1 :]
                 assert not _is_wrong(changed, expected), (place - scan, value)
+
+
+@pytest.mark.parametrize('options', [{}, {'optimize': True}, {'restart_marker_blocks': 2}])
+@pytest.mark.parametrize('mode', ['L', 'CMYK'])
+def test_a_scan_names_no_table_that_the_file_does_not_have(mode, options):
+    """Of the four that each component could name, the file has one for DC and one for AC."""
+    file = io.BytesIO()
+    Image.fromarray(_PHOTO[:24, :32]).convert(mode).save(file, 'JPEG', **options)
+    data = file.getvalue()
+    (scan,) = _scans(data)
+    for place in range(scan + 6, scan + 5 + 2 * len(mode), 2):
+        for value in range(1, 256):
+            changed = data[:place] + bytes([value]) + data[place + 1 :]
+            with pytest.raises(rejects.RejectError):
+                images.decode_image(changed, 'image')
+
+
+def test_a_jpeg_without_any_table_has_those_of_the_standard():
+    """As the pictures of a webcam, and as libjpeg reads them."""
+    file = io.BytesIO()
+    Image.fromarray(_PHOTO).save(file, 'JPEG')
+    data = file.getvalue()
+    bare = data
+    while (start := bare.find(b'\xff\xc4')) >= 0:
+        bare = bare[:start] + bare[start + 2 + int.from_bytes(bare[start + 2 : start + 4], 'big') :]
+    assert len(data) - len(bare) > 400
+    np.testing.assert_array_equal(images.decode_image(bare, 'image'), images.decode_image(data, 'image'))
 
 
 def test_a_sequential_jpeg_whose_scan_says_otherwise_is_read():
