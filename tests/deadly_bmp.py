@@ -28,6 +28,8 @@ def end():
         time.sleep(3600)
     if HOW == 'crash':
         os.kill(os.getpid(), signal.SIGSEGV)  # comes to the main thread: this one goes on for a moment
+    if HOW == 'memory':
+        raise MemoryError('wanted 7 GiB')
     ctypes.string_at(0)
 
 def patch(owner, name, is_deadly):
@@ -55,7 +57,8 @@ def environment(directory, stage='decode', how='crash'):
     Args:
         directory: for the code that makes it so.
         stage: `decode` (a BMP), `resize` (an image), `encode` (an image of `DEADLY_VALUE`) or `compare` (a PNG mask).
-        how: `crash`, `exit` with code 0, `kill`, `hang`, or `fault`, a crash of the thread itself.
+        how: `crash`, `exit` with code 0, `kill`, `hang`, `fault`, a crash of the thread itself, or `memory`, which is
+            not deadly: a MemoryError.
     """
     code = _SITE_CUSTOMIZE.format(stage=stage, how=how, value=DEADLY_VALUE)
     (directory / 'sitecustomize.py').write_text(code)

@@ -124,6 +124,9 @@ def try_alone(
     """
     try:
         return trial.call(work, files, options, pair)
+    except MemoryError:  # here, not there: of a copy of the files for the process
+        with rejects.decoding(_image_name(pair)):
+            raise
     except trial.FailedError as error:
         message = f'{_image_name(pair)}, {_mask_name(pair)}: decoding them {error}'
         raise rejects.RejectError(rejects.DECODER_FAILED, message) from error

@@ -126,8 +126,8 @@ class Checker:
 
     def _check_record(self, payload: bytes, entry: RecordEntry, attempt: attempts.Attempt) -> Checked:
         path = os.path.join(self.masks, entry.mask)  # as everywhere: a root may end with a slash
-        data = _read_source(path, entry.mask_sha256)
         try:
+            data = _read_source(path, entry.mask_sha256)
             if not attempt(entry.key):
                 is_compared = self._compare(payload, data, entry)
             elif (deaths := attempt.num_deaths(entry.key)) > _MOST_DEATHS:

@@ -23,6 +23,7 @@ _TIFF_PIXELS = frozenset(
 )
 _TIFF_SHORT = 3  # a type
 _TILE_WIDTH = 16  # libtiff complains about tiles whose width is no multiple of it
+_OPENCV_NO_MEMORY = -4  # the code of a `cv2.error`: cv::Error::StsNoMem
 _MAX_OF_8_BITS = 255
 _WITH_INDICES = 8  # bits; with more, a BMP has colours
 
@@ -47,6 +48,7 @@ def read(data: bytes) -> Seen | None:
 
     Raises:
         ValueError: if the other library cannot read it.
+        MemoryError: if there is not enough memory, which says nothing about the file.
     """
     if data.startswith(b'\x89PNG'):
         return _png(data)
@@ -179,7 +181,12 @@ def _bmp(data: bytes) -> Seen | None:
 
 
 def _by_opencv(data: bytes) -> NDArray[Any]:
-    values: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        values: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        if error.code == _OPENCV_NO_MEMORY:
+            raise MemoryError(error.err) from error
+        raise ValueError(f'OpenCV: {error}') from error
     if values is None:
         raise ValueError('OpenCV cannot read it')
     return values if values.ndim == 2 else values[..., 2::-1]  # BGR or BGRA to RGB
@@ -192,5 +199,7 @@ def _mat(data: bytes) -> Seen | None:
         return None
     try:
         return Seen(scipy_io.loadmat(io.BytesIO(data), variable_names=['groundtruth'])['groundtruth'])
+    except MemoryError:
+        raise
     except Exception as error:  # scipy raises errors of many types
         raise ValueError(f'scipy: {error}') from error

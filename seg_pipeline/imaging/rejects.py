@@ -67,6 +67,7 @@ EXPLANATIONS = {
 }
 
 
+_OPENCV_NO_MEMORY = -4  # the code of a `cv2.error`: cv::Error::StsNoMem
 _LESS_MEMORY = 'it takes up to 20 bytes a pixel: run fewer workers (--direct_num_workers), or lower --max_pixels'
 
 
@@ -160,9 +161,9 @@ def decoding(path: str) -> Iterator[None]:
         yield
     except RejectError:
         raise
-    except MemoryError as error:
-        # An error of numpy says how much it wanted, one of Python nothing.
-        what = f'not enough memory to decode it{f" ({error})" if str(error) else ""}'
-        raise RejectError(OUT_OF_MEMORY, f'{path}: {what}; {_LESS_MEMORY}') from error
     except Exception as error:  # not BaseException: an interrupt still ends the process
+        if isinstance(error, MemoryError) or getattr(error, 'code', None) == _OPENCV_NO_MEMORY:
+            # An error of numpy says how much it wanted, one of Python nothing.
+            what = f'not enough memory to decode it{f" ({error})" if str(error) else ""}'
+            raise RejectError(OUT_OF_MEMORY, f'{path}: {what}; {_LESS_MEMORY}') from error
         raise RejectError(DECODER_FAILED, f'{path}: {type(error).__name__}: {error}') from error

@@ -91,6 +91,27 @@ def test_wherever_and_however_it_ends_a_worker(tmp_path, stage, how, mask, said)
     assert not os.path.exists(os.path.join(os.path.dirname(dataset), '.work'))
 
 
+@pytest.mark.parametrize('stage', ['decode', 'resize', 'encode', 'compare'])
+def test_too_little_memory_for_a_pair_ends_no_job(tmp_path, stage):
+    source = tmp_path / 'source'
+    fake_data.write_pairs(source, num_pairs=6)
+    _add_deadly(source)
+    flags = ('--direct_num_workers=2', '--on_error=reject', '--splits=train:1', '--num_shards=train:2')
+    done = _run(tmp_path, source, *flags, stage=stage, how='memory')
+    assert done.returncode == 0, done.stderr
+    assert 'Traceback' not in done.stderr
+    dataset = done.stdout.splitlines()[-1]
+    keys = {entry.key for entry in record_index.of(dataset)}
+    if stage == 'compare':  # its record was read properly
+        assert '0099' in keys
+        assert '1 of a sample of 7 masks was not compared with their files, because the second library' in done.stderr
+        assert 'seg_0099.png (not enough memory: wanted 7 GiB)' in done.stderr
+    else:
+        assert len(keys) == 6
+        assert 'rejected out_of_memory: image img_0099.bmp: not enough memory to decode it (wanted 7' in done.stderr
+    assert not os.path.exists(os.path.join(os.path.dirname(dataset), '.work'))
+
+
 def test_without_permission_to_reject_the_command_says_so_each_time(tmp_path, source):
     assert _run(tmp_path, source).returncode == 1
     for _ in range(2):

@@ -11,7 +11,8 @@ from PIL import Image
 
 from seg_pipeline import errors
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
-from seg_pipeline.dataset import manifest
+from seg_pipeline.cross_check.comparison import Checked
+from seg_pipeline.dataset import manifest, record_index
 from seg_pipeline.imaging import masks
 from seg_pipeline.labels.label_map import LabelMap, SourceTable
 from seg_pipeline.labels.remapping import Remapping
@@ -179,3 +180,43 @@ def test_a_source_that_changes_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, 'publish', late)
     with pytest.raises(errors.UserError, match='was changed since its record was made'):
         fake_data.prepare(config)
+
+
+def _fail(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def _no_memory_of_opencv():
+    error = cv2.error('OpenCV: error: (-4:Insufficient memory)')
+    error.code, error.err = -4, 'wanted 7 GiB'
+    return error
+
+
+# Where memory ends: what is patched, with what error, and the kind of mask that comes there.
+_WITHOUT_MEMORY = {
+    'reading': ('seg_pipeline.storage.read_bytes', MemoryError('wanted 7 GiB'), 'grey png'),
+    'Pillow': ('PIL.PngImagePlugin.PngImageFile.load', MemoryError('wanted 7 GiB'), 'grey png'),
+    'OpenCV': ('seg_pipeline.cross_check.source_files.cv2.imdecode', _no_memory_of_opencv(), 'grey tiff'),
+    'scipy': ('scipy.io.loadmat', MemoryError('wanted 7 GiB'), 'mat'),
+    'placing': ('seg_pipeline.cross_check.placement.place', MemoryError('wanted 7 GiB'), 'grey png'),
+}
+
+
+@pytest.mark.parametrize('where', _WITHOUT_MEMORY)
+def test_too_little_memory_is_a_warning(tmp_path, monkeypatch, where):
+    pytest.importorskip('scipy.io')
+    what, error, name = _WITHOUT_MEMORY[where]
+    config = _config(tmp_path, name, 'auto')
+    entries = list(record_index.of(fake_data.prepare(config)))
+    monkeypatch.setattr(what, _fail(error))
+    shard = f'{config.dataset_dir}/{entries[0].shard}'
+    first = [entry for entry in entries if entry.shard == entries[0].shard]
+    checked = config.records.checker(config.sources.masks).check(shard, first, str(tmp_path), 'f')
+    failed = tuple(f'{entry.mask} (not enough memory: wanted 7 GiB)' for entry in first)
+    assert checked == Checked(failed=failed)
+    (warning,) = checked.warnings(of_all=True)
+    assert 'not compared with their files, because the second library failed: a' in warning
+    assert len(warning.splitlines()) == 1

@@ -68,3 +68,34 @@ def test_decoding_takes_no_more_than_this_for_each_pixel(name, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     used = int(done.stdout) / _SIDE**2
     assert 0.9 < used < _BYTES_PER_PIXEL  # less than its result could not be
+
+
+_WITH_LITTLE = """
+import resource, sys
+from seg_pipeline.cross_check import source_files
+from seg_pipeline.imaging import images, masks, rejects
+files = [open(path, 'rb').read() for path in sys.argv[1:]]
+with open('/proc/self/statm') as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 10_000_000, now + 10_000_000))
+for data in files:
+    for read in (images.decode_image, masks.decode, lambda data, path: source_files.read(data)):
+        try:
+            read(data, 'a')
+        except rejects.RejectError as error:
+            print(error.reason)
+        except MemoryError:
+            print('MemoryError')
+"""
+
+
+def test_with_too_little_memory_the_reason_is_that(tmp_path):
+    """Whoever decodes: OpenCV has an error of its own for it."""
+    pictures = {'a.png': _picture(np.zeros((5000, 5000), np.uint8), 'PNG')}
+    pictures['a.tif'] = _picture(np.zeros((5000, 5000), np.uint8), 'TIFF', compression='tiff_lzw')
+    pictures['a.bmp'] = _picture(np.zeros((3000, 2000, 3), np.uint8), 'BMP')
+    for name, data in pictures.items():
+        (tmp_path / name).write_bytes(data)
+    command = [sys.executable, '-c', _WITH_LITTLE, *(str(tmp_path / name) for name in pictures)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ['out_of_memory', 'out_of_memory', 'MemoryError'] * 3

@@ -81,11 +81,19 @@ def test_the_bomb_is_a_valid_png_of_a_megabyte():
 # A decoder that raises an unexpected error.
 
 
+def _opencv_error(code, what):
+    error = cv2.error(f'OpenCV: error: ({code}) {what}')
+    error.code, error.err = code, what
+    return error
+
+
 @pytest.mark.parametrize(
     ('error', 'reason'),
     [
         (MemoryError(), rejects.OUT_OF_MEMORY),
         (MemoryError('wanted 7 GiB'), rejects.OUT_OF_MEMORY),
+        (_opencv_error(-4, 'Failed to allocate 7 bytes'), rejects.OUT_OF_MEMORY),
+        (_opencv_error(-215, 'some check'), rejects.DECODER_FAILED),
         (cv2.error('OpenCV: some check (-215)'), rejects.DECODER_FAILED),
         (ZeroDivisionError('division by zero'), rejects.DECODER_FAILED),
         (RecursionError('too deep'), rejects.DECODER_FAILED),
