@@ -32,16 +32,18 @@ def train(
     model_dir: str,
     recipe: 'config.Recipe | None' = None,
     runtime: 'options.RuntimeOptions | None' = None,
+    data_options: 'config.DataOptions | None' = None,
 ) -> 'jobs.TrainingResult':
     """Trains a model, or goes on with a run that was stopped.
 
     Prints a line of progress. SIGINT and SIGTERM stop the run after the current step, with its state saved.
 
     Args:
-        data_dir: directory of the data set, as prepare_dataset printed it.
+        data_dir: directory of the data set, as prepare_dataset printed it, or of a version of any TFDS data set.
         model_dir: directory of the run, new or to be resumed.
         recipe: all that decides the weights besides the data; None for the article's recipe.
         runtime: how the run is carried out; None for the defaults.
+        data_options: what the files of the data set do not tell, such as the size of its images; None for nothing.
 
     Returns:
         How it ended.
@@ -52,7 +54,7 @@ def train(
     """
     from trainer import jobs
 
-    return jobs.train(data_dir, model_dir, recipe, runtime)
+    return jobs.train(data_dir, model_dir, recipe, runtime, data_options)
 
 
 def dry_run(
@@ -84,6 +86,7 @@ def evaluate(
     data_dir: str,
     evaluation: 'options.EvaluationOptions | None' = None,
     runtime: 'options.RuntimeOptions | None' = None,
+    data_options: 'config.DataOptions | None' = None,
 ) -> 'jobs.EvaluationResult':
     """Evaluates the model of a run on a split, and writes RUN/evaluation/<split>.json.
 
@@ -92,6 +95,7 @@ def evaluate(
         data_dir: directory of the data set, not necessarily the one it was trained on.
         evaluation: which model on which split; None for the best one on the validation split.
         runtime: which devices to use; None for the defaults.
+        data_options: what the files of the data set do not tell, where it is not what the run was trained with.
 
     Returns:
         The metrics, and where they were written.
@@ -101,7 +105,7 @@ def evaluate(
     """
     from trainer import jobs
 
-    return jobs.evaluate(model_dir, data_dir, evaluation, runtime)
+    return jobs.evaluate(model_dir, data_dir, evaluation, runtime, data_options)
 
 
 def predict(
@@ -143,7 +147,12 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
     jobs.export(model_dir, file_format, output_dir)
 
 
-def show_augmentation(data_dir: str, output_dir: str, augmentation: 'options.AugmentationOptions | None' = None) -> str:
+def show_augmentation(
+    data_dir: str,
+    output_dir: str,
+    augmentation: 'options.AugmentationOptions | None' = None,
+    data_options: 'config.DataOptions | None' = None,
+) -> str:
     """Shows what an augmentation does to the pairs of a data set, before and after, on a page.
 
     Args:
@@ -159,7 +168,7 @@ def show_augmentation(data_dir: str, output_dir: str, augmentation: 'options.Aug
     """
     from trainer import jobs
 
-    return jobs.show_augmentation(data_dir, output_dir, augmentation)
+    return jobs.show_augmentation(data_dir, output_dir, augmentation, data_options)
 
 
 def load_model(model_dir: str, checkpoint: 'str | None' = None) -> 'tuple[keras.Model, config.RunConfig]':

@@ -8,16 +8,17 @@ Writes RUN/evaluation/<split>.json and prints the same as a table.
 from absl import flags
 
 from seg_pipeline import command_line, errors
-from trainer import config, jobs, options, tensorflow_setup
+from trainer import config, data_flags, jobs, options, tensorflow_setup
 
 _EVALUATION = options.EvaluationOptions()
 _RUNTIME = options.RuntimeOptions()
 
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
-)
+flags.adopt_module_key_flags(data_flags)
+_DATA_DIR = flags.DEFINE_string('data_dir', None, data_flags.DATA_DIR_HELP, required=True)
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
-_SPLIT = flags.DEFINE_string('split', _EVALUATION.split, 'Split to evaluate on.')
+_SPLIT = flags.DEFINE_string(
+    'split', _EVALUATION.split, 'Split to evaluate on; default: the one that the run was validated on.'
+)
 _CHECKPOINT = flags.DEFINE_enum(
     'checkpoint',
     _EVALUATION.checkpoint,
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> None:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     evaluation = options.EvaluationOptions(_SPLIT.value, _CHECKPOINT.value, _BATCH_SIZE.value)
     runtime = options.RuntimeOptions(_STRATEGY.value, _VIRTUAL_DEVICES.value)
-    result = jobs.evaluate(_MODEL_DIR.value, _DATA_DIR.value, evaluation, runtime)
+    result = jobs.evaluate(_MODEL_DIR.value, _DATA_DIR.value, evaluation, runtime, data_flags.options())
     print(result.table, flush=True)
     if result.unwritten:
         raise result.unwritten

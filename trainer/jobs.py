@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from seg_pipeline import errors, progress, storage
-from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.input import strengths
 from seg_pipeline.plurals import counted
 from seg_pipeline.storage import atomic
@@ -82,10 +81,15 @@ class PredictionResult:
 
 
 def train(
-    data_dir: str, model_dir: str, recipe: config.Recipe | None = None, runtime: RuntimeOptions | None = None
+    data_dir: str,
+    model_dir: str,
+    recipe: config.Recipe | None = None,
+    runtime: RuntimeOptions | None = None,
+    data_options: config.DataOptions | None = None,
 ) -> TrainingResult:
     """Does what `trainer.train` says."""
-    training_loop = _make_loop(data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions())
+    options = data_options or config.DataOptions()
+    training_loop = _make_loop(data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions(), options)
     run, state = training_loop.run, training_loop.state
     with run_lock.held(model_dir):
         config.check_continues(model_dir, run)  # again: another command may have begun a run here meanwhile
@@ -100,11 +104,16 @@ def train(
 
 
 def dry_run(
-    data_dir: str, model_dir: str, recipe: config.Recipe | None = None, runtime: RuntimeOptions | None = None
+    data_dir: str,
+    model_dir: str,
+    recipe: config.Recipe | None = None,
+    runtime: RuntimeOptions | None = None,
+    data_options: config.DataOptions | None = None,
 ) -> 'dry_run_lib.DryRun':
     """Does what `trainer.dry_run` says."""
+    options = data_options or config.DataOptions()
     training_loop = _make_loop(
-        data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions(), may_write=False
+        data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions(), options, may_write=False
     )
     from trainer.report import dry_run as dry_run_lib
 
@@ -112,12 +121,17 @@ def dry_run(
 
 
 def _make_loop(
-    data_dir: str, model_dir: str, recipe: config.Recipe, runtime: RuntimeOptions, *, may_write: bool = True
+    data_dir: str,
+    model_dir: str,
+    recipe: config.Recipe,
+    runtime: RuntimeOptions,
+    data_options: config.DataOptions,
+    *,
+    may_write: bool = True,
 ) -> 'loop.TrainingLoop':
     """Builds everything that trains, once everything is checked; downloads weights, if it may, and writes no more."""
-    manifest = config.read_manifest(data_dir)
-    data = config.Data.from_manifest(manifest)
-    run = config.RunConfig(recipe, data, strengths.find(recipe.augmentation))
+    source = config.open_source(data_dir, data_options)
+    run = config.RunConfig(recipe, source.data, strengths.find(recipe.augmentation))
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
     run_lock.check(model_dir)
@@ -127,18 +141,17 @@ def _make_loop(
         initial_weights.check(init_from, recipe)
     of_encoder = config.NO_WEIGHTS if resumes or init_from is not None else recipe.encoder_weights
     weights = encoder_weights.find(recipe.encoder, of_encoder)
-    train_split = DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT)
+    train_split, validation_split = source.split(config.TRAIN_SPLIT), source.validation_split()
     train_split.check_shards()
     weights_of_classes = class_weights.read(train_split, recipe.class_weights)
-    validation_split = None
-    if config.VALIDATION_SPLIT in manifest.split_names:
-        validation_split = DatasetSplit(data_dir, manifest, config.VALIDATION_SPLIT)
+    if validation_split is not None:
         validation_split.check_shards()
     elif recipe.early_stopping_epochs:
         raise errors.UserError(
             f'--early_stopping_epochs={recipe.early_stopping_epochs} needs a split {config.VALIDATION_SPLIT}, '
             f'which {data_dir} does not have'
         )
+    _say(source.note)
 
     tensorflow_setup.load_tensorflow(runtime.deterministic)
     from seg_pipeline.input import pipeline
@@ -181,6 +194,11 @@ def _check_profile(runtime: RuntimeOptions, num_steps: int) -> None:
         raise errors.UserError(f'--profile_steps={first},{last}: the run has {counted(num_steps, "step")}')
 
 
+def _say(note: str | None) -> None:
+    if note:
+        print(note, file=sys.stderr)
+
+
 def _warn_of_noise(recipe: config.Recipe) -> None:
     if recipe.frozen_epochs and recipe.encoder_weights == config.NO_WEIGHTS and recipe.init_from is None:
         print(
@@ -195,14 +213,16 @@ def evaluate(
     data_dir: str,
     evaluation: EvaluationOptions | None = None,
     runtime: RuntimeOptions | None = None,
+    data_options: config.DataOptions | None = None,
 ) -> EvaluationResult:
     """Does what `trainer.evaluate` says."""
     evaluation, runtime = evaluation or EvaluationOptions(), runtime or RuntimeOptions()
     run = config.read(model_dir)
-    manifest = config.read_manifest(data_dir)
-    config.check_data_fits(model_dir, run, data_dir, config.Data.from_manifest(manifest))
-    split = DatasetSplit(data_dir, manifest, evaluation.split)
+    source = config.open_source(data_dir, data_options, run.data)
+    config.check_data_fits(model_dir, run, data_dir, source.data)
+    split = source.split(evaluation.split or run.data.validation_split)
     split.check_shards()
+    _say(source.note)
 
     tensorflow_setup.load_tensorflow()
     from trainer import strategy
@@ -220,7 +240,7 @@ def evaluate(
     content = {
         'split': split.name,
         'examples': split.num_records,
-        'data_fingerprint': manifest.fingerprint,
+        'data_fingerprint': source.data.fingerprint,
         'checkpoint': evaluation.checkpoint,
         'step': trained.step_of(model_dir, evaluation.checkpoint),
         'loss': loss,
@@ -241,11 +261,12 @@ def predict(
 ) -> PredictionResult:
     """Does what `trainer.predict` says."""
     prediction = prediction or PredictionOptions()
-    config.read(model_dir)
+    run = config.read(model_dir)
     config.check_output_dir('output_dir', output_dir)
     found = photos.find(images, prediction.masks)
     if prediction.data_dir:
-        found = photos.only_of_split(found, DatasetSplit.read(prediction.data_dir, prediction.split))
+        split = prediction.split or run.data.validation_split
+        found = photos.only_of_dataset(found, prediction.data_dir, split)
 
     tensorflow_setup.load_tensorflow()
     from trainer.inference import pictures, predictor
@@ -273,16 +294,21 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
         exporters.export(model_dir, file_format, output_dir)
 
 
-def show_augmentation(data_dir: str, output_dir: str, wanted: AugmentationOptions | None = None) -> str:
+def show_augmentation(
+    data_dir: str,
+    output_dir: str,
+    wanted: AugmentationOptions | None = None,
+    data_options: config.DataOptions | None = None,
+) -> str:
     """Does what `trainer.show_augmentation` says."""
     wanted = wanted or AugmentationOptions()
     name, pairs, seed = wanted.augmentation, wanted.pairs, wanted.seed
     drawn = strengths.find(name)
     config.check_output_dir('output_dir', output_dir)
-    manifest = config.read_manifest(data_dir)
-    label_map = config.Data.from_manifest(manifest).label_map
-    split = DatasetSplit(data_dir, manifest, config.TRAIN_SPLIT)
+    source = config.open_source(data_dir, data_options)
+    split = source.split(config.TRAIN_SPLIT)
     split.check_shards()
+    _say(source.note)
 
     tensorflow_setup.load_tensorflow()
     from seg_pipeline.input import augmentation, decoding, pipeline
@@ -302,10 +328,10 @@ def show_augmentation(data_dir: str, output_dir: str, wanted: AugmentationOption
     with progress.Progress(2 * pairs, 'pairs') as shown:
         before, after = list(first_pairs(augmentation.NONE, 0, shown)), list(first_pairs(policy, pairs, shown))
     rows = [augmentation_page.BeforeAndAfter(*states) for states in zip(before, after, strict=True)]
-    title = f'--augmentation={name} on {manifest.dataset_name}, seed {seed}'
+    title = f'--augmentation={name} on {source.data.dataset_name}, seed {seed}'
     path = os.path.join(output_dir, 'augmentation.html')
     with storage.writing(output_dir):
-        atomic.write(path, augmentation_page.render(rows, label_map, title, str(drawn or policy)))
+        atomic.write(path, augmentation_page.render(rows, split.label_map, title, str(drawn or policy)))
     return path
 
 

@@ -60,12 +60,12 @@ class EvaluationOptions:
     """Which model is evaluated on what.
 
     Attributes:
-        split: name of the split.
+        split: name of the split; None for the one that the run was validated on.
         checkpoint: `config.BEST` or `config.LATEST`.
         batch_size: images in one step over all devices. Changes the speed, not the metrics.
     """
 
-    split: str = config.VALIDATION_SPLIT
+    split: str | None = None
     checkpoint: str = config.BEST
     batch_size: int = 64
 
@@ -80,13 +80,13 @@ class PredictionOptions:
     Attributes:
         masks: directory of ground truths, to be drawn beside the predictions; None for none.
         data_dir: a data set that was prepared from the images: predict those of one split alone; None for all images.
-        split: name of that split.
+        split: name of that split; None for the one that the run was validated on.
         batch_size: images that are predicted, and held in memory, at a time.
     """
 
     masks: str | None = None
     data_dir: str | None = None
-    split: str = config.VALIDATION_SPLIT
+    split: str | None = None
     batch_size: int = 16
 
     def __post_init__(self) -> None:

@@ -27,7 +27,9 @@ _MASKS = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', _PREDICTION.data_dir, 'Data set made of --images: predict the images of one split alone.'
 )
-_SPLIT = flags.DEFINE_string('split', _PREDICTION.split, 'That split of --data_dir.')
+_SPLIT = flags.DEFINE_string(
+    'split', _PREDICTION.split, 'That split of --data_dir; default: the one that the run was validated on.'
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', _PREDICTION.batch_size, 'Images that are predicted, and held in memory, at a time.', 1
 )

@@ -9,13 +9,12 @@ from absl import flags
 
 from seg_pipeline import command_line, errors
 from seg_pipeline.input import strengths
-from trainer import jobs, options, tensorflow_setup
+from trainer import data_flags, jobs, options, tensorflow_setup
 
 _SHOWN = options.AugmentationOptions()
 
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
-)
+flags.adopt_module_key_flags(data_flags)
+_DATA_DIR = flags.DEFINE_string('data_dir', None, data_flags.DATA_DIR_HELP, required=True)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Directory for the page.', required=True)
 _AUGMENTATION = flags.DEFINE_string(
     'augmentation', _SHOWN.augmentation, f'{", ".join(strengths.OF_POLICY)}, or a JSON file.'
@@ -30,7 +29,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
     shown = options.AugmentationOptions(_AUGMENTATION.value, _PAIRS.value, _SEED.value)
-    page = jobs.show_augmentation(_DATA_DIR.value, _OUTPUT_DIR.value, shown)
+    page = jobs.show_augmentation(_DATA_DIR.value, _OUTPUT_DIR.value, shown, data_flags.options())
     print(f'written to {page}')
 
 

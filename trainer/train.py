@@ -14,7 +14,7 @@ from absl import flags
 
 from seg_pipeline import command_line, errors
 from seg_pipeline.input import strengths
-from trainer import config, jobs, options, recipes, tensorflow_setup
+from trainer import config, data_flags, jobs, options, recipes, tensorflow_setup
 from trainer.models import encoders
 from trainer.report import curves
 from trainer.training import history
@@ -22,8 +22,10 @@ from trainer.training import history
 _RECIPE = config.Recipe()
 _RUNTIME = options.RuntimeOptions()
 
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Directory of the data set, as prepare_dataset printed it.', required=True
+flags.adopt_module_key_flags(data_flags)
+_DATA_DIR = flags.DEFINE_string('data_dir', None, data_flags.DATA_DIR_HELP, required=True)
+_VALIDATION_SPLIT = flags.DEFINE_string(
+    'validation_split', None, 'Split to validate on after each epoch; default: validation, if there is one.'
 )
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Directory of the run, new or to be resumed.', required=True)
 
@@ -168,10 +170,11 @@ def main(argv: list[str]) -> int:
     runtime = options.RuntimeOptions(
         **{name: flag.value for name, flag in _RUNTIME_FLAGS.items()}, profile_steps=profile_steps
     )
+    data_options = data_flags.options(_VALIDATION_SPLIT.value)
     if _DRY_RUN.value:
-        print(jobs.dry_run(data_dir, model_dir, recipe, runtime).text(), flush=True)
+        print(jobs.dry_run(data_dir, model_dir, recipe, runtime, data_options).text(), flush=True)
         return 0
-    result = jobs.train(data_dir, model_dir, recipe, runtime)
+    result = jobs.train(data_dir, model_dir, recipe, runtime, data_options)
     if result.stopped_by:
         print(f'stopped after step {result.step}; the same command goes on from there', flush=True)
         return 128 + result.stopped_by  # What a shell reports of a process that this signal has ended.

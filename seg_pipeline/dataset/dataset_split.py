@@ -2,12 +2,42 @@
 
 import dataclasses
 import os
+from typing import Protocol
 
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import manifest as manifest_lib
 from seg_pipeline.dataset import typed_json
 from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.labels.label_map import LabelMap
+
+
+class Split(Protocol):
+    """What training and evaluation ask of a split, whatever says it: a manifest, or TFDS's own files alone.
+
+    `DatasetSplit` and `tfds_directory.TfdsSplit` are such, and have the documentation.
+    """
+
+    @property
+    def dataset_dir(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shard_paths(self) -> list[str]: ...
+
+    @property
+    def num_records(self) -> int: ...
+
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+
+    @property
+    def label_map(self) -> LabelMap: ...
+
+    def read_summary(self) -> SplitSummary: ...
+
+    def check_shards(self) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from seg_pipeline import errors, records
-from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.dataset_split import DatasetSplit, Split
+from seg_pipeline.dataset.tfds_directory import TfdsSplit
+from seg_pipeline.input import tfds_decoding
 from seg_pipeline.input.augmentation import ImageMask
+from seg_pipeline.records import writer
 from seg_pipeline.records.schemas import IMAGE, MASK
 
 # tensorflow::Allocator::kAllocatorAlignment, in bytes.
@@ -28,21 +31,28 @@ def options() -> tf.data.Options:
     return result
 
 
-def num_examples(split: DatasetSplit) -> int:
+def num_examples(split: Split) -> int:
     """Returns how many examples a split holds. Raises `UserError` if it holds none."""
     if not split.num_records:
         raise errors.UserError(f'split {split.name} of {split.dataset_dir} holds no example')
     return split.num_records
 
 
-def decoded_bytes(split: DatasetSplit) -> int:
+def decoded_bytes(split: Split) -> int:
     """Returns the bytes that the images and masks of a split take in memory."""
     height, width = split.image_size
     return split.num_records * height * width * _BYTES_PER_PIXEL
 
 
-def decoder(split: DatasetSplit) -> Callable[[tf.Tensor], ImageMask]:
+def shard_reader(split: Split) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Returns the function from the path of a shard, a string tensor, to its serialized records, in their order."""
+    return tfds_decoding.shard_reader(split.directory.file_format if isinstance(split, TfdsSplit) else writer.TFRECORD)
+
+
+def decoder(split: Split) -> Callable[[tf.Tensor], ImageMask]:
     """Returns the function from a serialized record to (image uint8 (h, w, 3), mask uint8 (h, w, 1))."""
+    if isinstance(split, TfdsSplit):
+        return tfds_decoding.decoder(split)
     features = {name: tf.io.FixedLenFeature((), tf.string) for name in (IMAGE, MASK)}
 
     def decode(serialized: tf.Tensor) -> ImageMask:
@@ -55,18 +65,19 @@ def decoder(split: DatasetSplit) -> Callable[[tf.Tensor], ImageMask]:
     return decode
 
 
-def decoded_in_order(split: DatasetSplit) -> tf.data.Dataset:
+def decoded_in_order(split: Split) -> tf.data.Dataset:
     """Returns the decoded (image, mask) of a split in the order of its files.
 
     Another number of records than the manifest says is an error, `tf.errors.FailedPreconditionError`: without the check
     a shard that was cut off between two records would shorten the split and nobody would notice.
     """
-    serialized = tf.data.TFRecordDataset(split.shard_paths)
+    # One shard after the other: `flat_map`, unlike `interleave`, mixes none of their records.
+    serialized = tf.data.Dataset.from_tensor_slices(split.shard_paths).flat_map(shard_reader(split))
     serialized = serialized.apply(tf.data.experimental.assert_cardinality(split.num_records))
     return serialized.map(decoder(split), tf.data.AUTOTUNE)
 
 
-def load_split(split: DatasetSplit) -> ImageMask:
+def load_split(split: Split) -> ImageMask:
     """Reads and decodes a complete split, in the order of its files, into host memory.
 
     Args:
@@ -106,7 +117,7 @@ def _aligned_array(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def naming_damaged_shards(*splits: DatasetSplit) -> Iterator[None]:
+def naming_damaged_shards(*splits: Split) -> Iterator[None]:
     """Turns what TensorFlow raises for a damaged shard, which names no file, into an error that names it.
 
     Put it around whatever iterates the batches of `splits`. The shards are only read again, without TensorFlow, after
@@ -114,13 +125,17 @@ def naming_damaged_shards(*splits: DatasetSplit) -> Iterator[None]:
 
     Raises:
         UserError: reading failed and a shard is missing or damaged, or has records of another size or number than
-            the manifest says. Where all shards are intact, the original error is raised.
+            the manifest says, or a record of a TFDS data set is no pair. Where all is well, the original error is
+            raised.
     """
     try:
         yield
     except tf.errors.OpError:
         for split in splits:
-            _check_records(split)
+            if isinstance(split, TfdsSplit):
+                tfds_decoding.check_records(split)
+            elif isinstance(split, DatasetSplit):
+                _check_records(split)
         raise
 
 

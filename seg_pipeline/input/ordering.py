@@ -11,6 +11,8 @@ the decoded split in memory. `shuffled_records` reads the shards in every pass a
 the stream that results, the records of one window. A run keeps to one of them, since they draw different orders.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -53,7 +55,14 @@ def shuffled_indices(
     return _passes(first, num_examples).flat_map(one_pass)
 
 
-def shuffled_records(paths: list[str], num_examples: int, seed: int, first: int, window: int) -> tf.data.Dataset:
+def shuffled_records(
+    paths: list[str],
+    num_examples: int,
+    seed: int,
+    first: int,
+    window: int,
+    read_shard: Callable[[tf.Tensor], tf.data.Dataset] = tf.data.TFRecordDataset,
+) -> tf.data.Dataset:
     """Returns (element number, serialized record) of the elements from number `first` on.
 
     Every pass reads all shards. The records of the first pass that come before `first` are read and skipped, as what
@@ -65,6 +74,7 @@ def shuffled_records(paths: list[str], num_examples: int, seed: int, first: int,
         seed: decides the orders.
         first: number of the first element.
         window: how many records of the stream are shuffled together.
+        read_shard: from the path of a shard to its serialized records.
     """
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
@@ -72,7 +82,7 @@ def shuffled_records(paths: list[str], num_examples: int, seed: int, first: int,
         # Neighbours in the stream come from different shards. `deterministic` fixes the order of the records however
         # fast each shard is read.
         serialized = shards.interleave(
-            tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            read_shard, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         # Fails where a shard is short; otherwise every later pass would begin at a wrong number.
         serialized = serialized.apply(tf.data.experimental.assert_cardinality(num_examples))

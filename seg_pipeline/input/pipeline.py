@@ -15,13 +15,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from seg_pipeline import errors
-from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.dataset_split import Split
 from seg_pipeline.input import augmentation, decoding, ordering, partners, rare_classes
 from seg_pipeline.input.augmentation import ImageMask
 
 
 def train_batches(
-    split: DatasetSplit,
+    split: Split,
     *,
     batch_size: int,
     global_batch_size: int,
@@ -81,7 +81,8 @@ def train_batches(
         fetch = _gatherer(images, masks)
     else:
         check_repeats(split, repeat_factor_threshold, cache_budget_bytes)
-        elements = ordering.shuffled_records(split.shard_paths, num_examples, seed, begin, shuffle_buffer)
+        read_shard = decoding.shard_reader(split)
+        elements = ordering.shuffled_records(split.shard_paths, num_examples, seed, begin, shuffle_buffer, read_shard)
         fetch = decoding.decoder(split)
 
     def prepare(number: tf.Tensor, source: tf.Tensor, *of_partner: tf.Tensor) -> ImageMask:
@@ -113,7 +114,7 @@ def train_batches(
 
 
 def eval_batches(
-    split: DatasetSplit,
+    split: Split,
     *,
     batch_size: int,
     num_replicas: int,
@@ -153,7 +154,7 @@ def eval_batches(
     return batches.prefetch(tf.data.AUTOTUNE).with_options(decoding.options())
 
 
-def check_repeats(split: DatasetSplit, repeat_factor_threshold: float, cache_budget_bytes: int) -> None:
+def check_repeats(split: Split, repeat_factor_threshold: float, cache_budget_bytes: int) -> None:
     """Raises `UserError` where rare classes are to be drawn more often of a split that does not fit into memory."""
     needed = decoding.decoded_bytes(split)
     if repeat_factor_threshold and needed > cache_budget_bytes:
@@ -170,7 +171,7 @@ def _check_division(batch_size: int, global_batch_size: int, num_workers: int) -
         )
 
 
-def _padding(split: DatasetSplit) -> tf.data.Dataset:
+def _padding(split: Split) -> tf.data.Dataset:
     """Returns endless pairs that count for nothing."""
     black = tf.zeros((*split.image_size, 3), tf.uint8)
     ignored = tf.fill((*split.image_size, 1), tf.constant(split.label_map.ignore_id, tf.uint8))

@@ -81,6 +81,23 @@ class Remapping:
         return cls(source, tuple(value['targets']))
 
 
+def of_offset(labels: LabelMap, offset: int) -> Remapping:
+    """The remapping of masks whose values become classes when `offset` is added, and are ignored if that is negative.
+
+    A value that is the ignored id stays ignored.
+
+    Args:
+        labels: the classes of the data set.
+        offset: what is added.
+    """
+    names = {value: f'(ignored value {value})' for value in range(-offset)}
+    names |= {i - offset: name for i, name in enumerate(labels.names) if i >= offset}
+    names.pop(labels.ignore_id, None)
+    targets = tuple(labels.ignore_id if value + offset < 0 else value + offset for value in names)
+    colors = tuple(label_map.derived_color(value) for value in names)
+    return Remapping(SourceTable(tuple(names), tuple(names.values()), colors, labels.ignore_id), targets)
+
+
 def read(path: str, source: SourceTable, *, reads_colors: bool = True) -> tuple[LabelMap, Remapping]:
     """Reads a remapping.
 

@@ -8,7 +8,8 @@ Reading is what most callers need, and its names can be imported from here:
         print(record.file_name, record.image.shape, record.mask.max())
 
 Writing is done with the modules: `schemas` names the features of a record, `example_proto` encodes them, `tfrecord` and
-`array_record` write them to a file. `reader` and `payload` hold the names below.
+`array_record` write them to a file. `reader`, `payload` and `tfds_formats` hold the names below; `pair_features` finds
+image and mask among the features of other TFDS data sets.
 """
 
 from seg_pipeline.records.payload import DamagedRecordError, Payload, place
@@ -23,15 +24,19 @@ from seg_pipeline.records.reader import (
     read_payloads,
     read_some,
 )
+from seg_pipeline.records.tfds_formats import FORMATS_OF_TFDS, count, payloads
 
 __all__ = [
+    'FORMATS_OF_TFDS',
     'DamagedRecordError',
     'Payload',
     'Record',
     'RecordSequence',
+    'count',
     'decode',
     'inspect',
     'offsets',
+    'payloads',
     'place',
     'read',
     'read_at',

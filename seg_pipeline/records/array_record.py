@@ -93,6 +93,17 @@ def read_payloads(path: str) -> Iterator[Payload]:
             yield _read(reader, path, index)
 
 
+def count(path: str) -> int:
+    """The number of records of a file on this disk, by its index.
+
+    Raises:
+        DamagedRecordError: if the file has no valid index.
+        OSError: if the file cannot be read.
+    """
+    with _open(path, path) as reader:
+        return int(reader.num_records())
+
+
 def read_payload(path: str, index: int) -> Payload:
     """Reads one record.
 

@@ -51,7 +51,12 @@ def read_payloads(path: str) -> Iterator[Payload]:
     """
     if is_array_record(path):
         yield from array_record.read_payloads(path)
-        return
+    else:
+        yield from read_frames(path)
+
+
+def read_frames(path: str) -> Iterator[Payload]:
+    """As `read_payloads`, of a TFRecord file of any name."""
     with storage.local_copy(path) as local, open(local, 'rb') as file:
         offset = index = 0
         while (data := tfrecord.read_frame(file, path, index, offset)) is not None:

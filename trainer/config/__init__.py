@@ -30,6 +30,7 @@ from trainer.config.recipe import (
     Recipe,
 )
 from trainer.config.run import RunConfig, check_continues, check_data_fits, read, write
+from trainer.config.sources import DataOptions, Source, open_source
 
 __all__ = [
     'BATCH_SIZES',
@@ -59,14 +60,17 @@ __all__ = [
     'TRAIN_SPLIT',
     'VALIDATION_SPLIT',
     'Data',
+    'DataOptions',
     'Recipe',
     'RunConfig',
+    'Source',
     'check_continues',
     'check_data_fits',
     'check_output_dir',
     'check_ranges',
     'checkpoint_path',
     'has_checkpoint',
+    'open_source',
     'parse_loss',
     'read',
     'read_manifest',

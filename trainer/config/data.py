@@ -36,6 +36,10 @@ class Data:
         resize: how the source images were brought to that size, one of `resizing.MODES`.
         mask_format: of the masks that it was made of, one of `masks.MASK_FORMATS`.
         remapping: how their classes became those of the data set, see `Remapping.to_json`; None if they are.
+        image_feature: name of the image's feature in a data set without a manifest; None where there is one.
+        mask_feature: name of the mask's feature, likewise.
+        label_offset: class = value in the mask + offset, see `tfds_directory.TfdsSplit`.
+        validation_split: the split that the run is validated on.
     """
 
     dataset_name: str
@@ -45,6 +49,10 @@ class Data:
     resize: str = resizing.DEFAULT_MODE
     mask_format: str = masks.MaskReader.mask_format
     remapping: dict[str, Any] | None = None
+    image_feature: str | None = None
+    mask_feature: str | None = None
+    label_offset: int = 0
+    validation_split: str = VALIDATION_SPLIT
 
     @classmethod
     def from_manifest(cls, manifest: manifest_lib.Manifest) -> 'Data':

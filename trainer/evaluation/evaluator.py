@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.dataset_split import Split
 from seg_pipeline.input import decoding, pipeline
 from trainer import strategy as strategy_lib
 from trainer.evaluation import confusion, metrics
@@ -38,7 +38,7 @@ class Evaluator:
         self,
         strategy: tf.distribute.Strategy,
         model: keras.Model,
-        split: DatasetSplit,
+        split: Split,
         *,
         batch_size: int,
         loss: Loss | None = None,

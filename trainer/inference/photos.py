@@ -3,13 +3,14 @@
 import dataclasses
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from seg_pipeline import errors
-from seg_pipeline.dataset import record_index
+from seg_pipeline import errors, storage
+from seg_pipeline.dataset import record_index, tfds_directory
 from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.tfds_directory import TfdsDirectory
 from seg_pipeline.imaging import formats, rejects
 from seg_pipeline.imaging import images as images_lib
 from seg_pipeline.imaging import masks as masks_lib
@@ -87,12 +88,28 @@ def only_of_split(files: Sequence[ImageFile], split: DatasetSplit) -> list[Image
         UserError: no image belongs to it.
     """
     index = record_index.of(split.dataset_dir)
-    names = {os.path.splitext(entry.image)[0] for entry in index if entry.split == split.name}
+    return _only(files, (entry.image for entry in index if entry.split == split.name), split.dataset_dir, split.name)
+
+
+def only_of_dataset(files: Sequence[ImageFile], data_dir: str, split: str) -> list[ImageFile]:
+    """As `only_of_split`, of a data set that any TFDS builder made too, if its records name their files.
+
+    Raises:
+        UserError: it is no data set, has no such split, or its records do not name their files; or no image belongs to
+            it.
+    """
+    if not (storage.has_directories(data_dir) and tfds_directory.is_one(data_dir)):
+        return only_of_split(files, DatasetSplit.read(data_dir, split))
+    return _only(files, TfdsDirectory.read(data_dir).file_names(split), data_dir, split)
+
+
+def _only(files: Sequence[ImageFile], of_split: Iterable[str], data_dir: str, split: str) -> list[ImageFile]:
+    names = {os.path.splitext(name)[0] for name in of_split}
     kept = [file for file in files if file.name in names]
     if not kept:
         raise errors.UserError(
-            f'none of the {len(files)} images is one of the {len(names)} of split {split.name!r} of '
-            f'{split.dataset_dir}: give --images the directory that it was prepared from'
+            f'none of the {len(files)} images is one of the {len(names)} of split {split!r} of '
+            f'{data_dir}: give --images the directory that it was prepared from'
         )
     return kept
 

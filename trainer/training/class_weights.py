@@ -1,11 +1,11 @@
 """How much the pixels of each class count in a loss, by how frequent the class is in the training split."""
 
 from seg_pipeline import errors
-from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.dataset_split import Split
 from trainer import config
 
 
-def read(split: DatasetSplit, kind: str) -> tuple[float, ...]:
+def read(split: Split, kind: str) -> tuple[float, ...]:
     """Returns the weights of the classes, from the statistics of the data set.
 
     They are the `inverse_frequency_weight` or `median_frequency_weight` of statistics.json, scaled so that their mean

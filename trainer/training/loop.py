@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from seg_pipeline import errors, progress
-from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.dataset_split import Split
 from seg_pipeline.input import augmentation, decoding, pipeline
 from trainer import config, strategy
 from trainer.evaluation import confusion_picture, evaluator, panels
@@ -71,8 +71,8 @@ class TrainingLoop:
         *,
         run: config.RunConfig,
         runtime: RuntimeOptions,
-        train_split: DatasetSplit,
-        validation_split: DatasetSplit | None,
+        train_split: Split,
+        validation_split: Split | None,
         model_dir: str,
         devices: tf.distribute.Strategy,
         state: checkpoints.TrainState,
