@@ -131,6 +131,7 @@ def _make_loop(
 ) -> 'loop.TrainingLoop':
     """Builds everything that trains, once everything is checked; downloads weights, if it may, and writes no more."""
     source = config.open_source(data_dir, data_options)
+    train_split, validation_split = source.split(config.TRAIN_SPLIT), source.validation_split()
     run = config.RunConfig(recipe, source.data, strengths.find(recipe.augmentation))
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
@@ -141,7 +142,6 @@ def _make_loop(
         initial_weights.check(init_from, recipe)
     of_encoder = config.NO_WEIGHTS if resumes or init_from is not None else recipe.encoder_weights
     weights = encoder_weights.find(recipe.encoder, of_encoder)
-    train_split, validation_split = source.split(config.TRAIN_SPLIT), source.validation_split()
     train_split.check_shards()
     weights_of_classes = class_weights.read(train_split, recipe.class_weights)
     if validation_split is not None:

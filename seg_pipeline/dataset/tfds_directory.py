@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from seg_pipeline import errors, records
 from seg_pipeline.dataset import manifest, place, tfds_metadata
-from seg_pipeline.records.pair_features import PairFeatures
 from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.records import example_proto, pair_features
+from seg_pipeline.records.pair_features import PairFeatures
 from seg_pipeline.records.schemas import FILE_NAME
 from seg_pipeline.storage import checksums
 

@@ -160,7 +160,10 @@ def test_show_augmentation_shows_such_pairs(pets, tmp_path):
         (('--image_size=32',), '--image_size=32: wanted HEIGHT,WIDTH'),
         (('--image_size=40,32', '--num_classes=4'), 'the images are 40x32 pixels, but encoder tiny'),
         (('--mask_feature=label',), '--mask_feature=label is ClassLabel: wanted a LabeledImage'),
-        (('--image_size=32,32', '--num_classes=4', '--validation_split=dev'), "no split 'dev' in"),
+        (
+            ('--image_size=32,32', '--num_classes=4', '--validation_split=dev'),
+            '--validation_split=dev: no such split; there is train, test',
+        ),
         (('--image_size=32,32', '--num_classes=4', '--class_weights=median'), 'use --class_weights=none'),
         (('--image_size=32,32', '--num_classes=4', '--early_stopping_epochs=1'), 'needs a split validation'),
         (('--num_classes=256',), '--num_classes=256: wanted a number from 1 to 255'),

@@ -10,6 +10,7 @@ from seg_pipeline.dataset import tfds_directory
 from seg_pipeline.dataset.dataset_split import DatasetSplit, Split
 from seg_pipeline.dataset.tfds_directory import TfdsDirectory, TfdsSplit
 from seg_pipeline.labels import remapping
+from seg_pipeline.records import pair_features
 from trainer.config.data import VALIDATION_SPLIT, Data, read_manifest
 from trainer.config.ranges import check_ranges
 
@@ -81,9 +82,17 @@ class Source:
     note: str | None = None
 
     def validation_split(self) -> Split | None:
-        """The split to validate on; None if it is the default and there is no such split."""
+        """The split to validate on; None if it is the default and there is no such split.
+
+        Raises:
+            UserError: there is none of another name.
+        """
         name = self.data.validation_split
-        return None if name == VALIDATION_SPLIT and name not in self.split_names else self.split(name)
+        if name in self.split_names:
+            return self.split(name)
+        if name == VALIDATION_SPLIT:
+            return None
+        raise errors.UserError(f'--validation_split={name}: no such split; there is {", ".join(self.split_names)}')
 
 
 def open_source(data_dir: str, options: DataOptions | None = None, of_run: Data | None = None) -> Source:

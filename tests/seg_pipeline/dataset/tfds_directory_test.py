@@ -8,9 +8,9 @@ import pytest
 
 from seg_pipeline import errors, records
 from seg_pipeline.dataset import manifest, tfds_directory
-from seg_pipeline.records.pair_features import PairFeatures
 from seg_pipeline.dataset.tfds_directory import TfdsDirectory, TfdsSplit
 from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.records.pair_features import PairFeatures
 from tests import fake_data, fake_tfds
 
 

@@ -7,10 +7,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from seg_pipeline import errors, records
-from seg_pipeline.records import pair_features
 from seg_pipeline.dataset.tfds_directory import TfdsDirectory, TfdsSplit
 from seg_pipeline.imaging import resizing
 from seg_pipeline.input import augmentation, decoding, pipeline
+from seg_pipeline.records import pair_features
 from tests import fake_tfds
 
 _SIZE = (32, 48)
