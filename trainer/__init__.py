@@ -62,13 +62,14 @@ def dry_run(
     model_dir: str,
     recipe: 'config.Recipe | None' = None,
     runtime: 'options.RuntimeOptions | None' = None,
+    data_options: 'config.DataOptions | None' = None,
 ) -> 'report.dry_run.DryRun':
     """Measures what `train` with the same arguments will need: builds everything, does two steps of each phase.
 
     Writes nothing anywhere, and downloads no weights. `python -m trainer.train --dry_run` prints the same.
 
     Args:
-        data_dir, model_dir, recipe, runtime: as of `train`.
+        data_dir, model_dir, recipe, runtime, data_options: as of `train`.
 
     Returns:
         Parameters, seconds and bytes; its `text()` is what the command prints.
@@ -78,7 +79,7 @@ def dry_run(
     """
     from trainer import jobs
 
-    return jobs.dry_run(data_dir, model_dir, recipe, runtime)
+    return jobs.dry_run(data_dir, model_dir, recipe, runtime, data_options)
 
 
 def evaluate(
@@ -159,6 +160,7 @@ def show_augmentation(
         data_dir: directory of the data set.
         output_dir: where augmentation.html is written, whole or not at all.
         augmentation: which one, on which pairs; None for `strong` on the first ones of seed 0.
+        data_options: as of `train`.
 
     Returns:
         The path of the page.

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from seg_pipeline.dataset.dataset_split import DatasetSplit
+from seg_pipeline.dataset.dataset_split import Split
 from seg_pipeline.imaging import visualization
 from seg_pipeline.input import decoding
 
@@ -19,7 +19,7 @@ class Panels:
         count: how many photos, or all where there are fewer.
     """
 
-    def __init__(self, model: keras.Model, split: DatasetSplit, count: int = 4) -> None:
+    def __init__(self, model: keras.Model, split: Split, count: int = 4) -> None:
         self._model, self._label_map = model, split.label_map
         with decoding.naming_damaged_shards(split):
             self._pairs = list(decoding.decoded_in_order(split).take(count).as_numpy_iterator())
