@@ -14,14 +14,9 @@ from seg_pipeline.dataset.manifest import LONGEST_SIDE, Manifest
 from seg_pipeline.imaging import formats, images, masks, resizing
 from seg_pipeline.labels.label_map import LabelMap
 from seg_pipeline.labels.remapping import Remapping
-from seg_pipeline.records import schemas, writer
+from seg_pipeline.records import schemas, tfds_names, writer
 
 DEFAULT_IMAGE_SIZE = (128, 128)
-# A shard's file name holds the names of data set and split: together with the rest of it they fit into 255 bytes.
-_NAME = re.compile(r'[a-z][a-z0-9_]{0,99}')
-# As TFDS reads a version. `\d` would be the digits of every script, and 01 is the number 1, under another name.
-_NUMBER = '(?:0|[1-9][0-9]{0,8})'
-_VERSION = re.compile(rf'{_NUMBER}\.{_NUMBER}\.{_NUMBER}')
 _SIZE = re.compile(' *([0-9]{1,9}) *[,x] *([0-9]{1,9}) *')
 _LONGEST_JPEG_SIDE = 65500  # in pixels; libjpeg encodes no more, though its format can say more
 
@@ -181,14 +176,10 @@ class BuildConfig:
     split_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.dataset_name):
-            raise errors.UserError(
-                f'--dataset_name={self.dataset_name}: TFDS wants lower case letters, digits and _, at most 100'
-            )
-        if not _VERSION.fullmatch(self.version):
-            raise errors.UserError(
-                f'--dataset_version={self.version}: wanted MAJOR.MINOR.PATCH, as 1.0.0, without leading zeros'
-            )
+        if problem := tfds_names.dataset_problem(self.dataset_name):
+            raise errors.UserError(f'--dataset_name={self.dataset_name}: {problem}')
+        if problem := tfds_names.version_problem(self.version):
+            raise errors.UserError(f'--dataset_version={self.version}: {problem}')
 
     @classmethod
     def of_dataset(cls, manifest: Manifest, sources: SourceFolders, output_dir: str) -> 'BuildConfig':
@@ -197,11 +188,11 @@ class BuildConfig:
         Raises:
             UserError: if the manifest has a name, a version or options that no command has.
         """
-        for what, value, form in (
-            ('dataset_name', manifest.dataset_name, _NAME),
-            ('version', manifest.version, _VERSION),
+        for what, value, problem in (
+            ('dataset_name', manifest.dataset_name, tfds_names.dataset_problem(manifest.dataset_name)),
+            ('version', manifest.version, tfds_names.version_problem(manifest.version)),
         ):
-            if not form.fullmatch(value):
+            if problem:
                 raise errors.UserError(f'the manifest is damaged: {what} is {value!r}, which is none')
         try:
             records = RecordOptions.from_json(manifest.label_map, manifest.options)

@@ -16,6 +16,7 @@ from typing import Any
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import inner_paths, place, typed_json
 from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.records import tfds_names
 from seg_pipeline.storage import checksums
 from seg_pipeline.storage.checksums import FileDigest
 
@@ -213,6 +214,7 @@ def _check_values(found: Manifest) -> None:
         raise ValueError(f'options.image_size is {[height, width]}; a side has at most {LONGEST_SIDE} pixels')
     if not found.shards:
         raise ValueError('it names no shard')
+    _check_names(found)
     for shard in found.shards:
         _check_shard(shard, height * width)
     for option, kind in _OPTION_KINDS.items():
@@ -220,6 +222,18 @@ def _check_values(found: Manifest) -> None:
             typed_json.read(kind, found.options[option], f'options.{option}')
     if any(not 0 <= value <= 255 for color in found.label_map.colors for value in color):
         raise ValueError(f'label_map.colors has a value that is not 0..255: {found.label_map.colors}')
+
+
+def _check_names(found: Manifest) -> None:
+    """Checks what TFDS reads as names: of some it makes another name, and of some no data set at all."""
+    names = [
+        ('dataset_name', found.dataset_name, tfds_names.dataset_problem(found.dataset_name)),
+        ('version', found.version, tfds_names.version_problem(found.version)),
+        *(('split', split, tfds_names.split_problem(split)) for split in found.split_names),
+    ]
+    for what, value, problem in names:
+        if problem:
+            raise ValueError(f'{what} {value!r}: {problem}')
 
 
 def _check_shard(shard: Shard, pixels: int) -> None:
@@ -234,8 +248,6 @@ def _check_shard(shard: Shard, pixels: int) -> None:
             f'shard {shard.name!r}: {shard.num_records} records of {pixels} pixels in {shard.payload_bytes} bytes; '
             f'one takes at least {least}'
         )
-    if not shard.split or not shard.split.isprintable():
-        raise ValueError(f'shard {shard.name!r}: split {shard.split!r}')
 
 
 def canonical_json(value: Any) -> bytes:

@@ -15,10 +15,8 @@ from fractions import Fraction
 
 from seg_pipeline import errors
 from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.records import tfds_names
 
-# What TFDS takes for a split in `split='NAME[:10]+...'` and in the name of a shard, and file systems in that name.
-_NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]{0,63}')
-_RESERVED = ('all',)  # TFDS: all splits together
 # As it was always allowed: 0.8, .8, 4/5, 8e-1; in ASCII, and never so many digits that exact arithmetic takes long.
 _FRACTION = re.compile(
     r'[+-]?(?:[0-9]{1,20}/[0-9]{1,20}|(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?)'
@@ -40,10 +38,8 @@ def parse(text: str, flag: str) -> dict[str, str]:
         name, colon, value = part.strip().partition(':')
         if not colon or not name or not value:
             raise errors.UserError(f'--{flag}={text}: {part!r} is not of the form name:value, as in train:0.8')
-        if not _NAME.fullmatch(name):
-            raise errors.UserError(f'--{flag}={text}: split {name!r}: wanted letters A to Z, digits and _, at most 64')
-        if name in _RESERVED:
-            raise errors.UserError(f'--{flag}={text}: split {name!r}: TFDS means all splits by that; take another name')
+        if problem := tfds_names.split_problem(name):
+            raise errors.UserError(f'--{flag}={text}: split {name!r}: {problem}')
         if name in result:
             raise errors.UserError(f'--{flag}={text}: split {name!r} appears twice')
         result[name] = value

@@ -9,7 +9,8 @@ Reading is what most callers need, and its names can be imported from here:
 
 Writing is done with the modules: `schemas` names the features of a record, `example_proto` encodes them, `tfrecord` and
 `array_record` write them to a file. `reader`, `payload` and `tfds_formats` hold the names below; `pair_features` finds
-image and mask among the features of other TFDS data sets.
+image and mask among the features of other TFDS data sets, and `tfds_names` says which names of data sets, versions and
+splits there are.
 """
 
 from seg_pipeline.records.payload import DamagedRecordError, Payload, place

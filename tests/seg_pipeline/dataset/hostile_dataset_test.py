@@ -496,6 +496,44 @@ def test_a_manifest_of_more_than_the_files_can_hold_is_damage_to_every_command(d
             command(dataset_dir)
 
 
+_NO_VERSIONS = ['١.٠.٠', '01.00.0', '1.0', '1.0.0.0', '1.0.-1', '1.0.0\n', '1.0.9999999999', '*.*.*', '']
+_NO_SPLITS = ['all', 'train+validation', '0', 'a' * 65, 'größer', 'a b', '']
+_NO_NAMES = ['Street', '1street', 'größer', 'a' * 101, '']
+
+
+@pytest.mark.parametrize(
+    ('forge', 'value'),
+    [
+        *((forgery.change_version, version) for version in _NO_VERSIONS),
+        *((lambda there, new: forgery.rename_split(there, 'train', new), split) for split in _NO_SPLITS),
+        *((forgery.rename_dataset, name) for name in _NO_NAMES),
+    ],
+)
+def test_a_name_that_tfds_reads_otherwise_is_damage_to_every_command(dataset_dir, forge, value):
+    """Though every file says the same of it, and every digest is right."""
+    forge(dataset_dir, value)
+    (problem,) = _verify(dataset_dir)
+    assert problem.startswith(f'{dataset_dir}/manifest.json: damaged: ')
+    assert f' {value!r}: ' in problem
+    for command in (_train, _prepare, _repair):
+        with pytest.raises(errors.UserError, match=r'manifest\.json: damaged: '):
+            command(dataset_dir)
+
+
+@pytest.mark.parametrize(
+    ('forge', 'value'),
+    [
+        (forgery.change_version, '1.2.10'),
+        (lambda there, new: forgery.rename_split(there, 'train', new), 'A_1'),
+        (forgery.rename_dataset, 'street_2'),
+    ],
+)
+def test_nothing_but_the_name_is_damage(dataset_dir, forge, value):
+    forge(dataset_dir, value)
+    assert _verify(dataset_dir) == []
+    _train(dataset_dir)
+
+
 def _numbers(value):
     for path in _nodes(value):
         found = value
