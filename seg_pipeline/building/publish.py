@@ -134,15 +134,25 @@ def _check_sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tu
         return sum(done, Checked()).warnings(of_all=True)
     checker = config.records.checker(config.sources.masks)
     checked = Checked()
-    for summary, indices in _sample(config, summaries):
+    for summary, indices in sample(config, summaries):
         entries = markers.read_entries(config.work_dir, summary)
         some = [entries[index] for index in indices]
         checked += checker.check(_shard_path(config, summary), some, config.work_dir, summary.fingerprint)
     return checked.warnings(of_all=False)
 
 
-def _sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Iterator[tuple[FinishedShard, list[int]]]:
-    """Some shards, each with the indices of some of its records, ascending."""
+def sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Iterator[tuple[FinishedShard, list[int]]]:
+    """Which stored masks are compared with their sources: one of a hundred, within the two limits above.
+
+    Evenly from all records in the order of the shards; in an object store from four shards.
+
+    Args:
+        config: the data set configuration.
+        summaries: the shards.
+
+    Yields:
+        Some shards, each with the indices of some of its records, ascending.
+    """
     with_records = [summary for summary in summaries if summary.shard.num_records]
     if not storage.has_directories(config.work_dir) and len(with_records) > _REMOTE_SHARDS:
         # Each shard is downloaded: a few of them, evenly too.

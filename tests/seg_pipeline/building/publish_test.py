@@ -1,4 +1,6 @@
+import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -10,7 +12,7 @@ import pytest
 
 from seg_pipeline import errors
 from seg_pipeline.building import publish
-from seg_pipeline.building.markers import Result, Summaries
+from seg_pipeline.building.markers import FinishedShard, Result, Summaries
 from seg_pipeline.dataset import integrity, manifest, place, record_index
 from seg_pipeline.imaging import rejects
 from seg_pipeline.planning import assignment
@@ -146,3 +148,66 @@ def test_what_is_no_empty_directory_is_not_taken(config, make):
     path.parent.mkdir(parents=True)
     make(path)
     assert place.is_taken(config.dataset_dir)
+
+
+def _shards_of(counts):
+    """Finished shards with so many records each."""
+    names = [f'clothing_parsing-train.tfrecord-{i:05d}-of-{len(counts):05d}' for i in range(len(counts))]
+    made = [
+        manifest.Shard(name, 'train', count, 300 * count, 284 * count, '0' * 64)
+        for name, count in zip(names, counts, strict=True)
+    ]
+    return [FinishedShard(shard, f'{i:064x}', ()) for i, shard in enumerate(made)]
+
+
+def _sampled(config, counts):
+    """The places of the sampled records among all, shard after shard."""
+    shards = _shards_of(counts)
+    first = dict(zip((one.fingerprint for one in shards), itertools.accumulate(counts, initial=0), strict=False))
+    found = list(publish.sample(config, shards))
+    for one, indices in found:
+        assert indices
+        assert all(0 <= index < one.shard.num_records for index in indices)
+    return [first[one.fingerprint] + index for one, indices in found for index in indices]
+
+
+@pytest.mark.parametrize(
+    ('counts', 'number'),
+    [
+        ([1], 1),
+        ([0, 1, 0], 1),
+        ([3, 5], 8),
+        ([9], 8),
+        ([700, 3, 0, 197], 9),
+        ([1, 1500, 399], 19),
+        ([2000, 7, 400, 593], 30),
+        ([1, 2600, 0, 900, 1498, 1], 32),
+        ([100_000], 32),
+    ],
+)
+def test_the_sample_is_of_documented_size_and_even(config, counts, number):
+    """One of a hundred, 8 to 32; no run of records without one is longer than where they are even."""
+    places = _sampled(config, counts)
+    assert len(set(places)) == len(places) == number
+    assert places == sorted(places)
+    total = sum(counts)
+    assert max(after - before for before, after in itertools.pairwise([-1, *places, total])) <= total / number + 1
+    if number >= 20:
+        assert {place * 20 // total for place in places} == set(range(20))
+    assert abs(sum(places) / number - (total - 1) / 2) <= 1  # neither more from the beginning nor from the end
+
+
+def test_the_sample_in_an_object_store_is_of_four_shards(config):
+    """Each of them is downloaded."""
+    config = dataclasses.replace(config, output_dir='s3://bucket/out')
+    shards = _shards_of([100, 0] + [50, 150] * 4 + [100])
+    found = list(publish.sample(config, shards))
+    assert [shards.index(one) for one, _ in found] == [
+        0,
+        3,
+        6,
+        8,
+    ]  # the first, third, sixth and eighth of those with records
+    assert sum(len(indices) for _, indices in found) == 8
+    few = _shards_of([10, 10, 10, 10])
+    assert [one for one, _ in publish.sample(config, few)] == few
