@@ -87,7 +87,12 @@ def test_contents_are_checked_beyond_the_checksums(dataset_dir):
     digest = checksums.digest(str(path))
     shards = (
         manifest.Shard(
-            shard.name, shard.split, shard.num_records + 1, digest.num_bytes, 0, hashlib.sha256(data).hexdigest()
+            shard.name,
+            shard.split,
+            shard.num_records + 1,
+            digest.num_bytes,
+            digest.num_bytes - 16 * shard.num_records,
+            hashlib.sha256(data).hexdigest(),
         ),
         *found.shards[1:],
     )
