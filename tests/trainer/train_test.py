@@ -113,6 +113,7 @@ def _assert_refused(done, message, model_dir):
         (['--data_dir={root}'], 'no data set'),
         (['--no_such_flag=1'], 'no_such_flag'),
         (['--flagfile=/nowhere/x.flags'], '/nowhere/x.flags'),
+        (['--profile_steps=3,2'], '--profile_steps=3,2: give the first and the last step, counted from 1'),
         (['stray'], "unexpected argument 'stray'"),
     ],
 )
