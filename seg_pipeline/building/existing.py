@@ -18,7 +18,8 @@ from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.storage import checksums
 
-_HASHED_AT_ONCE = 512  # entries: a million tasks for the threads would fill a gigabyte
+_SHA256_BYTES = 32
+_HASHED_AT_ONCE = 512  # records: a million tasks for the threads would fill a gigabyte
 # Members of a manifest whose flag has another name.
 _FLAGS = {'max_distance': 'near_duplicate_distance', 'remapping': 'remap', 'version': 'dataset_version'}
 _IDENTITY = ('dataset_name', 'config_name', 'version')  # what decides the place; members of a manifest
@@ -60,12 +61,13 @@ def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence
     # From the cheap to the expensive: options take no time, sources must be read.
     if found := _options_difference(config, present):
         return Comparison(found)
-    # "Nothing to do" must not be said of a data set with a damaged file.
-    check_files(config, present)
     here = {source.key: source for source in pairs}
+    seen = _SeenIndex(here)
+    # "Nothing to do" must not be said of a data set with a damaged file.
+    check_files(config, present, seen.add)
     then = record_index.read_rejects(config.dataset_dir)
     unreadable: list[Reject] = []
-    if found := _keys_difference(config, here, then) or _compare_sources(config, here, unreadable):
+    if found := _keys_difference(seen, here, then) or _compare_sources(config, seen, here, unreadable):
         return Comparison(found)
     # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
     # Decoding what ended a worker then could end this command.
@@ -97,8 +99,13 @@ def flag_of(name: str) -> str:
     return _FLAGS.get(name, name)
 
 
-def check_files(config: BuildConfig, present: Manifest) -> None:
+def check_files(config: BuildConfig, present: Manifest, on_entry: Callable[[RecordEntry], None] | None = None) -> None:
     """Compares every file of a published data set with its manifest, digest and contents.
+
+    Args:
+        config: the data set configuration.
+        present: the manifest of the data set.
+        on_entry: is told of each entry of the index, in order.
 
     Raises:
         UserError: naming the first file that differs, and the command that mends it.
@@ -111,7 +118,7 @@ def check_files(config: BuildConfig, present: Manifest) -> None:
         if problem := manifest.file_problem(directory, name, expected):
             raise errors.UserError(f'{problem}; {_remedy(config, name)}')
     # Digests can be computed anew: a fresh run would make other files than such ones.
-    for problem in integrity.contradictions(directory, present):
+    for problem in integrity.contradictions(directory, present, on_entry):
         raise errors.UserError(f'{errors.one_line(problem)}; remove {directory} and run the command again')
     if link := inner_paths.link(directory, manifest.FILE_NAME):  # whoever removes it has no data set any more
         raise errors.UserError(f'{link}: is a symbolic link; a data set has its files itself; put the file there')
@@ -136,8 +143,56 @@ def _remedy(config: BuildConfig, name: str) -> str:
     return f'mend it with {shlex.join([*words, f"--masks={sources.masks}"])}'
 
 
-def _keys_difference(config: BuildConfig, here: Mapping[str, SourcePair], then: Iterable[Reject]) -> str | None:
-    there = {entry.key for entry in record_index.of(config.dataset_dir)}
+class _SeenIndex:
+    """What the comparison needs of the index, from one reading of it: some 72 bytes a record.
+
+    Attributes:
+        keys: of the records, in the order of the index.
+        renamed: place and message of the first pair whose files have other names now.
+    """
+
+    def __init__(self, here: Mapping[str, SourcePair]) -> None:
+        self.keys: list[str] = []
+        self.renamed: tuple[int, str] | None = None
+        self._here = here
+        self._digests = bytearray()
+        self._odd: dict[int, tuple[str, str]] = {}  # what is no digest, by the place of its record
+
+    def add(self, entry: RecordEntry) -> None:
+        """Takes the next entry of the index."""
+        place, source = len(self.keys), self._here.get(entry.key)
+        # The text that is in memory anyway, where it is.
+        self.keys.append(entry.key if source is None else source.key)
+        packed = _packed(entry.image_sha256) + _packed(entry.mask_sha256)
+        if len(packed) != 2 * _SHA256_BYTES:
+            packed = bytes(2 * _SHA256_BYTES)
+            self._odd[place] = (entry.image_sha256, entry.mask_sha256)
+        self._digests += packed
+        if source is not None and self.renamed is None:
+            # A reader of the index follows these names: equal contents under another name are a difference too.
+            for there, now in ((entry.image, source.image), (entry.mask, source.mask)):
+                if there != now:
+                    self.renamed = place, f'pair {entry.key!r} was made from {there} and its file is {now} now'
+                    break
+
+    def digests(self, place: int) -> tuple[str, str]:
+        """The SHA-256 of image and mask of a record, as the index has them."""
+        start = place * 2 * _SHA256_BYTES
+        packed = self._digests[start : start + 2 * _SHA256_BYTES]
+        return self._odd.get(place) or (packed[:_SHA256_BYTES].hex(), packed[_SHA256_BYTES:].hex())
+
+
+def _packed(digest: str) -> bytes:
+    """The bytes of a digest in lower-case hexadecimal; none of what is no such text."""
+    try:
+        packed = bytes.fromhex(digest)
+    except ValueError:
+        return b''
+    return packed if len(packed) == _SHA256_BYTES and packed.hex() == digest else b''
+
+
+def _keys_difference(seen: _SeenIndex, here: Mapping[str, SourcePair], then: Iterable[Reject]) -> str | None:
+    there = set(seen.keys)
     for key in sorted(there - here.keys()):
         return f'pair {key!r} is in it and has no files here'
     for key in sorted(here.keys() - there - {reject.key for reject in then}):
@@ -145,16 +200,24 @@ def _keys_difference(config: BuildConfig, here: Mapping[str, SourcePair], then: 
     return None
 
 
-def _compare_sources(config: BuildConfig, here: Mapping[str, SourcePair], unreadable: list[Reject]) -> str | None:
+def _compare_sources(
+    config: BuildConfig, seen: _SeenIndex, here: Mapping[str, SourcePair], unreadable: list[Reject]
+) -> str | None:
     """The first source that is not what it was; pairs that can no longer be read are added to `unreadable`."""
     sources = config.sources
     # Opening a pipe waits for a writer, which may never come: so only what has a status is opened.
     status_of = _Statuses(storage.statuses(sources.images), storage.statuses(sources.masks))
-    entries = iter(record_index.of(config.dataset_dir))
-    # Reading and hashing release the interpreter's lock. As many entries at a time as keep the threads busy.
+
+    def compare_record(place: int) -> str | Reject | None:
+        if seen.renamed and seen.renamed[0] == place:
+            return seen.renamed[1]
+        return _compare_record(config, status_of, seen.digests(place), here[seen.keys[place]])
+
+    places = iter(range(len(seen.keys)))
+    # Reading and hashing release the interpreter's lock. As many records at a time as keep the threads busy.
     with futures.ThreadPoolExecutor() as pool:
-        while some := list(itertools.islice(entries, _HASHED_AT_ONCE)):
-            for found in pool.map(lambda entry: _compare_entry(config, status_of, entry, here[entry.key]), some):
+        while some := list(itertools.islice(places, _HASHED_AT_ONCE)):
+            for found in pool.map(compare_record, some):
                 if isinstance(found, Reject):
                     unreadable.append(found)
                 elif found:
@@ -167,16 +230,11 @@ class _Statuses(NamedTuple):
     mask: Callable[[str], storage.Entry | None]
 
 
-def _compare_entry(
-    config: BuildConfig, status_of: _Statuses, entry: RecordEntry, source: SourcePair
+def _compare_record(
+    config: BuildConfig, status_of: _Statuses, wanted: tuple[str, str], source: SourcePair
 ) -> str | Reject | None:
     """How a pair differs from its record: a line, the reject that it would be now, or None."""
-    # A reader of the index follows these names: equal contents under another name are a difference too.
-    for there, now in ((entry.image, source.image), (entry.mask, source.mask)):
-        if there != now:
-            return f'pair {entry.key!r} was made from {there} and its file is {now} now'
     paths = (config.sources.image_path(source.image), config.sources.mask_path(source.mask))
-    wanted = (entry.image_sha256, entry.mask_sha256)
     try:
         if status_of.image(source.image) is None or status_of.mask(source.mask) is None:
             return _reject(config, source)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -60,17 +60,24 @@ def problems(dataset_dir: str, show: Callable[[int], None] = lambda records: Non
     yield from unknown(dataset_dir, present)
 
 
-def contradictions(dataset_dir: str, present: Manifest) -> Iterator[str]:
+def contradictions(
+    dataset_dir: str, present: Manifest, on_entry: Callable[[RecordEntry], None] | None = None
+) -> Iterator[str]:
     """One line for what the files beside the shards say against the manifest, though their digests are right.
 
     Of `problems` those that are found without reading a shard; the files are the ones that the manifest describes.
+
+    Args:
+        dataset_dir: the data set.
+        present: its manifest.
+        on_entry: is told of each entry of the index, in order, so that nobody need read it again.
     """
     if manifest.RECORDS_FILE not in present.files:
         yield _no_index(dataset_dir)
     for name in present.files:
         if problem := contents.problem(dataset_dir, present, name):
             yield f'{os.path.join(dataset_dir, name)}: {problem}'
-    yield from _EntriesByShard(dataset_dir).problems(present)
+    yield from _EntriesByShard(dataset_dir, on_entry).problems(present)
 
 
 def _no_index(dataset_dir: str) -> str:
@@ -98,16 +105,24 @@ def unknown(dataset_dir: str, present: Manifest) -> Iterator[str]:
                 yield f'{path}: is not in the manifest'
 
 
+def _told(index: Iterable[RecordEntry], on_entry: Callable[[RecordEntry], None]) -> Iterator[RecordEntry]:
+    for entry in index:
+        on_entry(entry)
+        yield entry
+
+
 class _EntriesByShard:
     """The entries of the index, shard after shard, each by its place; holds those of one shard at a time.
 
     A damaged line is a record of which nothing is known.
     """
 
-    def __init__(self, dataset_dir: str) -> None:
+    def __init__(self, dataset_dir: str, on_entry: Callable[[RecordEntry], None] | None = None) -> None:
         self._path = os.path.join(dataset_dir, manifest.RECORDS_FILE)
         self._damaged: list[str] = []
-        index = record_index.RecordIndex(self._path, self._damaged.append)
+        index: Iterable[RecordEntry] = record_index.RecordIndex(self._path, self._damaged.append)
+        if on_entry is not None:
+            index = _told(index, on_entry)
         # Nothing is read through a link, which `file_problem` reports.
         linked = inner_paths.link(dataset_dir, manifest.RECORDS_FILE)
         self._groups = record_index.by_shard(() if linked else index)

@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -8,9 +9,11 @@ import pytest
 
 from seg_pipeline import errors
 from seg_pipeline.building import existing, fingerprints
+from seg_pipeline.dataset import record_index
 from seg_pipeline.planning import pairing
 from seg_pipeline.storage import checksums
 from tests.seg_pipeline.building import small_build
+from tests.seg_pipeline.dataset import forgery
 
 
 def _difference(config, pairs):
@@ -96,3 +99,45 @@ def test_a_source_under_another_name_is_a_difference(config):
     photo.rename(photo.with_suffix('.PNG'))
     pairs = [pair for plan in small_build.plans_of(config) for pair in plan.pairs]
     assert _difference(config, pairs) == "pair '0005' was made from img_0005.png and its file is img_0005.PNG now"
+
+
+def test_the_index_is_read_once(config, monkeypatch):
+    plans = small_build.plans_of(config)
+    small_build.publish_plans(config, plans)
+    read = []
+    parse = record_index.RecordEntry.from_json
+    monkeypatch.setattr(record_index.RecordEntry, 'from_json', lambda value: read.append(value) or parse(value))
+    pairs = [pair for plan in plans for pair in plan.pairs]
+    assert _difference(config, pairs) is None
+    assert len(read) == len(pairs)
+
+
+@pytest.mark.parametrize('renamed_first', [True, False])
+def test_of_several_differences_the_first_of_the_index_is_named(config, renamed_first):
+    plans = small_build.plans_of(config)
+    small_build.publish_plans(config, plans)
+    entries = list(record_index.of(config.dataset_dir))
+    renamed, changed = (entries[1], entries[3]) if renamed_first else (entries[3], entries[1])
+    photo = pathlib.Path(config.sources.images) / renamed.image
+    photo.rename(photo.with_suffix('.PNG'))
+    other = pathlib.Path(config.sources.images) / changed.image
+    other.write_bytes(other.read_bytes() + b' ')
+    pairs = [pair for plan in small_build.plans_of(config) for pair in plan.pairs]
+    wanted = f'pair {renamed.key!r} was made from ' if renamed_first else f'{other} has SHA-256 '
+    assert _difference(config, pairs).startswith(wanted)
+
+
+@pytest.mark.parametrize('member', ['image', 'mask'])
+@pytest.mark.parametrize('digest', ['', 'no digest', 'ab' * 31, 'ab' * 33, 'AB' * 32, 'ab' * 32])
+def test_a_forged_digest_in_the_index_is_a_difference(config, member, digest):
+    plans = small_build.plans_of(config)
+    made = small_build.publish_plans(config, plans)
+    path = pathlib.Path(made, 'records.jsonl')
+    first, *others = path.read_text().splitlines()
+    entry = json.loads(first)
+    forged = json.dumps({**entry, f'{member}_sha256': digest}, sort_keys=True)
+    forgery.replace_file(made, 'records.jsonl', '\n'.join([forged, *others, '']).encode())
+    folder = getattr(config.sources, f'{member}s')
+    now = entry[f'{member}_sha256'][:12]
+    found = _difference(config, [pair for plan in plans for pair in plan.pairs])
+    assert found == f'{folder}/{entry[member]} has SHA-256 {now} now and had {digest[:12]} then'
