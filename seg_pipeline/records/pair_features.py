@@ -9,6 +9,7 @@ import numpy as np
 from seg_pipeline import errors
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.label_map import DEFAULT_IGNORE_ID, LabelMap
+from seg_pipeline.plurals import counted
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -107,11 +108,15 @@ def label_map(where: str, pair: PairFeatures, num_classes: int | None, label_off
         names = tuple(f'class_{i}' for i in range(num_classes or 0))
     if num_classes not in (None, len(names)):
         raise errors.UserError(
-            f'--num_classes={num_classes}: feature {pair.mask} of {where} has {len(names)} classes with '
-            f'--label_offset={label_offset}'
+            f'--num_classes={num_classes}: feature {pair.mask} of {where} has '
+            f'{counted(len(names), "class", "classes")} with --label_offset={label_offset}'
         )
     if len(names) > _MAX_CLASSES:
         raise errors.UserError(f'{where}: feature {pair.mask} has {len(names)} classes; at most {_MAX_CLASSES} go')
+    if label_offset >= len(names):
+        raise errors.UserError(
+            f'--label_offset={label_offset}: with {counted(len(names), "class", "classes")} no value from 0 on is one'
+        )
     try:
         label_map_lib.check_names(names)
     except ValueError as error:

@@ -217,6 +217,16 @@ def test_a_manifest_tells_itself_what_the_options_are_for(tmp_path, options, mes
     assert config.open_source(data_dir, config.DataOptions((32, 32))).note is None
 
 
+def test_a_run_completes_what_the_data_set_given_to_evaluate_does_not_tell(pets, tmp_path):
+    prepared = config.open_source(fake_data.make_dataset(tmp_path, num_pairs=5, num_classes=3)).data
+    found = config.open_source(pets['tfrecord'], config.DataOptions(label_offset=-1), prepared).data
+    assert (found.image_size, found.label_map, found.label_offset) == ((32, 32), prepared.label_map, -1)
+    of_pets = config.open_source(pets['tfrecord'], _OPTIONS).data
+    assert config.open_source(pets['tfrecord'], None, of_pets).data.label_offset == -1
+    again = config.open_source(pets['tfrecord'], config.DataOptions(label_offset=0, num_classes=4), of_pets).data
+    assert (again.label_offset, again.label_map.num_classes) == (0, 4)
+
+
 def test_where_validation_is_missing_the_note_says_so(pets):
     source = config.open_source(pets['tfrecord'], config.DataOptions((32, 32), num_classes=4))
     assert source.validation_split() is None

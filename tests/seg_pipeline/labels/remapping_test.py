@@ -109,3 +109,21 @@ def test_the_nine_groups_cover_the_59_classes():
     assert set(found.targets) == set(range(9))
     assert len(set(labels.colors)) == 9
     assert labels.names[found.targets[source.names.index('t-shirt')]] == 'upper_body'
+
+
+# With an offset that is not below the number of classes no value is a class; `pair_features.label_map` refuses that.
+@pytest.mark.parametrize(
+    ('num_classes', 'offset'), [(n, k) for n in (1, 3, 254, 255) for k in (-255, -5, -1, 0, 1, 2) if k < n]
+)
+def test_an_offset_as_a_remapping(num_classes, offset):
+    """Class = value + offset; ignored where that is negative, and where the value is the ignored id."""
+    labels = label_map.LabelMap.default(tuple(f'class {i}' for i in range(num_classes)))
+    found = remapping.of_offset(labels, offset)
+    assert remapping.Remapping.from_json(json.loads(json.dumps(found.to_json()))) == found
+    table = found.lookup(1024)
+    for value in range(1024):
+        is_class = value != 255 and 0 <= value + offset < num_classes
+        assert table[value] == (value + offset if is_class else 255)
+    known = {value for value in range(1024) if value != 255 and value + offset < num_classes}
+    assert set(found.source.ids) == known
+    assert not found.source.has_given_colors

@@ -138,7 +138,8 @@ def test_a_number_of_classes_without_names_has_the_names_that_are_made():
     [
         ((), None, 0, '^DIR: feature truth does not name its classes: give their number as --num_classes$'),
         (('a', 'b'), 3, 0, '^--num_classes=3: feature truth of DIR has 2 classes with --label_offset=0$'),
-        (('a', 'b'), 2, -1, '^--num_classes=2: feature truth of DIR has 1 classes with --label_offset=-1$'),
+        (('a', 'b'), 2, -1, '^--num_classes=2: feature truth of DIR has 1 class with --label_offset=-1$'),
+        ((), 2, 2, '^--label_offset=2: with 2 classes no value from 0 on is one$'),
         (tuple(map('{:03}'.format, range(256))), None, 0, 'has 256 classes; at most 255'),
         (('a', 'a b\nc'), None, 0, 'truth: the name of class 1'),
     ],
