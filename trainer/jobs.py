@@ -136,13 +136,14 @@ def _make_loop(
     encoders.check(recipe.encoder, run.image_size)
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
     run_lock.check(model_dir)
+    _check_profile(runtime, recipe.epochs * schedules.steps_per_epoch(recipe, train_split.num_records))
+    _warn_of_noise(recipe)
     init_from = None if resumes else recipe.init_from
     if init_from is not None:
         initial_weights.check(init_from, recipe)
     of_encoder = config.NO_WEIGHTS if resumes or init_from is not None else recipe.encoder_weights
     weights = encoder_weights.find(recipe.encoder, of_encoder)
     train_split.check_shards()
-    _check_profile(runtime, recipe.epochs * schedules.steps_per_epoch(recipe, train_split.num_records))
     weights_of_classes = class_weights.read(train_split, recipe.class_weights)
     if validation_split is not None:
         validation_split.check_shards()
@@ -152,7 +153,6 @@ def _make_loop(
             f'which {data_dir} does not have'
         )
     _say(source.note)
-    _warn_of_noise(recipe)
 
     tensorflow_setup.load_tensorflow(runtime.deterministic)
     from seg_pipeline.input import pipeline

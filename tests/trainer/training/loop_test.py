@@ -247,7 +247,7 @@ def test_a_loss_scale_that_does_not_help_ends_the_run(tmp_path, data_dir, one_de
             return False
 
     def spoiled(self, finite, apply):
-        step(self, tf.logical_and(finite, good), apply)
+        return step(self, tf.logical_and(finite, good), apply)
 
     recipe = dataclasses.replace(HALF, steps_per_epoch=9)
     monkeypatch.setattr(precision, '_INITIAL_SCALE', 2.0)
