@@ -31,7 +31,10 @@ _SPLIT = flags.DEFINE_string(
     'split', _PREDICTION.split, 'That split of --data_dir; default: the one that the run was validated on.'
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', _PREDICTION.batch_size, 'Images that are predicted, and held in memory, at a time.', 1
+    'batch_size',
+    _PREDICTION.batch_size,
+    'Images that are predicted, and held in memory, at a time; fewer of large ones.',
+    1,
 )
 
 

@@ -4,7 +4,7 @@ Everything takes and returns arrays, and is drawn with numpy and Pillow: the sam
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ _LEGEND_WIDTH = 190
 _SWATCH = 14
 _LINE = 22
 _FONT_SIZE = 15
+_BAND = 2**18  # of pixels that are blended or counted at a time
 
 _PAPER: Color = (255, 255, 255)
 _INK: Color = (32, 32, 32)
@@ -35,12 +36,21 @@ class PanelRow:
         image: (H, W, 3) uint8 RGB.
         prediction: (H, W) uint8 ids.
         ground_truth: (H, W) uint8 ids, if there is a ground truth.
+        classes: the ids of both masks, those with the most pixels first; None to count them.
     """
 
     title: str
     image: NDArray[np.uint8]
     prediction: NDArray[np.uint8]
     ground_truth: NDArray[np.uint8] | None = None
+    classes: tuple[int, ...] | None = None
+
+    def reduced(self) -> 'PanelRow':
+        """The same row of a panel, without arrays of the image's own size."""
+        size = _panel_size(self.image)
+        truth = None if self.ground_truth is None else resizing.resize_mask(self.ground_truth, size)
+        image, prediction = resizing.resize_image(self.image, size), resizing.resize_mask(self.prediction, size)
+        return PanelRow(self.title, image, prediction, truth, tuple(_classes(self)))
 
 
 def color_mask(mask: NDArray[np.uint8], label_map: LabelMap) -> NDArray[np.uint8]:
@@ -79,11 +89,21 @@ def overlay(
     # Alpha compositing over an opaque image ("over" of Porter and Duff, "Compositing Digital Images", 1984), with an
     # alpha for each pixel: image + alpha * (color - image). In float32, because the difference of two uint8 arrays
     # wraps around, and rounded at the end, because a cast alone would darken every pixel by half a level on average.
-    weight = np.where(_outlines(mask), 1.0, alpha).astype(np.float32)
-    weight[(mask == BACKGROUND_ID) | (mask == label_map.ignore_id)] = 0.0
-    difference = color_mask(mask, label_map).astype(np.float32) - image
-    blended: NDArray[np.uint8] = np.rint(image + weight[..., np.newaxis] * difference).astype(np.uint8)
+    outlines, blended = _outlines(mask), np.empty_like(image)
+    for rows in _bands(mask):  # float32 arrays of a large photo would be many times its own size
+        weight = np.where(outlines[rows], 1.0, alpha).astype(np.float32)
+        weight[(mask[rows] == BACKGROUND_ID) | (mask[rows] == label_map.ignore_id)] = 0.0
+        difference = color_mask(mask[rows], label_map).astype(np.float32) - image[rows]
+        blended[rows] = np.rint(image[rows] + weight[..., np.newaxis] * difference).astype(np.uint8)
     return blended
+
+
+def _bands(mask: NDArray[np.uint8]) -> Iterator[slice]:
+    """The rows of a mask, some at a time."""
+    height, width = mask.shape
+    count = max(1, _BAND // max(1, width))
+    for top in range(0, height, count):
+        yield slice(top, top + count)
 
 
 def _outlines(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -132,18 +152,26 @@ def panels(rows: Sequence[PanelRow], label_map: LabelMap) -> NDArray[np.uint8]:
 
 def _pictures(row: PanelRow, label_map: LabelMap, has_truth: bool) -> list[NDArray[np.uint8] | None]:
     """The pictures of a row from left to right; None for a ground truth that only this row lacks."""
-    height, width = row.image.shape[:2]
-    scale = _CELL / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    size = _panel_size(row.image)
     masks = [row.prediction, row.ground_truth] if has_truth else [row.prediction]
     colored = [None if mask is None else color_mask(resizing.resize_mask(mask, size), label_map) for mask in masks]
     return [*colored, resizing.resize_image(row.image, size)]
 
 
-def _classes(row: PanelRow) -> list[int]:
+def _panel_size(image: NDArray[np.uint8]) -> tuple[int, int]:
+    height, width = image.shape[:2]
+    scale = _CELL / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _classes(row: PanelRow) -> Sequence[int]:
     """The ids in the masks of a row, those with the most pixels first, equally frequent ones ascending."""
-    masks = [mask for mask in (row.prediction, row.ground_truth) if mask is not None]
-    counts = np.bincount(np.concatenate([mask.ravel() for mask in masks]), minlength=256)
+    if row.classes is not None:
+        return row.classes
+    counts = np.zeros(256, np.int64)
+    for mask in (mask for mask in (row.prediction, row.ground_truth) if mask is not None):
+        for rows in _bands(mask):  # numpy counts in arrays of int64
+            counts += np.bincount(mask[rows].ravel(), minlength=256)
     # A stable sort keeps the order of equal counts, so that a legend is the same on every machine.
     return [int(i) for i in np.argsort(-counts, kind='stable') if counts[i]]
 

@@ -10,12 +10,15 @@ was made from may rely on it.
 import contextlib
 import fcntl
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from typing import IO
 
 TEMPORARY_SUFFIX = '.tmp'
+TEMPORARY_NAME = re.compile(r'.+\.[0-9a-f]{32}\.tmp')  # in a directory that may have other files of that suffix
+_ANY_TEMPORARY = re.compile(r'.*\.tmp', re.DOTALL)
 _ATTEMPTS = 10
 _YOUNG_SECONDS = 60  # a younger file may belong to a writer that has created it and not locked it yet
 
@@ -86,15 +89,18 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def remove_abandoned(directory: str, young_seconds: float = _YOUNG_SECONDS) -> None:
+def remove_abandoned(
+    directory: str, young_seconds: float = _YOUNG_SECONDS, pattern: re.Pattern[str] = _ANY_TEMPORARY
+) -> None:
     """Removes the temporary files in a directory whose writers ended without removing them.
 
     Args:
         directory: it is not searched below.
         young_seconds: files that changed this recently are left, see `_YOUNG_SECONDS`.
+        pattern: of the names to look at.
     """
     for entry in list(os.scandir(directory)):
-        if not entry.name.endswith(TEMPORARY_SUFFIX):
+        if not pattern.fullmatch(entry.name):
             continue
         with contextlib.suppress(OSError), open(entry.path, 'rb') as file:
             if time.time() - os.fstat(file.fileno()).st_mtime < young_seconds:

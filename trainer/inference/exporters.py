@@ -1,10 +1,13 @@
 """Trained models as files for other programs; `trainer.export` says what is in them."""
 
 import contextlib
+import fcntl
+import glob
 import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +21,8 @@ from seg_pipeline.storage import atomic
 from trainer import config
 from trainer.inference import export_formats, predictor
 from trainer.models import trained
+
+_YOUNG_SECONDS = 60  # a younger directory may be one that its writer has not locked yet
 
 
 def export(model_dir: str, file_format: str, output_dir: str) -> None:
@@ -51,14 +56,40 @@ def export(model_dir: str, file_format: str, output_dir: str) -> None:
 
 @contextlib.contextmanager
 def _appearing(path: str) -> Iterator[str]:
-    """Makes a directory under another name; it gets its own when the block ends without an exception."""
+    """Makes a directory under another name; it gets its own when the block ends without an exception.
+
+    What killed commands have left of the same directory is removed. A lock, which the kernel releases when a process
+    ends in any way, tells theirs from those in use.
+    """
     temporary = f'{path}.{uuid.uuid4().hex}{atomic.TEMPORARY_SUFFIX}'
     try:
         os.makedirs(temporary)  # in the block: a signal can end it at any line
-        yield temporary
-        os.rename(temporary, path)
+        with _locked(temporary):
+            _remove_abandoned(path)
+            yield temporary
+            os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_abandoned(path: str) -> None:
+    for found in glob.glob(f'{glob.escape(path)}.*{atomic.TEMPORARY_SUFFIX}'):
+        if not atomic.TEMPORARY_NAME.fullmatch(os.path.basename(found)):
+            continue
+        with contextlib.suppress(OSError):
+            if time.time() - os.stat(found).st_mtime > _YOUNG_SECONDS:
+                with _locked(found):  # raises BlockingIOError while its writer holds it
+                    shutil.rmtree(found)
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_saved_model(model: keras.Model, run: config.RunConfig, directory: str) -> None:

@@ -3,9 +3,10 @@
 import dataclasses
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from PIL import Image
 
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import record_index, tfds_directory
@@ -112,6 +113,36 @@ def _only(files: Sequence[ImageFile], of_split: Iterable[str], data_dir: str, sp
             f'{data_dir}: give --images the directory that it was prepared from'
         )
     return kept
+
+
+def batches(files: Sequence[ImageFile], most_images: int, most_pixels: int) -> Iterator[list[ImageFile]]:
+    """Cuts a sequence into parts that fit into memory together.
+
+    Args:
+        files: the sequence.
+        most_images: in one part.
+        most_pixels: of the images of a part, as the headers of their files say. An image that has more is a part alone,
+            and so is one whose header cannot be read here.
+    """
+    part: list[ImageFile] = []
+    pixels = 0
+    for file in files:
+        more = _num_pixels(file.path, most_pixels)
+        if part and (len(part) == most_images or pixels + more > most_pixels):
+            yield part
+            part, pixels = [], 0
+        part.append(file)
+        pixels += more
+    if part:
+        yield part
+
+
+def _num_pixels(path: str, otherwise: int) -> int:
+    try:
+        with Image.open(path) as header:  # which decodes nothing
+            return header.width * header.height
+    except Exception:  # whatever Pillow raises: `load` will say what is wrong with the file
+        return otherwise
 
 
 def load(file: ImageFile, reader: masks_lib.MaskReader) -> LoadedImage:

@@ -1,5 +1,6 @@
 """From images to pictures of what a model sees in them: ids, overlays, and both beside the ground truth."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 
@@ -16,6 +17,9 @@ from trainer import config
 from trainer.inference import photos, predictor
 
 ROWS_PER_PANEL = 4
+_MASKS, _OVERLAYS, _PANELS = 'masks', 'overlays', 'panels'
+# Of the images that are in memory together. A pixel takes about 30 bytes while its image is predicted.
+_MOST_PIXELS = 30_000_000
 
 
 def predict(
@@ -25,14 +29,15 @@ def predict(
     output_dir: str,
     batch_size: int,
 ) -> list[str]:
-    """Predicts images and writes their pictures. Never holds more than a batch and a panel of them.
+    """Predicts images and writes their pictures. Holds a batch of them at a time, and of large ones a smaller batch.
 
     Args:
         files: the images.
         predictor: the model.
         run: the configuration that it was trained with.
-        output_dir: where masks/NAME.png and overlays/NAME.png of each image go, and panels/NUMBER.png of four.
-        batch_size: images in one call of the model.
+        output_dir: where masks/NAME.png and overlays/NAME.png of each image go, and panels/NUMBER.png of four. What
+            killed commands have left half-written there is removed.
+        batch_size: images in one call of the model; fewer, if they have more than 30 million pixels together.
 
     Returns:
         A message for each image that was left out because it, or its ground truth, cannot be read.
@@ -44,12 +49,13 @@ def predict(
     shown = progress.Progress(len(files), 'images')
     # OpenCV, zlib and TensorFlow release Python's global lock, so threads are enough to use all cores.
     with shown, futures.ThreadPoolExecutor() as pool:
-        writer = _PictureWriter(output_dir, run.label_map, pool)
-        for done, result in enumerate(_predictions(files, predictor, run, batch_size, pool), start=1):
+        writer = _PictureWriter(output_dir, run.label_map)
+        writer.remove_abandoned()
+        for done, result in enumerate(_predictions(files, predictor, run, batch_size, writer, pool), start=1):
             if isinstance(result, RejectError):
                 failures.append(str(result))
             else:
-                writer.add(result)
+                writer.add_to_panel(result)
             shown.update(done)
         writer.finish()
     return failures
@@ -60,21 +66,28 @@ def _predictions(
     predictor: predictor.Predictor,
     run: config.RunConfig,
     batch_size: int,
+    writer: '_PictureWriter',
     pool: futures.Executor,
 ) -> Iterator[visualization.PanelRow | RejectError]:
-    """Yields every image with its prediction, or why it has none."""
+    """Predicts every image, writes its own pictures, and yields its row of a panel, or why it has none."""
     reader = run.data.mask_reader
-    for start in range(0, len(files), batch_size):
-        loaded = list(pool.map(lambda file: _try_to_load(file, reader), files[start : start + batch_size]))
+
+    def finish(loaded: photos.LoadedImage, logits: tf.Tensor) -> visualization.PanelRow:
+        mask = _mask(loaded, logits, predictor, run)
+        row = visualization.PanelRow(loaded.name, loaded.image, mask, loaded.ground_truth)
+        writer.write(row)
+        return row.reduced()
+
+    for part in photos.batches(files, batch_size, _MOST_PIXELS):
+        loaded = list(pool.map(lambda file: _try_to_load(file, reader), part))
         yield from (result for result in loaded if isinstance(result, RejectError))
         good = [result for result in loaded if isinstance(result, photos.LoadedImage)]
-        if not good:
-            continue
-        small = [resizing.resize_image(each.image, run.image_size, run.data.resize) for each in good]
-        logits = predictor.logits(np.stack(small))
-        masks = pool.map(lambda each, scores: _mask(each, scores, predictor, run), good, logits)
-        for each, mask in zip(good, masks, strict=True):
-            yield visualization.PanelRow(each.name, each.image, mask, each.ground_truth)
+        if good:
+            small = [resizing.resize_image(each.image, run.image_size, run.data.resize) for each in good]
+            logits = predictor.logits(np.stack(small))
+            yield from list(pool.map(finish, good, logits))
+        # Or they would stay in memory while the next ones are read.
+        del loaded, good
 
 
 def _mask(
@@ -97,14 +110,26 @@ def _try_to_load(file: photos.ImageFile, reader: masks_lib.MaskReader) -> photos
 
 
 class _PictureWriter:
-    """Writes the pictures of one image after the other."""
+    """Writes the pictures of images, and panels of several."""
 
-    def __init__(self, output_dir: str, label_map: LabelMap, pool: futures.Executor) -> None:
-        self._output_dir, self._label_map, self._pool = output_dir, label_map, pool
+    def __init__(self, output_dir: str, label_map: LabelMap) -> None:
+        self._output_dir, self._label_map = output_dir, label_map
         self._page: list[visualization.PanelRow] = []
         self._num_pages = 0
 
-    def add(self, row: visualization.PanelRow) -> None:
+    def remove_abandoned(self) -> None:
+        """Removes the temporary files that killed commands have left."""
+        for folder in (_MASKS, _OVERLAYS, _PANELS):
+            for directory, _, _ in os.walk(os.path.join(self._output_dir, folder)):
+                atomic.remove_abandoned(directory, pattern=atomic.TEMPORARY_NAME)
+
+    def write(self, row: visualization.PanelRow) -> None:
+        """Writes the pictures of one image; several threads may do so at a time."""
+        self._write(f'{_MASKS}/{row.title}.png', row.prediction)
+        self._write(f'{_OVERLAYS}/{row.title}.png', visualization.overlay(row.image, row.prediction, self._label_map))
+
+    def add_to_panel(self, row: visualization.PanelRow) -> None:
+        """Takes a row into the next panel, and writes that when it is full."""
         self._page.append(row)
         if len(self._page) == ROWS_PER_PANEL:
             self._write_page()
@@ -116,14 +141,8 @@ class _PictureWriter:
 
     def _write_page(self) -> None:
         self._num_pages += 1
-        for _ in self._pool.map(self._write_image, self._page):
-            pass  # Taking the results raises here what was raised in a thread.
-        self._write(f'panels/{self._num_pages:04d}.png', visualization.panels(self._page, self._label_map))
+        self._write(f'{_PANELS}/{self._num_pages:04d}.png', visualization.panels(self._page, self._label_map))
         self._page = []
-
-    def _write_image(self, row: visualization.PanelRow) -> None:
-        self._write(f'masks/{row.title}.png', row.prediction)
-        self._write(f'overlays/{row.title}.png', visualization.overlay(row.image, row.prediction, self._label_map))
 
     def _write(self, name: str, picture: np.ndarray) -> None:
         atomic.write(f'{self._output_dir}/{name}', images.encode_png(picture))

@@ -56,7 +56,8 @@ def ids_at_size(logits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     planes = tf.transpose(logits, (3, 0, 1, 2))[..., tf.newaxis]
     shape = tf.concat([tf.shape(logits)[:1], size, [1]], axis=0)
     start = (tf.fill(shape, -math.inf), tf.zeros(shape, tf.uint8), tf.constant(0, tf.uint8))
-    _, ids, _ = tf.foldl(take, planes, start)
+    # One plane at a time: by itself TensorFlow enlarges the next ten meanwhile, and keeps them.
+    _, ids, _ = tf.foldl(take, planes, start, parallel_iterations=1)
     return ids[..., 0]
 
 

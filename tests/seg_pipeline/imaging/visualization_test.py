@@ -40,6 +40,34 @@ def test_an_overlay_tints_the_inside_and_draws_the_outline():
     assert (found[unmarked] == 100).all()
 
 
+@pytest.mark.parametrize('band', [1, 130, 2**18])
+def test_an_overlay_is_the_same_in_any_number_of_bands(monkeypatch, band):
+    monkeypatch.setattr(visualization, '_BAND', band)
+    random = np.random.default_rng(0)
+    image, mask = random.integers(0, 256, (60, 40, 3), np.uint8), image_and_mask()[1]
+    found = visualization.overlay(image, mask, LABELS, 0.25)
+
+    inside = np.s_[12:28, 7:18]  # of the red part
+    expected = np.rint(0.75 * image[inside] + 0.25 * np.array((250, 0, 0)))
+    np.testing.assert_array_equal(found[inside], expected)
+    np.testing.assert_array_equal(found[30, 20:35], np.broadcast_to((0, 0, 250), (15, 3)))
+    np.testing.assert_array_equal(found[52:], image[52:])
+
+
+@pytest.mark.parametrize('has_truth', [False, True])
+@pytest.mark.parametrize('size', [(60, 40), (500, 900)])
+def test_a_reduced_row_draws_the_same_panel(monkeypatch, size, has_truth):
+    monkeypatch.setattr(visualization, '_BAND', 1000)
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (*size, 3), np.uint8)
+    prediction, truth = (random.integers(0, 3, size, np.uint8) for _ in range(2))
+    row = visualization.PanelRow('a', image, prediction, truth if has_truth else None)
+    reduced = row.reduced()
+
+    assert max(reduced.image.shape) == 360
+    np.testing.assert_array_equal(visualization.panels([reduced], LABELS), visualization.panels([row], LABELS))
+
+
 def test_an_overlay_needs_image_and_mask_of_one_size():
     with pytest.raises(ValueError, match=r'\(60, 40\).*\(61, 40\)'):
         visualization.overlay(image_and_mask()[0], np.zeros((61, 40), np.uint8), LABELS)

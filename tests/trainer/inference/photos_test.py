@@ -97,6 +97,24 @@ def test_ground_truths_whose_numbers_contradict_are_no_ground_truths(tmp_path):
         photos.find(f'{tmp_path}/images', f'{tmp_path}/masks')
 
 
+@pytest.mark.parametrize(
+    ('most_images', 'most_pixels', 'expected'),
+    [
+        (16, 200, [['a', 'b', 'c', 'd', 'e']]),
+        (2, 200, [['a', 'b'], ['c', 'd'], ['e']]),
+        (16, 60, [['a', 'b'], ['c'], ['d'], ['e']]),  # two of 30 pixels; c has 100; d is none, and taken for 60
+        (16, 1, [['a'], ['b'], ['c'], ['d'], ['e']]),
+    ],
+)
+def test_batches_have_only_so_many_images_and_pixels(tmp_path, most_images, most_pixels, expected):
+    write(tmp_path, 'a.png', 'b.png', 'e.png')
+    write(tmp_path, 'c.png', size=(10, 10))
+    (tmp_path / 'd.png').write_bytes(b'no image' if most_pixels == 60 else images.encode_png(np.ones((1, 1), np.uint8)))
+    found = photos.find(str(tmp_path))
+
+    assert [names(part) for part in photos.batches(found, most_images, most_pixels)] == expected
+
+
 def test_an_image_and_its_ground_truth_are_read(tmp_path):
     write(tmp_path, 'a.png', 'mask.png')
     loaded = photos.load(photos.ImageFile('a', f'{tmp_path}/a.png', f'{tmp_path}/mask.png'), READER)

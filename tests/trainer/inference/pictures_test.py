@@ -140,6 +140,49 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path, model_dir, image_di
     assert files(tmp_path / 'out' / 'masks') == ['img_3.png', 'sub/img_4.png']
 
 
+_PEAK = """
+import sys
+from trainer import tensorflow_setup
+tensorflow_setup.load_tensorflow()
+import tensorflow as tf
+from trainer.inference import photos, pictures, predictor
+from trainer.models import trained
+def peak():
+    with open('/proc/self/status') as status:
+        return next(int(line.split()[1]) for line in status if line.startswith('VmHWM')) * 1024
+model, run = trained.load(sys.argv[1])
+made = predictor.Predictor(model)
+pictures._MOST_PIXELS = 8_000_000
+pictures.predict(photos.find(sys.argv[2] + '/small'), made, run, sys.argv[3], 16)
+before = peak()
+tf.function(predictor.ids_at_size)(tf.zeros((1, 8, 8, 40)), tf.constant((2000, 2000)))
+of_ids = peak() - before
+assert pictures.predict(photos.find(sys.argv[2] + '/large'), made, run, sys.argv[3], 16) == []
+print(of_ids / 2000**2, (peak() - before) / (2500 * 3000))
+"""
+
+
+def test_large_photos_take_only_so_much_memory(tmp_path, model_dir):
+    write(tmp_path / 'small' / 'a.png', fake_run.image(50, 50))
+    for i in range(3):
+        write(tmp_path / 'large' / f'{i}.png', fake_run.image(2500, 3000, seed=i))
+    command = [sys.executable, '-c', _PEAK, model_dir, str(tmp_path), str(tmp_path / 'out')]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    of_ids, of_photos = map(float, done.stdout.split())  # in bytes for each pixel of one photo
+    assert of_ids < 30
+    assert of_photos < 45  # 4 of which are the photo and its mask
+
+
+def test_what_killed_commands_have_left_goes_and_nothing_else(tmp_path, model_dir, image_dir):
+    abandoned = f'img_4.png.{"0" * 32}.tmp'
+    for name in (f'masks/sub/{abandoned}', f'overlays/{abandoned}', f'panels/{abandoned}', 'masks/mine.tmp', abandoned):
+        write(tmp_path / 'out' / name, np.zeros((2, 2), np.uint8))
+        os.utime(tmp_path / 'out' / name, (0, 0))
+    predict(model_dir, image_dir, tmp_path / 'out')
+
+    assert [name for name in files(tmp_path / 'out') if name.endswith('.tmp')] == [abandoned, 'masks/mine.tmp']
+
+
 def run_command(*arguments):
     command = [sys.executable, '-m', 'trainer.predict', *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
