@@ -6,6 +6,10 @@ DIR holds png_images, png_masks and labels.csv; larger data sets are its pairs a
 last bytes differ, so that no two files are identical. Then the plan alone: listing, pairing, looking for identical
 files, splitting, cutting into shards and fingerprints of that many pairs. Their files have the sizes of photos and
 random first bytes, and take no room: planning reads no more of them.
+
+Last the steps that once grew with the square of something, each alone in a process of its own: linking the photos of a
+static scene, whose hashes are all within reach of each other, and merging the statistics of shards whose records show
+200 classes, each of them beside every other.
 """
 
 import itertools
@@ -16,30 +20,39 @@ import shutil
 import sys
 import tempfile
 
+import numpy as np
 from absl import flags
 
 from benchmarks import processes
 from seg_pipeline import command_line, errors
-from seg_pipeline.building import fingerprints
+from seg_pipeline.building import fingerprints, markers
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
+from seg_pipeline.dataset.manifest import Shard
+from seg_pipeline.dataset.statistics import SplitStatistics
 from seg_pipeline.imaging import formats
 from seg_pipeline.labels import label_map
-from seg_pipeline.planning import pairing, sharding
+from seg_pipeline.planning import grouping, pairing, sharding
 from seg_pipeline.planning.split_options import Contents, SplitOptions
 
 _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.')
 _PAIRS = flags.DEFINE_list('pairs', ['1000', '10000'], 'How many pairs to prepare.')
 _PLAN = flags.DEFINE_integer('plan', 100_000, 'How many pairs to plan.', 1)
 _PLAN_OF = flags.DEFINE_string('plan_of', None, 'Plan this folder, in this process, and end.')
+_STEP = flags.DEFINE_enum('step', None, ['near_duplicates', 'statistics'], 'Do this step, in this process, and end.')
 
 _LAYOUT = ('png_images', 'png_masks')
 _PHOTO_BYTES = (300_000, 700_000)
+_NUM_HASHES = 4096  # of a static scene
+_NUM_SHARDS, _NUM_CLASSES, _RECORDS_OF_A_SHARD = 200, 200, 100
 
 
 def main(argv: list[str]) -> None:
     """Runs the commands one after the other and prints one table."""
     if _PLAN_OF.value:
         plan(_PLAN_OF.value)
+        return
+    if _STEP.value:
+        _STEPS[_STEP.value]()
         return
     if not _DATA.value:
         raise errors.UserError('--data=DIR is missing: a folder with png_images, png_masks and labels.csv')
@@ -52,6 +65,8 @@ def main(argv: list[str]) -> None:
         slower, larger = runs[-1].seconds / runs[0].seconds, runs[-1].peak_mib / runs[0].peak_mib
         print(f'{counts[-1] / counts[0]:.1f} times the pairs: {slower:.2f} times the time, {larger:.2f} times the peak')
     _print_row(f'plan {_PLAN.value} pairs', _PLAN.value, _plan_apart(_PLAN.value))
+    _print_row(f'link {_NUM_HASHES} hashes', _NUM_HASHES, _step_apart('near_duplicates'))
+    _print_row(f'merge {_NUM_SHARDS} shards', _NUM_SHARDS, _step_apart('statistics'))
 
 
 def _print_row(name: str, count: int, run: processes.Run) -> None:
@@ -111,6 +126,41 @@ def plan(data: str) -> None:
     plans = sharding.plan(pairs, assignments.split_of, {}, splitting.seed, BuildConfig.dataset_name)
     plans = fingerprints.with_fingerprints(sources, options, plans)
     print(f'{len(pairs)} pairs in {len(plans)} shards')
+
+
+def _step_apart(step: str) -> processes.Run:
+    return processes.measure([sys.executable, '-m', 'benchmarks.scale', f'--step={step}'])
+
+
+def link_near_duplicates() -> None:
+    """What `--near_duplicates` does with hashes of which every one is within reach of every other."""
+    generator = random.Random(0)
+    base = generator.getrandbits(64)
+    hashes: set[int] = set()
+    while len(hashes) < _NUM_HASHES:  # two of at most 4 bits differ in at most 8, the default distance
+        hashes.add(base ^ sum(1 << bit for bit in generator.sample(range(64), 4)))
+    links = grouping.near_duplicates({f'{number:06d}': one for number, one in enumerate(sorted(hashes))})
+    print(f'{len(links)} links')
+
+
+def merge_statistics() -> None:
+    """What becomes of the statistics of many shards, as they come."""
+    generator = np.random.default_rng(0)
+    counted = SplitStatistics()
+    for number in range(_RECORDS_OF_A_SHARD):
+        mask = generator.integers(0, _NUM_CLASSES, (32, 32), np.uint8)
+        counted.add(generator.integers(0, 256, (32, 32, 3), np.uint8), mask, (32, 32), str(number))
+    marker = counted.to_json()
+    shards = (Shard(f'{number:05d}', 'train', _RECORDS_OF_A_SHARD, 0, 0, '') for number in range(_NUM_SHARDS))
+    made = markers.Summaries.of(
+        markers.ShardSummary(shard, shard.name, (), SplitStatistics.from_json(marker)) for shard in shards
+    )
+    labels = label_map.LabelMap.default(tuple(f'class {number}' for number in range(_NUM_CLASSES)))
+    summary = made.statistics['train'].summary(labels)
+    print(f'{summary.num_records} records, {len(summary.cooccurrence)} pairs of classes')
+
+
+_STEPS = {'near_duplicates': link_near_duplicates, 'statistics': merge_statistics}
 
 
 if __name__ == '__main__':
