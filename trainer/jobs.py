@@ -152,7 +152,7 @@ def _make_loop(
             f'--early_stopping_epochs={recipe.early_stopping_epochs} needs a split {config.VALIDATION_SPLIT}, '
             f'which {data_dir} does not have'
         )
-    _say(source.note)
+    _say(source.note_of_training)
 
     tensorflow_setup.load_tensorflow(runtime.deterministic)
     from seg_pipeline.input import pipeline

@@ -230,10 +230,12 @@ def test_a_run_completes_what_the_data_set_given_to_evaluate_does_not_tell(pets,
 def test_where_validation_is_missing_the_note_says_so(pets):
     source = config.open_source(pets['tfrecord'], config.DataOptions((32, 32), num_classes=4))
     assert source.validation_split() is None
-    assert source.note.endswith(
-        '; no split validation: give one of train, test as --validation_split to validate on it'
-    )
-    assert config.open_source(pets['tfrecord'], _OPTIONS).validation_split().name == 'test'
+    assert 'validation' not in source.note  # evaluate and show_augmentation have no such flag
+    more = '; no split validation: give one of train, test as --validation_split to validate on it'
+    assert source.note_of_training == source.note + more
+    given = config.open_source(pets['tfrecord'], _OPTIONS)
+    assert given.validation_split().name == 'test'
+    assert given.note_of_training == given.note
 
 
 def test_what_our_own_builder_made_is_trained_on(built, tmp_path):

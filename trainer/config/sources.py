@@ -81,6 +81,14 @@ class Source:
     split: Callable[[str], Split]
     note: str | None = None
 
+    @property
+    def note_of_training(self) -> str | None:
+        """The note, which also says where there is nothing to validate on."""
+        if self.note is None or self.data.validation_split in self.split_names:
+            return self.note
+        splits = ', '.join(self.split_names)
+        return f'{self.note}; no split {VALIDATION_SPLIT}: give one of {splits} as --validation_split to validate on it'
+
     def validation_split(self) -> Split | None:
         """The split to validate on; None if it is the default and there is no such split.
 
@@ -172,24 +180,17 @@ def _of_tfds(data_dir: str, options: DataOptions, of_run: Data | None) -> Source
         label_offset=offset,
         validation_split=options.split_to_validate_on,
     )
-    split_names = tuple(directory.splits)
     note = (
         f'note: {data_dir} has no {manifest_lib.FILE_NAME}: its shards are counted, their contents cannot be compared '
         f'with digests; the image is {pair.image}, the mask {pair.mask} of {label_map.num_classes} classes, '
-        f'--label_offset={offset} --image_size={_size(image_size)}{_of_validation(data.validation_split, split_names)}'
+        f'--label_offset={offset} --image_size={_size(image_size)}'
     )
     return Source(
         data,
-        split_names,
+        tuple(directory.splits),
         lambda name: TfdsSplit(directory, name, pair, image_size, label_map, offset),
         note,
     )
-
-
-def _of_validation(name: str, split_names: tuple[str, ...]) -> str:
-    if name in split_names:
-        return ''
-    return f'; no split {name}: give one of {", ".join(split_names)} as --validation_split to validate on it'
 
 
 def _size(image_size: tuple[int, int] | None) -> str:
