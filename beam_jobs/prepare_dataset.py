@@ -11,8 +11,8 @@ import sys
 
 from absl import flags
 
-from beam_jobs import inputs, pipeline, process_memory, runners
-from seg_pipeline import command_line, errors, storage
+from beam_jobs import inputs, pipeline, process_memory, runners, suspects
+from seg_pipeline import command_line, errors, storage, trial, watchdog
 from seg_pipeline.building import config
 from seg_pipeline.building.config import BuildConfig, RecordOptions
 from seg_pipeline.building.markers import Outcome, Result
@@ -166,11 +166,16 @@ def main(argv: list[str]) -> int:
     storage.configure(options)
     job = _job_config()
     try:
-        outcome = pipeline.run(job, options)
+        with watchdog.watching(trial.TIME_LIMIT, _end_late):  # where no worker process does the work
+            outcome = pipeline.run(job, options)
     except errors.OutsideError as error:
         raise errors.OutsideError(f'{error}; {_KEPT}') from error
     _report(outcome, job)
     return 0
+
+
+def _end_late(name: str) -> None:
+    command_line.fail_at_once(f'{name}: took more than {trial.TIME_LIMIT:g} seconds: {suspects.THEN}; {_KEPT}')
 
 
 def _job_config() -> pipeline.JobConfig:

@@ -27,7 +27,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms import environments
 
 from beam_jobs import beam_options, worker_dirs
-from seg_pipeline import errors
+from seg_pipeline import errors, trial
 
 _MOST_WORKERS = 1024
 _POLL_SECONDS = 0.2
@@ -166,8 +166,11 @@ class _Workers:
         self._end_all()
         # Until they have ended, they write: into the work directory, and what is temporary into their own.
         deadline = time.monotonic() + _ORDERLY_END_SECONDS
-        for thread in _EndingWorkerHandler.threads.pop(self.directory, ()):
+        threads = _EndingWorkerHandler.threads.pop(self.directory, [])
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            worker_dirs.kill_processes(self.directory)
         self._end_all()
         if self._lock is not None:
             os.close(self._lock)
@@ -242,10 +245,15 @@ class _EndingWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
             self.worker_thread.join(_ORDERLY_END_SECONDS)
         if self.worker_thread.is_alive():
             shutil.rmtree(self._directory, ignore_errors=True)
+            self.worker_thread.join(_ORDERLY_END_SECONDS)
+        if self.worker_thread.is_alive():  # Beam would wait for it, however long that takes
+            worker_dirs.kill_processes(self._directory)
         super().stop_worker()
 
 
 def _describe_exit(code: int) -> str:
+    if code == -signal.SIGPROF:
+        return f'a worker process was ended because one pair took it more than {trial.TIME_LIMIT:g} seconds'
     if code < 0:
         reason = ' (was memory short?)' if -code == signal.SIGKILL else ''
         return f'a worker process was killed by signal {-code}{reason}'

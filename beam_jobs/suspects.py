@@ -8,6 +8,8 @@ from seg_pipeline.cross_check import comparison
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.storage import attempts
 
+# What is done about what is named.
+THEN = 'the same command reads that in a process of its own and, if that ends too or takes too long, goes on without'
 _LISTED = 5
 
 
@@ -24,10 +26,7 @@ def announce(work_dir: str, plans: Sequence[ShardPlan]) -> None:
 def explain(work_dir: str, plans: Sequence[ShardPlan]) -> str:
     """What to add to the message that a worker process was lost; empty if no note tells."""
     if found := _found(work_dir, plans):
-        return (
-            f', while at {_listed(found)}: the same command reads that in a process of its own and, if that ends too, '
-            'goes on without'
-        )
+        return f', while at {_listed(found)}: {THEN}'
     return ''
 
 

@@ -9,6 +9,8 @@ are in it, and are removed with it.
 
 A signal to the whole group, as a terminal sends it, reaches command and workers, but it is the command that ends its
 workers. They start with signals ignored; SIGTERM, which may be meant for one worker alone, ends it with a delay.
+
+A pair that takes too long ends it by SIGPROF.
 """
 
 import os
@@ -20,6 +22,7 @@ import time
 import types
 
 from beam_jobs import process_memory, worker_dirs
+from seg_pipeline import trial, watchdog
 from seg_pipeline.storage import attempts
 
 _POLL_SECONDS = 0.25
@@ -31,6 +34,12 @@ def _end_with(directory: str) -> None:
         time.sleep(_POLL_SECONDS)
     attempts.withdraw()
     os._exit(1)
+
+
+def _end_late(name: str) -> None:
+    """Ends this process because a pair, which the note on the disk names, takes too long."""
+    del name
+    os.kill(os.getpid(), signal.SIGPROF)  # as the kernel does where this thread cannot run
 
 
 def _end_later(number: int, frame: types.FrameType | None) -> None:
@@ -53,6 +62,7 @@ if __name__ == '__main__':
     from apache_beam.runners.worker import sdk_worker_main  # here: it takes a second or two, and is watched already
 
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 (open until the process ends)
-    sdk_worker_main.main(sys.argv)
+    with watchdog.watching(trial.TIME_LIMIT, _end_late):
+        sdk_worker_main.main(sys.argv)
     attempts.withdraw()  # the command may have closed the connection while a thread is at a pair
     os._exit(0)  # all is done and sent; an orderly end would keep the command waiting for half a second

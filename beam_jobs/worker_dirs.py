@@ -7,7 +7,9 @@ a worker or a later command, knows that the directory is of no use, and removes 
 import contextlib
 import fcntl
 import os
+import pathlib
 import shutil
+import signal
 from collections.abc import Iterator
 
 PREFIX = 'workers-'
@@ -53,6 +55,17 @@ def is_gone(directory: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def kill_processes(directory: str) -> None:
+    """Kills the workers of a directory: for those in which a decoder keeps the interpreter's lock, and so all threads.
+
+    They have the directory as an argument. Nothing is killed where there is no /proc.
+    """
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):
+            if os.fsencode(directory) in path.read_bytes().split(b'\0'):
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def remove_abandoned(parent: str) -> None:

@@ -187,12 +187,27 @@ def fail(message: str, exit_code: int = EXIT_USER_ERROR) -> NoReturn:
             a very long one is left out.
         exit_code: of the process.
     """
+    _print_error(message)
+    sys.exit(exit_code)
+
+
+def fail_at_once(message: str) -> NoReturn:
+    """As `fail` for an outside fault, from any thread, while the main thread is at something that does not end.
+
+    Nothing is cleaned up: what is left is that of a process that was killed.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        _print_error(message)
+        sys.stdout.flush()
+    os._exit(EXIT_OUTSIDE_FAULT)
+
+
+def _print_error(message: str) -> None:
     line = ''.join(map(_printable, ' '.join(message.split())))
     if len(line) > _LONGEST_MESSAGE:
         line = f'{line[: _LONGEST_MESSAGE // 2]} [...] {line[-_LONGEST_MESSAGE // 2 :]}'
     progress.end_lines()
-    print(f'error: {line}', file=sys.stderr)
-    sys.exit(exit_code)
+    print(f'error: {line}', file=sys.stderr, flush=True)
 
 
 def _printable(character: str) -> str:

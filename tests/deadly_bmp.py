@@ -13,11 +13,16 @@ DEADLY_VALUE = 177  # of the image whose mean, in a record, is deadly for the en
 
 # Patches libraries when Python starts: in the command, in its workers, and in what they start.
 _SITE_CUSTOMIZE = """
-import ctypes, os, signal, time
+import ctypes, os, re, signal, sys, time
 import cv2
 from PIL import BmpImagePlugin, PngImagePlugin
 
-STAGE, HOW = {stage!r}, {how!r}
+STAGE, HOW, LIMITS = {stage!r}, {how!r}, {limits!r}
+
+if LIMITS and 'seg_pipeline.trial' not in sys.orig_argv:
+    from seg_pipeline import trial
+    from seg_pipeline.storage import attempts
+    trial.TIME_LIMIT, trial.call.__kwdefaults__['time_limit'], attempts._LONG_SECONDS = LIMITS
 
 def end():
     if HOW == 'exit':
@@ -26,6 +31,8 @@ def end():
         os.kill(os.getpid(), signal.SIGKILL)
     if HOW == 'hang':
         time.sleep(3600)
+    if HOW == 'hang with the lock':  # no other thread of Python runs
+        re.match('(a+)+$', 'a' * 60 + 'b')
     if HOW == 'crash':
         os.kill(os.getpid(), signal.SIGSEGV)  # comes to the main thread: this one goes on for a moment
     if HOW == 'memory':
@@ -51,16 +58,18 @@ if STAGE == 'compare':  # a PNG is decoded by Pillow only to compare its record 
 """
 
 
-def environment(directory, stage='decode', how='crash'):
+def environment(directory, stage='decode', how='crash', limits=()):
     """The variables of a process in which a picture of 13x7 is deadly.
 
     Args:
         directory: for the code that makes it so.
         stage: `decode` (a BMP), `resize` (an image), `encode` (an image of `DEADLY_VALUE`) or `compare` (a PNG mask).
-        how: `crash`, `exit` with code 0, `kill`, `hang`, `fault`, a crash of the thread itself, or `memory`, which is
-            not deadly: a MemoryError.
+        how: `crash`, `exit` with code 0, `kill`, `hang`, `hang with the lock` of the interpreter, `fault`, a crash of
+            the thread itself, or `memory`, which is not deadly: a MemoryError.
+        limits: if given, in seconds, how long a pair may take in a worker and in a process of its own, and after how
+            long a pair is noted although its process is ended from outside.
     """
-    code = _SITE_CUSTOMIZE.format(stage=stage, how=how, value=DEADLY_VALUE)
+    code = _SITE_CUSTOMIZE.format(stage=stage, how=how, limits=limits, value=DEADLY_VALUE)
     (directory / 'sitecustomize.py').write_text(code)
     return {'PYTHONPATH': os.pathsep.join((str(directory), str(pathlib.Path(__file__).parents[1])))}
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_pipeline import trial
+from seg_pipeline import trial, watchdog
 from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.dataset import ignored
 from seg_pipeline.imaging import images, masks, rejects, resizing
@@ -101,9 +101,11 @@ def handle(
         RejectError: that of the work; DECODER_FAILED if it ends its process, or does not end, or if several processes
             ended while they were at this pair.
     """
-    if not attempt(pair.key):
-        return work(read(sources, options, pair), options, pair)
     names = f'{_image_name(pair)}, {_mask_name(pair)}'
+    if not attempt(pair.key):
+        files = read(sources, options, pair)  # not timed: a store may be slow, and says so in the end
+        with watchdog.timed(names):
+            return work(files, options, pair)
     try:
         if (deaths := attempt.num_deaths(pair.key)) > _MOST_DEATHS:
             what = f'{deaths} processes ended while they were at them; to try again, remove the notes *.attempt of them'

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seg_pipeline import errors, storage, trial
+from seg_pipeline import errors, storage, trial, watchdog
 from seg_pipeline.cross_check import placement, source_files
 from seg_pipeline.cross_check.meaning import NO_CLASS, Meaning
 from seg_pipeline.cross_check.source_files import Seen
@@ -129,7 +129,8 @@ class Checker:
         try:
             data = _read_source(path, entry.mask_sha256)
             if not attempt(entry.key):
-                is_compared = self._compare(payload, data, entry)
+                with watchdog.timed(f'the comparison of mask {entry.mask} with its record'):
+                    is_compared = self._compare(payload, data, entry)
             elif (deaths := attempt.num_deaths(entry.key)) > _MOST_DEATHS:
                 raise trial.FailedError(f'{deaths} processes ended while they were at it')
             else:

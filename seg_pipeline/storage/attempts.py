@@ -4,6 +4,9 @@ No exception tells of a crash inside a decoder's C code: the process is gone, an
 die of the same file for ever. A note says only that a process died, and it may have been killed from outside. So who
 finds one does not reject the pair, but has it read by a process of its own first (`seg_pipeline.trial`).
 
+Who ends a process from outside has its notes withdrawn, but not those of a pair that it was at for long: maybe that is
+why it was ended.
+
 A note needs no `fsync`: what was written outlives the process that wrote it. Each line of it names a pair, the last one
 that which was at work. The ones before are suspect too: memory that one pair spoils may end the process at the next,
 and a signal may reach it later than the line that caused it. Its writer holds a lock (flock) on it, which the kernel
@@ -16,8 +19,10 @@ names all of its pairs.
 import contextlib
 import fcntl
 import json
+import math
 import os
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -28,7 +33,9 @@ from seg_pipeline.storage import files
 SUFFIX = '.attempt'
 _SUSPECTED = 5  # the last pairs of a note; up to four were seen to be begun after a signal was sent
 
-_open: set[str] = set()  # the notes of this process, on this disk
+_LONG_SECONDS = 30.0  # a pair that is at work for longer may be what keeps the process; most take some milliseconds
+
+_open: dict[str, float] = {}  # the notes of this process, on this disk, and when the last pair of each was begun
 _making = threading.Lock()  # held while a note is made, and for ever by `withdraw`
 
 
@@ -75,6 +82,7 @@ class Attempt:
         """Notes that a pair is next; whether an earlier attempt died at it, or may have."""
         if self._file is not None:
             self._file.write(_line([key]))
+            _open[self._file.name] = time.monotonic()
         return key in self._suspects
 
     def num_deaths(self, key: str) -> int:
@@ -95,7 +103,8 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
     """Keeps a note while the block runs.
 
     Notes have names of their own, so two attempts at once do not disturb each other. Notes of dead ones are removed
-    when the block ends without an exception, but for those of pairs that `Attempt.keep` names.
+    when the block ends without an exception, but for those of pairs that `Attempt.keep` names. Its own note is removed
+    in any case, but for an interrupt at a pair that takes long.
 
     Args:
         work_dir: the work directory.
@@ -106,13 +115,13 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
     Raises:
         OSError: if the note cannot be written.
     """
-    earlier = _dead(work_dir)
+    earlier, is_left = _dead(work_dir), False
     path = os.path.join(work_dir, f'{fingerprint}.{uuid.uuid4().hex}{SUFFIX}')
     try:
         if files.has_directories(work_dir):
             os.makedirs(work_dir, exist_ok=True)
             with _making:
-                _open.add(path)
+                _open[path] = time.monotonic()
                 file = open(path, 'xb', buffering=0)  # noqa: SIM115 (closed below, outside of the lock)
             with file:
                 with contextlib.suppress(OSError):  # a file system without locks
@@ -123,9 +132,13 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
             files.write(path, _line(keys))
             attempt = Attempt(earlier, fingerprint, suspects, None)
             yield attempt
+    except KeyboardInterrupt:
+        is_left = _is_long(path)
+        raise
     finally:
-        files.remove(path)
-        _open.discard(path)
+        if not is_left:
+            files.remove(path)
+        _open.pop(path, None)
     for left in attempt.finished():
         files.remove(left)
 
@@ -133,12 +146,19 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
 def withdraw() -> None:
     """Removes the notes of this process, which is about to be ended from outside: that says nothing about a pair.
 
+    But for those of pairs that were at work for long.
     Afterwards a thread that wants to make another waits for the end of the process.
     """
     _making.acquire()
     for path in list(_open):
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+        if not _is_long(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _is_long(path: str) -> bool:
+    """Whether the last pair of a note of this process, if there is one, was begun long ago."""
+    return time.monotonic() - _open.get(path, math.inf) > _LONG_SECONDS
 
 
 def last_keys(work_dir: str, fingerprints: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:

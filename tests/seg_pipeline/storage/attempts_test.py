@@ -168,3 +168,42 @@ def test_notes_are_in_the_directory_and_named_by_the_work(tmp_path):
     _killed_at(str(tmp_path), 'a')
     (note,) = pathlib.Path(tmp_path).iterdir()
     assert note.name.startswith('f.')
+
+
+_AT_PAIRS = """
+import sys, threading, time
+from seg_pipeline.storage import attempts
+
+def be_at(key):
+    with attempts.noted(sys.argv[1], key, [key]) as attempt:
+        attempt(key)
+        time.sleep(60)
+
+for key in ('long', 'short'):
+    threading.Thread(target=be_at, args=(key,), daemon=True).start()
+    time.sleep(0.5)
+attempts._LONG_SECONDS = 0.7
+attempts.withdraw()
+"""
+
+
+def test_who_is_ended_from_outside_leaves_the_note_of_a_pair_that_it_was_at_for_long(tmp_path):
+    subprocess.run([sys.executable, '-c', _AT_PAIRS, str(tmp_path)], check=True, timeout=60)
+    assert attempts.last_keys(str(tmp_path), {'long', 'short'}) == [('long', ('long',))]
+
+
+def _end_by(error, work):
+    with attempts.noted(work, 'f', _KEYS) as attempt:
+        attempt('a')
+        raise error
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, ValueError])
+def test_an_interrupt_leaves_the_note_of_a_pair_that_takes_long(tmp_path, monkeypatch, error):
+    left = []
+    for seconds in (1e6, 0.0):
+        monkeypatch.setattr(attempts, '_LONG_SECONDS', seconds)
+        with pytest.raises(error):
+            _end_by(error, str(tmp_path))
+        left.append(attempts.last_keys(str(tmp_path), {'f'}))
+    assert left == [[], [('f', ('a',))] if error is KeyboardInterrupt else []]
