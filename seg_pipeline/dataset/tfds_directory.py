@@ -11,7 +11,7 @@ from seg_pipeline import errors, records
 from seg_pipeline.dataset import manifest, place, tfds_metadata
 from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.labels.label_map import LabelMap
-from seg_pipeline.records import example_proto, pair_features
+from seg_pipeline.records import example_proto, pair_features, tfds_formats
 from seg_pipeline.records.pair_features import PairFeatures
 from seg_pipeline.records.schemas import FILE_NAME
 from seg_pipeline.storage import checksums
@@ -84,6 +84,7 @@ class TfdsDirectory:
         if file_format not in records.FORMATS_OF_TFDS:
             known = ', '.join(records.FORMATS_OF_TFDS)
             raise errors.UserError(f'{path}: its shards are {file_format} files; the trainer reads {known}')
+        tfds_formats.check_installed(file_format)
         splits = {name: tuple(_shard(*shard) for shard in found) for name, found in shards.items()}
         return cls(path, info.name, file_format, splits, info.features, _fingerprint(path, splits))
 

@@ -46,7 +46,12 @@ def decoded_bytes(split: Split) -> int:
 
 def shard_reader(split: Split) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """Returns the function from the path of a shard, a string tensor, to its serialized records, in their order."""
-    return tfds_decoding.shard_reader(split.directory.file_format if isinstance(split, TfdsSplit) else writer.TFRECORD)
+    file_format = writer.TFRECORD
+    if isinstance(split, TfdsSplit):
+        file_format = split.directory.file_format
+    elif isinstance(split, DatasetSplit):
+        file_format = str(split.manifest.options.get('file_format', file_format))
+    return tfds_decoding.shard_reader(file_format)
 
 
 def decoder(split: Split) -> Callable[[tf.Tensor], ImageMask]:

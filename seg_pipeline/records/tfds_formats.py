@@ -1,9 +1,11 @@
 """The files of records that TFDS writes, beside those of this package: how many records one has, and their bytes."""
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from typing import Any
 
+from seg_pipeline import errors
 from seg_pipeline.records import array_record, reader, tfrecord
 from seg_pipeline.records.payload import DamagedRecordError, Payload
 from seg_pipeline.records.writer import ARRAY_RECORD, TFRECORD
@@ -14,6 +16,15 @@ FORMATS_OF_TFDS = (TFRECORD, ARRAY_RECORD, PARQUET)
 
 _COLUMN = 'data'  # of TFDS's parquet files: serialized tf.train.Examples
 _ROWS_AT_ONCE = 32
+
+
+def check_installed(file_format: str) -> None:
+    """Raises `UserError` where the package that reads a format is not installed, as on systems that are not Linux."""
+    if file_format == ARRAY_RECORD and importlib.util.find_spec('array_record') is None:
+        raise errors.UserError(
+            'reading array_record files needs the package array_record, which is made for Linux; use a data set of '
+            'tfrecord files here'
+        )
 
 
 def count(path: str, file_format: str) -> int:

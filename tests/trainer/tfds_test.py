@@ -227,6 +227,15 @@ def test_a_run_completes_what_the_data_set_given_to_evaluate_does_not_tell(pets,
     assert (again.label_offset, again.label_map.num_classes) == (0, 4)
 
 
+def test_where_a_format_cannot_be_read_one_line_says_so(pets, tmp_path, monkeypatch):
+    prepared = fake_data.make_dataset(tmp_path, num_pairs=5, file_format='array_record')
+    assert config.open_source(prepared).data.image_size == (32, 32)
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    for data_dir in (prepared, pets['array_record']):
+        with pytest.raises(errors.UserError, match=r'^reading array_record files needs the package array_record'):
+            config.open_source(data_dir, config.DataOptions((32, 32)))
+
+
 def test_where_validation_is_missing_the_note_says_so(pets):
     source = config.open_source(pets['tfrecord'], config.DataOptions((32, 32), num_classes=4))
     assert source.validation_split() is None

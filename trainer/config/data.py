@@ -8,13 +8,10 @@ from seg_pipeline.dataset import manifest as manifest_lib
 from seg_pipeline.imaging import masks, resizing
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.remapping import Remapping
-from seg_pipeline.records import schemas, writer
+from seg_pipeline.records import schemas
 
 TRAIN_SPLIT = 'train'
 VALIDATION_SPLIT = 'validation'
-
-# Options of prepare_dataset that decide whether records can be read here.
-_READABLE = {'schema': schemas.TFDS, 'file_format': writer.TFRECORD}
 
 
 def read_manifest(data_dir: str) -> manifest_lib.Manifest:
@@ -57,12 +54,11 @@ class Data:
     @classmethod
     def from_manifest(cls, manifest: manifest_lib.Manifest) -> 'Data':
         """What the manifest says. Raises `UserError` if the records are not of the kind that the trainer reads."""
-        for name, wanted in _READABLE.items():
-            if (found := manifest.options.get(name, wanted)) != wanted:
-                raise errors.UserError(
-                    f'data set {manifest.dataset_name} {manifest.config_name} was made with --{name}={found}, for '
-                    f'other readers; the trainer reads --{name}={wanted}: prepare the data set again with that'
-                )
+        if (found := manifest.options.get('schema', schemas.TFDS)) != schemas.TFDS:
+            raise errors.UserError(
+                f'data set {manifest.dataset_name} {manifest.config_name} was made with --schema={found}, for other '
+                f'readers; the trainer reads --schema={schemas.TFDS}: prepare the data set again with that'
+            )
         height, width = manifest.image_size
         names = ('resize', 'mask_format', 'remapping')
         options = {name: manifest.options[name] for name in names if name in manifest.options}

@@ -10,7 +10,7 @@ from seg_pipeline.dataset import tfds_directory
 from seg_pipeline.dataset.dataset_split import DatasetSplit, Split
 from seg_pipeline.dataset.tfds_directory import TfdsDirectory, TfdsSplit
 from seg_pipeline.labels import remapping
-from seg_pipeline.records import pair_features
+from seg_pipeline.records import pair_features, tfds_formats
 from trainer.config.data import VALIDATION_SPLIT, Data, read_manifest
 from trainer.config.ranges import check_ranges
 
@@ -139,6 +139,7 @@ def _check_version(data_dir: str) -> None:
 
 def _of_manifest(data_dir: str, options: DataOptions) -> Source:
     manifest = read_manifest(data_dir)
+    tfds_formats.check_installed(str(manifest.options.get('file_format')))
     for name in ('image_feature', 'mask_feature', 'label_offset', 'num_classes'):
         if (value := getattr(options, name)) is not None:
             raise errors.UserError(

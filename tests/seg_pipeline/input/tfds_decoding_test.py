@@ -7,11 +7,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 from seg_pipeline import errors, records
+from seg_pipeline.dataset.dataset_split import DatasetSplit
 from seg_pipeline.dataset.tfds_directory import TfdsDirectory, TfdsSplit
 from seg_pipeline.imaging import resizing
 from seg_pipeline.input import augmentation, decoding, pipeline
 from seg_pipeline.records import pair_features
-from tests import fake_tfds
+from tests import fake_data, fake_tfds
 
 _SIZE = (32, 48)
 _IGNORED = 255
@@ -161,3 +162,20 @@ def test_a_photo_that_cannot_be_decoded_is_named(tmp_path, monkeypatch):
     split = _split(fake_tfds.make(tmp_path))
     with pytest.raises(errors.UserError, match=r'record 0 at byte 0 \(train_\d\.jpg\): cannot be decoded'):
         decoding.load_split(split)
+
+
+def test_array_record_files_of_prepare_dataset_give_the_batches_of_its_tfrecord_files(tmp_path):
+    """For both a manifest is checked: only the files are read in another way."""
+    made = {name: fake_data.make_dataset(tmp_path / name, file_format=name) for name in ('tfrecord', 'array_record')}
+    splits = {name: DatasetSplit.read(path, 'train') for name, path in made.items()}
+    for cache_budget_bytes in (0, 2**30):
+        found = {name: list(_batches(split, 2, cache_budget_bytes).take(3)) for name, split in splits.items()}
+        for expected, batch in zip(found['tfrecord'], found['array_record'], strict=True):
+            for one, other in zip(expected, batch, strict=True):
+                np.testing.assert_array_equal(one, other)
+    path = splits['array_record'].shard_paths[0]
+    with open(path, 'r+b') as file:
+        file.seek(1000)
+        file.write(b'damage' * 10)
+    with pytest.raises(errors.UserError, match=f'{path}: record .*; prepare the data set again'):
+        decoding.load_split(splits['array_record'])

@@ -110,7 +110,7 @@ def test_array_record_twice_is_the_same_bytes_and_verified(tmp_path):
     assert re.search(r"record 0: Corrupted .* \(key '000\d'\)", record)
 
 
-@pytest.mark.parametrize(('option', 'value'), [('schema', 'model_garden'), ('file_format', 'array_record')])
+@pytest.mark.parametrize(('option', 'value'), [('schema', 'model_garden')])
 def test_the_trainer_says_that_it_does_not_read_them(tmp_path, option, value):
     found = manifest.read(fake_data.make_dataset(tmp_path, **{option: value}))
     with pytest.raises(errors.UserError, match=f'was made with --{option}={value}, for other readers') as caught:
