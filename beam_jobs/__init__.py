@@ -6,6 +6,8 @@ machine, `worker` its processes; `inputs` finds the sources, `progress` and `pro
 
 import logging
 
+import seg_pipeline  # noqa: F401 (first: while a command imports Beam, Ctrl-C ends it without a traceback)
+
 # Without the gcp extra, importing Beam warns through the root logger, which does not concern the user of this job and
 # installs a log handler that then repeats every message. A handler that is there already prevents both.
 _silence = logging.NullHandler()

@@ -91,24 +91,28 @@ def check_local(arguments: Sequence[str]) -> None:
     Raises:
         UserError: if one is none of Beam's, or has none.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     effective = {
         flag: is_effective(options, action.dest)
         for options in PipelineOptions.__subclasses__()
         for action in actions(options)
         for flag in action.option_strings
     }
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(arguments))
-    if unknown:
-        raise errors.UserError(f'unknown flag {unknown[0]}: neither this command nor Beam has it. See --help')
+    if found := unknown(arguments):
+        raise errors.UserError(f'unknown flag {found[0]}: neither this command nor Beam has it. See --help')
     for argument in arguments:
         flag = argument.partition('=')[0]
         if not effective.get(flag, True):
             raise errors.UserError(
                 f'{flag} has no effect on the runner of this machine: leave it out, or name another with --runner'
             )
+
+
+def unknown(arguments: Sequence[str]) -> list[str]:
+    """Those arguments that are no option of Beam's."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    return parser.parse_known_args(list(arguments))[1]
 
 
 def is_effective(options: type[PipelineOptions], name: str) -> bool:

@@ -13,12 +13,13 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import apache_beam as beam
 import cv2
 import grpc
+from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_provision_api_pb2
@@ -44,7 +45,8 @@ class LostWorkerError(errors.OutsideError):
 def parse_options(arguments: Sequence[str]) -> PipelineOptions:
     """Parses Beam's options; on this machine's own runner, an unknown flag, or one without effect, is a mistake.
 
-    If the user says nothing about it, the local runner uses every core, in processes.
+    If the user says nothing about it, the local runner uses every core, in processes. Another runner may know flags
+    that Beam does not: a warning names them, since they may be misspelled ones.
 
     Raises:
         UserError: if a flag is unknown, has no effect, or has a value that Beam cannot take.
@@ -66,13 +68,18 @@ def parse_options(arguments: Sequence[str]) -> PipelineOptions:
         direct.direct_num_workers = direct.direct_num_workers or os.cpu_count() or 1
         if 'direct_running_mode' not in given:
             direct.direct_running_mode = 'in_memory' if direct.direct_num_workers == 1 else 'multi_processing'
+    elif unknown := beam_options.unknown(arguments):
+        flags = ', '.join(argument.partition('=')[0] for argument in unknown if argument.startswith('-')) or unknown[0]
+        print(f'warning: {flags}: neither this command nor Beam has it: left to {standard.runner}', file=sys.stderr)
     return options
 
 
 def _parse(arguments: Sequence[str]) -> PipelineOptions:
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # argparse prints its usage, a hundred lines, and ends the process
+        # argparse prints its usage, a hundred lines, and ends the process; Beam logs that it discards what it does not
+        # know, where this command says more.
+        with contextlib.redirect_stderr(said), _quiet(pipeline_options.__name__):
             options = PipelineOptions(list(arguments))
             options.get_all_options()
             return options
@@ -82,6 +89,18 @@ def _parse(arguments: Sequence[str]) -> PipelineOptions:
         else:  # without the values: a secret key may be one
             problem = f'{", ".join(argument.partition("=")[0] for argument in arguments)}: {error}'
         raise errors.UserError(problem) from error
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Shows no warning of a module meanwhile."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def is_local(options: PipelineOptions) -> bool:

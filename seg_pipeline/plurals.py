@@ -9,4 +9,9 @@ def counted(number: int, singular: str, plural: str = '') -> str:
         singular: the word for one of them.
         plural: the word for several; by default with an s at its end.
     """
-    return f'{number} {singular if number == 1 else plural or singular + "s"}'
+    return f'{number} {noun(number, singular, plural)}'
+
+
+def noun(number: int, singular: str, plural: str = '') -> str:
+    """The word of `counted` alone, where the number is written in another way."""
+    return singular if number == 1 else plural or f'{singular}s'

@@ -252,8 +252,8 @@ def _bad_files() -> Iterator[Kind]:
     yield _image('animated PNG', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('PNG'))
     yield _image('animated WebP', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('WEBP'), '.webp')
     yield _mask('TIFF of two pages', rejects.SEVERAL_IMAGES, '2 images', lambda: _frames('TIFF'), '.tif')
-    yield _image('TIFF with strips missing', rejects.DAMAGED, '1 strips, its 24 rows need 3', _without_strips, '.tif')
-    yield _mask('TIFF mask with strips missing', rejects.DAMAGED, '1 strips', lambda: _without_strips(ids()), '.tif')
+    yield _image('TIFF with strips missing', rejects.DAMAGED, '1 strip, its 24 rows need 3', _without_strips, '.tif')
+    yield _mask('TIFF mask with strips missing', rejects.DAMAGED, '1 strip', lambda: _without_strips(ids()), '.tif')
     yield _image('TIFF with a tag twice', rejects.DAMAGED, 'there twice', lambda: _without_strips(tag=257), '.tif')
     says = 'tags are not in ascending order'
     yield _image('TIFF with tags in disorder', rejects.DAMAGED, says, lambda: _without_strips(tag=999), '.tif')

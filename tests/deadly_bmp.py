@@ -13,7 +13,7 @@ DEADLY_VALUE = 177  # of the image whose mean, in a record, is deadly for the en
 
 # Patches libraries when Python starts: in the command, in its workers, and in what they start.
 _SITE_CUSTOMIZE = """
-import ctypes, os, re, signal, sys, time
+import builtins, ctypes, os, re, signal, sys, time
 import cv2
 from PIL import BmpImagePlugin, PngImagePlugin
 
@@ -47,6 +47,8 @@ def patch(owner, name, is_deadly):
         return original(*arguments, **options)
     setattr(owner, name, patched)
 
+if STAGE == 'read':
+    patch(builtins, 'open', lambda path, *_: str(path).endswith('/img_0099.bmp'))
 if STAGE == 'decode':
     patch(BmpImagePlugin.BmpImageFile, 'load', lambda self: self.size == (13, 7))
 if STAGE == 'resize':
@@ -63,7 +65,8 @@ def environment(directory, stage='decode', how='crash', limits=()):
 
     Args:
         directory: for the code that makes it so.
-        stage: `decode` (a BMP), `resize` (an image), `encode` (an image of `DEADLY_VALUE`) or `compare` (a PNG mask).
+        stage: `read` (img_0099.bmp, of any size), `decode` (a BMP), `resize` (an image), `encode` (an image of
+            `DEADLY_VALUE`) or `compare` (a PNG mask).
         how: `crash`, `exit` with code 0, `kill`, `hang`, `hang with the lock` of the interpreter, `fault`, a crash of
             the thread itself, or `memory`, which is not deadly: a MemoryError.
         limits: if given, in seconds, how long a pair may take in a worker and in a process of its own, and after how

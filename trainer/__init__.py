@@ -19,6 +19,8 @@ it in the place of the function.
 
 from typing import TYPE_CHECKING
 
+import seg_pipeline  # noqa: F401 (first: while a command imports TensorFlow, Ctrl-C ends it without a traceback)
+
 if TYPE_CHECKING:
     import keras
 

@@ -8,6 +8,7 @@ from seg_pipeline.card.text import count, escape, hex_color, percent, split_clas
 from seg_pipeline.dataset import statistics
 from seg_pipeline.dataset.statistics import ClassSummary, SplitSummary
 from seg_pipeline.labels.label_map import BACKGROUND_ID, LabelMap
+from seg_pipeline.plurals import noun
 
 _HEAT_MAP_CLASSES = 26
 _HEAT_MAP_CELL = 23
@@ -209,7 +210,8 @@ def cooccurrence(total: SplitSummary, labels: LabelMap) -> str:
             images = together.get((a, b), 0) if a != b else row.images
             share = images / row.images
             kind = 'cell same' if a == b else 'cell'
-            title = f'{percent(share)} of the {count(row.images)} images with {row.name} show {column.name} too'
+            photos = f'{count(row.images)} {noun(row.images, "image")}'
+            title = f'{percent(share)} of the {photos} with {row.name} show {column.name} too'
             parts.append(
                 f'<rect class="{kind}" x="{left + cell * j}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
                 f'fill-opacity="{0.03 + 0.97 * share:.2f}"><title>{escape(title)}</title></rect>'

@@ -17,6 +17,7 @@ from seg_pipeline.dataset.statistics import SplitSummary
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.labels.label_map import BACKGROUND_ID, IGNORE_COLOR
+from seg_pipeline.plurals import noun
 
 _DIGEST_LENGTH = 64  # of a SHA-256 in hex
 
@@ -135,11 +136,15 @@ def _nav(card: DataCard) -> str:
 
 def _tiles(card: DataCard) -> str:
     present = len(card.total.present)
+    num_shards = len(card.manifest.shards)
     tiles = [
-        (count(card.total.num_records), 'images'),
+        (count(card.total.num_records), noun(card.total.num_records, 'image')),
         (f'{present} of {card.manifest.label_map.num_classes}', 'classes appear'),
         (' + '.join(count(figures.num_records) for figures in card.splits.values()), ' + '.join(card.splits)),
-        (size(sum(shard.num_bytes for shard in card.manifest.shards)), f'in {count(len(card.manifest.shards))} shards'),
+        (
+            size(sum(shard.num_bytes for shard in card.manifest.shards)),
+            f'in {count(num_shards)} {noun(num_shards, "shard")}',
+        ),
         (percent(card.total.ignored_share), 'of the pixels ignored'),
         (count(len(rejects.unintended(card.rejects))), 'rejected'),
     ]

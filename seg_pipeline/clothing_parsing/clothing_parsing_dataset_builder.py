@@ -25,6 +25,7 @@ from seg_pipeline.imaging import formats, images, rejects
 from seg_pipeline.labels import label_map, remapping
 from seg_pipeline.planning import pairing, splits
 from seg_pipeline.planning.split_options import SplitOptions
+from seg_pipeline.plurals import counted
 from seg_pipeline.records import schemas
 
 if TYPE_CHECKING:
@@ -184,7 +185,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         pairs = _find_pairs(found)
         options_of_splits = SplitOptions()
         if len(pairs) < len(names := options_of_splits.names):
-            raise errors.UserError(f'{found.images}: {len(pairs)} pair for the splits {" and ".join(names)}; add pairs')
+            raise errors.UserError(
+                f'{found.images}: {counted(len(pairs), "pair")} for the splits {" and ".join(names)}; add pairs'
+            )
         split_of = splits.assign((pair.key for pair in pairs), options_of_splits.fractions, options_of_splits.seed)
         return {
             split: self._generate_examples(sources, options, [pair for pair in pairs if split_of[pair.key] == split])
@@ -216,8 +219,8 @@ def _check_labels(path: str) -> None:
     found, expected = label_map.read(path), label_map.read(source.LABELS_FILE)
     if found.names != expected.names:
         raise errors.UserError(
-            f'{path}: {len(found.names)} classes that are not the {len(expected.names)} of Clothing Co-Parsing; '
-            'prepare data with other classes with beam_jobs.prepare_dataset'
+            f'{path}: {counted(len(found.names), "class", "classes")}, not the {len(expected.names)} of Clothing '
+            'Co-Parsing; prepare data with other classes with beam_jobs.prepare_dataset'
         )
 
 
@@ -227,7 +230,7 @@ def _find_pairs(found: source.Source) -> list[pairing.SourcePair]:
     )
     if result.rejects or not result.pairs:
         first = result.rejects[0].message if result.rejects else f'{found.images} and {found.masks}: no pairs'
-        raise errors.UserError(f'{len(result.rejects)} files have no partner, the first: {first}')
+        raise errors.UserError(f'{counted(len(result.rejects), "file")} without a partner, the first: {first}')
     if result.doubt:
         raise errors.UserError(f'{found.images} and {found.masks}: {result.doubt}; rename them if they are')
     return list(result.pairs)

@@ -156,8 +156,8 @@ class _EntriesByShard:
             there, here = wanted.get(shard, (0, '')), self._found.get(shard, (0, ''))
             if there != here and (there[0] or here[0]):
                 self._damaged.append(
-                    f'{self._path}: has {here[0]} records of split {here[1]!r} in shard {shard!r}, the manifest says '
-                    f'{there[0]} of {there[1]!r}'
+                    f'{self._path}: has {counted(here[0], "record")} of split {here[1]!r} in shard {shard!r}, the '
+                    f'manifest says {there[0]} of {there[1]!r}'
                 )
         return self._damaged
 
@@ -197,7 +197,9 @@ def _record_problem(present: Manifest, payload: records.Payload, entry: RecordEn
     ids = np.unique(record.mask)
     unknown = ids[(ids >= present.label_map.num_classes) & (ids != present.label_map.ignore_id)]
     if unknown.size:
-        return f'id {unknown[0]} is not in the label table of {present.label_map.num_classes} classes'
+        return (
+            f'id {unknown[0]} is not in the label table of {counted(present.label_map.num_classes, "class", "classes")}'
+        )
     if entry and record.file_name != entry.image:
         return f'is made from {record.file_name}, {manifest.RECORDS_FILE} says {entry.image}'
     if entry and record.original_size != (there := (entry.original_height, entry.original_width)):

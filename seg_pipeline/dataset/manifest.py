@@ -16,6 +16,7 @@ from typing import Any
 from seg_pipeline import errors, storage
 from seg_pipeline.dataset import inner_paths, place, typed_json
 from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.plurals import counted
 from seg_pipeline.records import tfds_names
 from seg_pipeline.storage import checksums
 from seg_pipeline.storage.checksums import FileDigest
@@ -202,7 +203,9 @@ def _check_values(found: Manifest) -> None:
     for what, name, digest in files:
         inner_paths.check_file(name, what)
         if digest.num_bytes < 0 or not _SHA256.fullmatch(digest.sha256):
-            raise ValueError(f'{what} {name!r} has {digest.num_bytes} bytes and SHA-256 {digest.sha256[:64]!r}')
+            raise ValueError(
+                f'{what} {name!r} has {counted(digest.num_bytes, "byte")} and SHA-256 {digest.sha256[:64]!r}'
+            )
     times = Counter([FILE_NAME, *(name for _, name, _ in files)])
     for name, number in times.items():
         if number > 1:
@@ -239,14 +242,14 @@ def _check_names(found: Manifest) -> None:
 def _check_shard(shard: Shard, pixels: int) -> None:
     if not 0 <= shard.num_records <= shard.num_bytes or not 0 <= shard.payload_bytes <= shard.num_bytes:
         raise ValueError(
-            f'shard {shard.name!r}: {shard.num_records} records of {shard.payload_bytes} bytes in '
-            f'{shard.num_bytes} bytes'
+            f'shard {shard.name!r}: {counted(shard.num_records, "record")}, {counted(shard.payload_bytes, "byte")} '
+            f'long, in {counted(shard.num_bytes, "byte")}'
         )
     least = max(_LEAST_RECORD_BYTES, pixels // _MOST_PIXELS_PER_BYTE)
     if shard.num_records * least > shard.payload_bytes:
         raise ValueError(
-            f'shard {shard.name!r}: {shard.num_records} records of {pixels} pixels in {shard.payload_bytes} bytes; '
-            f'one takes at least {least}'
+            f'shard {shard.name!r}: {counted(shard.num_records, "record")} of {pixels} pixels in '
+            f'{shard.payload_bytes} bytes; one takes at least {least}'
         )
 
 

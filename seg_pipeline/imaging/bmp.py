@@ -9,6 +9,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_pipeline.plurals import counted
+
 NOT_COMPRESSED, RLE8, RLE4, BIT_FIELDS, JPEG, PNG = 0, 1, 2, 3, 4, 5  # values of biCompression
 MOST_INDEX_BITS = 8  # with more bits, a pixel is a colour
 
@@ -101,10 +103,10 @@ def problem(data: bytes) -> str | None:
     """
     declared = int.from_bytes(data[2:6], 'little')
     if declared > len(data):
-        return f'truncated: {len(data)} bytes, its header says {declared}'
+        return f'truncated: {counted(len(data), "byte")}, its header says {declared}'
     header = BmpHeader.of(data)
     if header.planes != 1:
-        return f'{header.planes} planes, wanted 1'
+        return f'{counted(header.planes, "plane")}, wanted 1'
     if header.bits not in _BITS_OF.get(header.compression, (header.bits,)):
         return f'{header.bits} bits a pixel with compression {header.compression}'
     return _problem_of_palette(header) or _problem_of_pixels(header, len(data))
@@ -114,7 +116,7 @@ def _problem_of_palette(header: BmpHeader) -> str | None:
     end = header.palette_start
     if header.has_indices:
         if header.num_colors > 2**header.bits:
-            return f'a palette of {header.num_colors} colours for {header.bits} bits a pixel'
+            return f'a palette of {counted(header.num_colors, "colour")} for {counted(header.bits, "bit")} a pixel'
         # The core header does not say how many there are: as many as there is room for.
         end += header.color_bytes * (1 if header.size == _CORE_HEADER else header.num_colors)
     elif header.compression == BIT_FIELDS and header.size == _INFO_HEADER:
@@ -129,7 +131,7 @@ def _problem_of_pixels(header: BmpHeader, num_bytes: int) -> str | None:
         return None
     needed = header.row_bytes * header.height
     if header.offset + needed > num_bytes:
-        return f'truncated: {num_bytes} bytes, its pixels need {header.offset + needed}'
+        return f'truncated: {counted(num_bytes, "byte")}, its pixels need {header.offset + needed}'
     # Some programs count the bytes without those that fill up the rows.
     least = header.width * header.bits // 8 * header.height
     if header.image_bytes and not least <= header.image_bytes <= needed + _SPARE_BYTES:

@@ -113,7 +113,7 @@ def open_checked(data: bytes, path: str, kind: str, max_pixels: int) -> Image.Im
     try:
         header = _OPENERS[kind](io.BytesIO(without_texts(data) if kind == 'png' else data), '')
     except (SyntaxError, IndexError, TypeError, struct.error) as error:  # what it raises on what is no such file
-        raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header in {len(data)} bytes') from error
+        raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header in {counted(len(data), "byte")}') from error
     except Exception as error:  # Pillow's plugins raise struct.error, IndexError and others on malformed headers
         raise RejectError(rejects.DAMAGED, f'{path}: no valid {kind} header: {error}') from error
     _check_size(header, path, max_pixels)
@@ -261,7 +261,7 @@ def _png_problem(data: bytes) -> str | None:
         if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], 'big'):
             return f'the chunk at byte {start} has a wrong checksum'
         last = name
-    return None if last == b'IEND' else f'truncated: no IEND chunk in {len(data)} bytes'
+    return None if last == b'IEND' else f'truncated: no IEND chunk in {counted(len(data), "byte")}'
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -316,7 +316,7 @@ def _jpeg_problem(data: bytes) -> str | None:
             frame = start, end
         if marker == _START_OF_SCAN:
             scans.append(start)
-    return 'truncated: no end-of-image marker' if scans else f'truncated: no scan in {len(data)} bytes'
+    return 'truncated: no end-of-image marker' if scans else f'truncated: no scan in {counted(len(data), "byte")}'
 
 
 def _missing_detail(data: bytes, start: int, end: int, scans: list[int]) -> str | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import RejectError
+from seg_pipeline.plurals import counted
 
 ARRAY = 'groundtruth'
 VERSION_7_3 = b'MATLAB 7.3 MAT-file'  # HDF5 behind a header that looks like the others
@@ -53,7 +54,7 @@ class _Stored:
     def read(self, num_bytes: int) -> memoryview:
         start, self._position = self._position, self._position + num_bytes
         if self._position > len(self._data):
-            raise _DamagedError(f'an array of {len(self._data)} bytes needs {self._position}')
+            raise _DamagedError(f'an array of {counted(len(self._data), "byte")} needs {self._position}')
         return self._data[start : self._position]
 
 
@@ -77,7 +78,7 @@ class _Inflated:
             if ended and not parts[-1]:
                 break
         if missing:
-            raise _DamagedError(f'a compressed array ends {missing} bytes too early')
+            raise _DamagedError(f'a compressed array ends {counted(missing, "byte")} too early')
         return b''.join(parts)
 
     def check_end(self) -> None:
@@ -162,7 +163,9 @@ def _arrays(data: memoryview) -> Iterator[_Array]:
         kind, num_bytes = _integers(data[position : position + _TAG_BYTES], order, 2)
         start, position = position + _TAG_BYTES, position + _TAG_BYTES + num_bytes
         if position > len(data):
-            raise _DamagedError(f'truncated: {len(data)} bytes, the array at byte {start} ends at {position}')
+            raise _DamagedError(
+                f'truncated: {counted(len(data), "byte")}, the array at byte {start} ends at {position}'
+            )
         if kind not in (_MATRIX, _COMPRESSED):
             raise _DamagedError(f'an element of type {kind} at byte {start - _TAG_BYTES}, wanted an array')
         source: _Source = _Stored(data[start:position])
@@ -195,7 +198,7 @@ def _read_field(source: _Source, order: str) -> bytes | memoryview:
     if small is not None:
         return small
     if num_bytes > _MAX_HEADER_FIELD:
-        raise _DamagedError(f'{num_bytes} bytes in the header of an array')
+        raise _DamagedError(f'{counted(num_bytes, "byte")} in the header of an array')
     return source.read(num_bytes + -num_bytes % 8)[:num_bytes]
 
 
@@ -207,7 +210,7 @@ def _read_tag(source: _Source, order: str) -> tuple[int, int, bytes | memoryview
         return kind, num_bytes, None
     kind, num_bytes = kind & 0xFFFF, kind >> 16
     if num_bytes > 4:
-        raise _DamagedError(f'{num_bytes} bytes in an element of 4')
+        raise _DamagedError(f'{counted(num_bytes, "byte")} in an element of 4')
     return kind, num_bytes, tag[4 : 4 + num_bytes]
 
 
@@ -218,7 +221,9 @@ def _read_ids(array: _Array, path: str) -> NDArray[np.unsignedinteger]:
         raise _DamagedError(f'numbers of type {kind}')
     dtype = np.dtype(array.order + _NUMBERS[kind])
     if num_bytes != height * width * dtype.itemsize:
-        raise _DamagedError(f'{num_bytes} bytes of numbers, its shape {array.shape} needs {height * width} of {dtype}')
+        raise _DamagedError(
+            f'{counted(num_bytes, "byte")} of numbers, its shape {array.shape} needs {height * width} of {dtype}'
+        )
     source = array.source if small is None else _Stored(memoryview(small))
     ids: NDArray[np.unsignedinteger] = np.empty((height, width), np.uint8)
     step = max(1, _BAND_PIXELS // height)
@@ -248,6 +253,6 @@ def _check_ids(numbers: NDArray[np.generic], path: str) -> int:
 
 def _integers(data: bytes | memoryview, order: str, count: int) -> list[int]:
     if len(data) < 4 * count:
-        raise _DamagedError(f'{len(data)} bytes where {4 * count} are needed')
+        raise _DamagedError(f'{counted(len(data), "byte")} where {4 * count} are needed')
     result: list[int] = np.frombuffer(data, order + 'u4', count).tolist()
     return result

@@ -15,6 +15,7 @@ from PIL import Image, TiffImagePlugin
 
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import RejectError
+from seg_pipeline.plurals import counted
 
 # Numbers of TIFF 6.0 and its later additions: what a tag's value stands for.
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _COLOR_MAP = 258, 259, 262, 277, 320
@@ -164,7 +165,7 @@ def check_parts(data: bytes, path: str) -> None:
     wanted = strips * (tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == _SEPARATE_PLANES else 1)
     found = len(offsets) if isinstance(offsets, tuple) else 1
     if found != wanted:
-        raise RejectError(rejects.DAMAGED, f'{path}: holds {found} strips, its {height} rows need {wanted}')
+        raise RejectError(rejects.DAMAGED, f'{path}: holds {counted(found, "strip")}, its {height} rows need {wanted}')
 
 
 def is_min_is_white(image: Image.Image) -> bool:
@@ -214,7 +215,7 @@ def _entries(data: bytes, path: str) -> list[tuple[int, int, int]]:
     start = int.from_bytes(data[4:8], order)
     end = start + 2 + 12 * int.from_bytes(data[start : start + 2], order)
     if end > len(data):
-        raise RejectError(rejects.DAMAGED, f'{path}: truncated: {len(data)} bytes, its tags end at {end}')
+        raise RejectError(rejects.DAMAGED, f'{path}: truncated: {counted(len(data), "byte")}, its tags end at {end}')
 
     def number(at: int, size: int) -> int:
         return int.from_bytes(data[at : at + size], order)
@@ -229,7 +230,9 @@ def _check_forms(entries: list[tuple[int, int, int]], tags: _Tags, path: str) ->
     for tag, kind, count in entries:
         if tag in _SINGLE_TAGS | _LISTS and (kind not in (_SHORT, _LONG) or count != wanted.get(tag, count)):
             number = f'{wanted[tag]} numbers' if tag in wanted else 'numbers'
-            message = f'{path}: tag {tag} has the type {kind} and {count} values, wanted {number} of 16 or 32 bits'
+            message = (
+                f'{path}: tag {tag} has the type {kind} and {counted(count, "value")}, wanted {number} of 16 or 32 bits'
+            )
             raise RejectError(rejects.DAMAGED, message)
 
 

@@ -12,6 +12,7 @@ from seg_pipeline.dataset.dataset_split import DatasetSplit, Split
 from seg_pipeline.dataset.tfds_directory import TfdsSplit
 from seg_pipeline.input import tfds_decoding
 from seg_pipeline.input.augmentation import ImageMask
+from seg_pipeline.plurals import counted
 from seg_pipeline.records import writer
 from seg_pipeline.records.schemas import IMAGE, MASK
 
@@ -160,4 +161,6 @@ def _check_records(split: DatasetSplit) -> None:
         except (OSError, records.DamagedRecordError) as error:
             raise errors.UserError(f'{error}; {again}') from error
         if found != shard.num_records:
-            raise errors.UserError(f'{path}: {found} records, the manifest says {shard.num_records}; {again}')
+            raise errors.UserError(
+                f'{path}: {counted(found, "record")}, the manifest says {shard.num_records}; {again}'
+            )

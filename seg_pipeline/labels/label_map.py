@@ -145,8 +145,8 @@ class SourceTable:
         if self.ids != tuple(range(len(self.ids))):
             missing = next(i for i in range(len(self.ids) + 1) if i not in self.ids)
             raise ValueError(
-                f'ids must run 0..{len(self.ids) - 1} for {len(self.ids)} classes; id {missing} is missing; '
-                '--remap accepts gaps'
+                f'ids must run 0..{len(self.ids) - 1} for {counted(len(self.ids), "class", "classes")}; id {missing} '
+                'is missing; --remap accepts gaps'
             )
         return LabelMap(self.names, self.colors, self.ignore_id)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seg_pipeline import errors, storage
+from seg_pipeline.plurals import counted
 from seg_pipeline.records.payload import DamagedRecordError, Payload
 from seg_pipeline.storage import checksums
 
@@ -117,7 +118,7 @@ def read_payload(path: str, index: int) -> Payload:
     """
     with storage.local_copy(path) as local, _open(local, path) as reader:
         if index >= reader.num_records():
-            raise DamagedRecordError(path, index, None, f'the file has {reader.num_records()} records')
+            raise DamagedRecordError(path, index, None, f'the file has {counted(reader.num_records(), "record")}')
         return _read(reader, path, index)
 
 

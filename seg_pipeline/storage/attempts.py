@@ -16,6 +16,7 @@ In an object store, where each note is a request and nothing is locked, there is
 names all of its pairs.
 """
 
+import atexit
 import contextlib
 import fcntl
 import json
@@ -31,6 +32,7 @@ from typing import IO, NamedTuple
 from seg_pipeline.storage import files
 
 SUFFIX = '.attempt'
+_MOST_SECONDS = 1.0
 _SUSPECTED = 5  # the last pairs of a note; up to four were seen to be begun after a signal was sent
 
 _LONG_SECONDS = 30.0  # a pair that is at work for longer may be what keeps the process; most take some milliseconds
@@ -149,7 +151,7 @@ def withdraw() -> None:
     But for those of pairs that were at work for long.
     Afterwards a thread that wants to make another waits for the end of the process.
     """
-    _making.acquire()
+    _making.acquire(timeout=_MOST_SECONDS)  # making a note takes no time: else another thread is in here
     for path in list(_open):
         if not _is_long(path):
             with contextlib.suppress(OSError):
@@ -159,6 +161,10 @@ def withdraw() -> None:
 def _is_long(path: str) -> bool:
     """Whether the last pair of a note of this process, if there is one, was begun long ago."""
     return time.monotonic() - _open.get(path, math.inf) > _LONG_SECONDS
+
+
+# A command that a signal ends goes through these functions and waits for no thread: one may be at a pair.
+atexit.register(withdraw)
 
 
 def last_keys(work_dir: str, fingerprints: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 
+from seg_pipeline.plurals import counted
 from seg_pipeline.storage import files
 
 _BLOCK_BYTES = 1 << 20
@@ -47,7 +48,7 @@ def problem(path: str, expected: FileDigest) -> str | None:
     except OSError as error:
         return f'{path}: {error.strerror or error}'
     if found.num_bytes != expected.num_bytes:
-        return f'{path}: has {found.num_bytes} bytes, the manifest says {expected.num_bytes}'
+        return f'{path}: has {counted(found.num_bytes, "byte")}, the manifest says {expected.num_bytes}'
     if found.sha256 != expected.sha256:
         return f'{path}: its SHA-256 is {found.sha256}, the manifest says {expected.sha256}'
     return None

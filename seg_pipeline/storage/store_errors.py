@@ -5,6 +5,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+from seg_pipeline.plurals import counted
+
 # What HDFS, which gives no status of HTTP to its client, calls the faults that are no mistake of the user.
 _HDFS_NUMBERS = {
     'AccessControlException': errno.EACCES,
@@ -26,7 +28,7 @@ class FileTooLargeError(OSError):
     """
 
     def __init__(self, path: str, num_bytes: int) -> None:
-        super().__init__(f'{path}: {num_bytes} bytes')
+        super().__init__(f'{path}: {counted(num_bytes, "byte")}')
         self.filename = path
         self.num_bytes = num_bytes
 

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from beam_jobs import prepare_dataset
 from seg_pipeline.dataset import record_index
+from seg_pipeline.storage import attempts
 from tests import deadly_bmp, fake_data
 
 
@@ -24,13 +28,21 @@ def _add_deadly(root, image='bmp', mask='png'):
     (root / 'masks' / f'seg_0099.{mask}').write_bytes(getattr(deadly_bmp, mask)())
 
 
-def _run(tmp_path, source, *flags, deadly=True, **how):
-    variables = deadly_bmp.environment(tmp_path, **how) if deadly else {}
+def _start(tmp_path, source, *flags, variables):
     command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', f'--images={source}/images']
     command += [f'--masks={source}/masks', f'--labels={source}/labels.csv', f'--output_dir={tmp_path}/out']
     command += ['--image_size=16,16', '--num_shards=train:1,validation:1', *flags]
-    environment = {**os.environ, **variables}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    return subprocess.Popen(command, env={**os.environ, **variables}, **pipes)
+
+
+def _run(tmp_path, source, *flags, deadly=True, **how):
+    process = _start(tmp_path, source, *flags, variables=deadly_bmp.environment(tmp_path, **how) if deadly else {})
+    try:
+        output, error = process.communicate(timeout=180)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, error)
 
 
 @pytest.mark.parametrize('mode', [('--direct_num_workers=2',), ('--direct_num_workers=1', '--stratify=rare')])
@@ -136,3 +148,40 @@ def test_a_good_pair_that_a_worker_died_at_is_kept(tmp_path, source):
     assert done.returncode == 0, done.stderr
     with open(f'{done.stdout.splitlines()[-1]}/records.jsonl') as file:
         assert len(file.readlines()) == 21
+
+
+@pytest.mark.parametrize('mode', ['in_memory', 'multi_threading', 'multi_processing'])
+def test_who_stops_the_command_leaves_no_note_of_a_death(tmp_path, mode):
+    """However busy its threads are: here, with a decoder that does not return."""
+    source = tmp_path / 'source'
+    fake_data.write_pairs(source, num_pairs=3)
+    _add_deadly(source)
+    flags = ('--splits=train:1', '--num_shards=train:1', '--direct_num_workers=2', f'--direct_running_mode={mode}')
+    process = _start(tmp_path, source, *flags, variables=deadly_bmp.environment(tmp_path, how='hang'))
+    work = tmp_path / 'out' / 'clothing_parsing' / '16x16' / '.work'
+    while not any('0099' in path.read_text() for path in work.glob(f'*{attempts.SUFFIX}')):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error.splitlines()[-1]) == (143, f'terminated; {prepare_dataset._KEPT}')
+    deadline = time.monotonic() + 30  # workers end a moment after the command
+    while left := list(work.glob(f'*{attempts.SUFFIX}')):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def test_what_ends_processes_that_only_read_it_is_rejected_unread_after_three(tmp_path):
+    """A process of its own decodes it, but its caller reads it. Without workers, the caller is the command."""
+    source = tmp_path / 'source'
+    fake_data.write_pairs(source, num_pairs=2)
+    _add_deadly(source)
+    flags = ('--splits=train:1', '--num_shards=train:1', '--direct_num_workers=1')
+    runs = [_run(tmp_path, source, *flags, stage='read', how='kill') for _ in range(4)]
+    assert [run.returncode for run in runs] == [-signal.SIGKILL] * 3 + [2]
+    assert [' ended while it was at image img_0099.bmp' in run.stderr for run in runs] == [False, True, True, True]
+    names = 'image img_0099.bmp, mask seg_0099.png'
+    assert f'rejected decoder_failed: {names}: 3 processes ended while they were at them; to try' in runs[3].stderr
+    for note in (tmp_path / 'out').rglob(f'*{attempts.SUFFIX}'):  # as it says there
+        note.unlink()
+    assert _run(tmp_path, source, *flags, deadly=False).returncode == 0

@@ -30,11 +30,31 @@ def test_what_the_user_says_counts():
     assert _direct('--direct_num_workers=3', '--direct_running_mode=multi_threading') == (3, 'multi_threading')
 
 
-def test_unknown_flags():
-    with pytest.raises(errors.UserError, match='unknown flag --direct_num_worker=3'):
-        runners.parse_options(['--direct_num_worker=3'])
-    # Engines bring flags that are known only after they started.
-    assert not runners.is_local(runners.parse_options(['--runner=FlinkRunner', '--some_flag_of_flink=1']))
+@pytest.mark.parametrize(
+    ('arguments', 'named'),
+    [
+        (['--direct_num_worker=3'], '--direct_num_worker=3'),
+        (['--direct_num_workers=1', 'stray'], 'stray'),
+        (['-x', '1'], '-x'),
+        (['--', 'more'], '--'),
+        (['--runner=FnApiRunner', '--foo'], '--foo'),
+    ],
+)
+def test_unknown_flags(arguments, named, caplog, capsys):
+    with pytest.raises(errors.UserError, match=f'^unknown flag {named}: '):
+        runners.parse_options(arguments)
+    assert (caplog.messages, capsys.readouterr().err) == ([], '')  # the error says it all
+
+
+def test_flags_that_an_engine_may_know(caplog, capsys):
+    """Engines bring flags that are known only after they started."""
+    arguments = ['--runner=FlinkRunner', '--some_flag_of_flink=secret', '--other', '1', '--flink_version=1.19']
+    assert not runners.is_local(runners.parse_options(arguments))
+    said = capsys.readouterr().err
+    assert said == (
+        'warning: --some_flag_of_flink, --other: neither this command nor Beam has it: left to FlinkRunner\n'
+    )
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize('kind', [errors.UserError, errors.OutsideError])

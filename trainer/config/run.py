@@ -11,6 +11,7 @@ from seg_pipeline.dataset import typed_json
 from seg_pipeline.input.strengths import Strengths
 from seg_pipeline.labels import label_map as label_map_lib
 from seg_pipeline.labels.remapping import Remapping
+from seg_pipeline.plurals import counted
 from seg_pipeline.storage import atomic
 from trainer.config.data import Data
 from trainer.config.directories import CONFIG_FILE, LOCK_FILE, check_output_dir
@@ -136,8 +137,8 @@ def check_data_fits(model_dir: str, run: RunConfig, data_dir: str, data: Data) -
         pairs = itertools.zip_longest(names, trained_names)
         i = next(i for i, (name, trained_name) in enumerate(pairs) if name != trained_name)
         raise errors.UserError(
-            f'{data_dir} has {len(names)} classes, {model_dir} was trained on {len(trained_names)}; '
-            f'class {i} is {_name(names, i)} there and {_name(trained_names, i)} here'
+            f'{data_dir} has {counted(len(names), "class", "classes")}, {model_dir} was trained on '
+            f'{len(trained_names)}; class {i} is {_name(names, i)} there and {_name(trained_names, i)} here'
         )
 
 
@@ -169,5 +170,7 @@ def _differences(found: RunConfig, wanted: RunConfig) -> list[str]:
 
 
 def _short(value: object) -> str:
-    text = f'a table of {value.num_classes} classes' if isinstance(value, label_map_lib.LabelMap) else str(value)
+    text = str(value)
+    if isinstance(value, label_map_lib.LabelMap):
+        text = f'a table of {counted(value.num_classes, "class", "classes")}'
     return text if len(text) <= 80 else text[:77] + '...'

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.plurals import counted
 from trainer.evaluation.metrics import Metrics
 
 # In the file and in the table; the means over no class are null there.
@@ -60,11 +61,10 @@ def table(metrics: Metrics, label_map: LabelMap) -> str:
             values = '  '.join(f'{column[i]:7.4f}' for column in (metrics.iou, metrics.dice, metrics.recall))
             values += f'  {metrics.support[i]:>12}'
         else:
-            pixels = 'pixel' if metrics.predicted[i] == 1 else 'pixels'
-            values = f'absent, predicted for {metrics.predicted[i]} {pixels}'
+            values = f'absent, predicted for {counted(metrics.predicted[i], "pixel")}'
         lines.append(f'{i:>3}  {label_map.names[i]:<{width}}  {values}')
-    count = label_map.num_classes
-    occurring, present = f'{metrics.occurs.sum()} of {count} classes', f'{metrics.present.sum()} of {count} classes'
+    classes = counted(label_map.num_classes, 'class', 'classes')
+    occurring, present = f'{metrics.occurs.sum()} of {classes}', f'{metrics.present.sum()} of {classes}'
     lines += [
         '',
         f'pixel accuracy             {metrics.pixel_accuracy:.4f}',

@@ -16,6 +16,7 @@ from seg_pipeline.imaging import formats, rejects
 from seg_pipeline.imaging import images as images_lib
 from seg_pipeline.imaging import masks as masks_lib
 from seg_pipeline.planning import pairing
+from seg_pipeline.plurals import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _only(files: Sequence[ImageFile], of_split: Iterable[str], data_dir: str, sp
     kept = [file for file in files if file.name in names]
     if not kept:
         raise errors.UserError(
-            f'none of the {len(files)} images is one of the {len(names)} of split {split!r} of '
+            f'{counted(len(files), "image")}, of which none is one of the {len(names)} of split {split!r} of '
             f'{data_dir}: give --images the directory that it was prepared from'
         )
     return kept

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seg_pipeline import errors
+from seg_pipeline.plurals import counted
 from trainer.models import torch_file
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def load(network: 'keras.Model', path: str, sha256: str) -> None:
             if layer.weights:
                 layer.set_weights([_to_keras(tensors.pop(name), layer.name) for name in _torch_names(layer.name)])
         if tensors:
-            raise ValueError(f'it has {len(tensors)} tensors too many, such as {next(iter(tensors))}')
+            raise ValueError(f'it has {counted(len(tensors), "tensor")} too many, such as {next(iter(tensors))}')
     except KeyError as error:
         raise errors.UserError(f'{path} does not hold the weights of {network.name}: it lacks {error}') from error
     except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seg_pipeline import errors
 from seg_pipeline.labels.label_map import LabelMap
+from seg_pipeline.plurals import counted
 from trainer import config
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def load(network: 'keras.Model', path: str, label_map: LabelMap) -> str:
     keeps_head = labels.names == label_map.names
     _assign(network, path, values, keeps_head)
     head = 'the logits too' if keeps_head else 'the logits are drawn anew'
-    return f'weights of {path}: {labels.num_classes} classes there, {label_map.num_classes} here; {head}'
+    classes = f'{counted(labels.num_classes, "class", "classes")} there, {label_map.num_classes} here'
+    return f'weights of {path}: {classes}; {head}'
 
 
 def _assign(network: 'keras.Model', path: str, values: list[Any], keeps_head: bool) -> None:

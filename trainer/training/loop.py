@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seg_pipeline import errors, progress
 from seg_pipeline.dataset.dataset_split import Split
 from seg_pipeline.input import augmentation, decoding, pipeline
+from seg_pipeline.plurals import counted
 from trainer import config, strategy
 from trainer.evaluation import confusion_picture, evaluator, panels
 from trainer.models import precision
@@ -100,7 +101,8 @@ class TrainingLoop:
             self._unproven = int(self.state.step)
             print(f'resuming {self._model_dir} after step {self._unproven}', flush=True)
             if (done := int(self.state.epoch)) > self.run.recipe.epochs:
-                print(f'--epochs={self.run.recipe.epochs} is less than the {done} epochs that the run has done')
+                has_done = counted(done, 'epoch')
+                print(f'--epochs={self.run.recipe.epochs} is less than the {has_done} that the run has done')
         splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
         opened = summaries.writer(self._model_dir, int(self.state.step))
         images_of_run = self.run.recipe.epochs * self.steps_per_epoch * self.run.recipe.batch_size
@@ -122,9 +124,8 @@ class TrainingLoop:
         train_step = self.make_step(phase)
         for epoch in range(first, phase.end):
             if self._is_past_its_best(phase, epoch):
-                self._shown.print(
-                    f'no better mean IoU in {self.run.recipe.early_stopping_epochs} epochs: the run ends here'
-                )
+                waited = counted(self.run.recipe.early_stopping_epochs, 'epoch')
+                self._shown.print(f'no better mean IoU in {waited}: the run ends here')
                 return True
             finished = self._train_epoch(phase, epoch, train_step, stop)
             if not finished:

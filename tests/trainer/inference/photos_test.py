@@ -84,7 +84,7 @@ def test_only_the_images_of_a_split(tmp_path):
         records_of_split = [record for shard in shards for record in records.read(f'{data_dir}/{shard}')]
         assert kept == sorted(record.file_name.removesuffix('.png') for record in records_of_split)
     assert [len(part) for part in parts.values()] == [4, 1]
-    with pytest.raises(errors.UserError, match=r"none of the 1 images is one of the 1 of split 'validation'"):
+    with pytest.raises(errors.UserError, match=r"1 image, of which none is one of the 1 of split 'validation'"):
         photos.only_of_split([photos.ImageFile('else', 'else.png')], DatasetSplit.read(data_dir, 'validation'))
 
 
