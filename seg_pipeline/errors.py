@@ -27,10 +27,10 @@ _OUTSIDE = frozenset(
 
 
 class _OneLineError(Exception):
-    """An exception whose message is one line, whatever names and values of the user it quotes."""
+    """An exception whose message is one line, whatever it quotes: values of the user, errors of other packages."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(one_line(' '.join(message.splitlines())))
 
 
 class UserError(_OneLineError):
