@@ -104,7 +104,7 @@ def make_train_step(
         _add(strategy, totals, sums, loss_scale)
         return norm
 
-    compiled: Step = tf.function(step)
+    compiled: Step = tf.function(step, autograph=False)  # nothing in it needs that, and it takes seconds
     return compiled
 
 
@@ -155,7 +155,7 @@ def make_accumulating_step(
             return _do_or_leave_out(strategy, replica, loss_scale, gradients, valid)
         return strategy_lib.of_any_replica(strategy, strategy.run(replica.apply, (gradients, valid)))
 
-    compiled_take, compiled_apply = tf.function(take), tf.function(apply)
+    compiled_take, compiled_apply = (tf.function(each, autograph=False) for each in (take, apply))
 
     def step(parts: Sequence[tuple[Any, Any]]) -> tf.Tensor:
         so_far: Any = None
