@@ -150,7 +150,7 @@ def _make_loop(
     elif recipe.early_stopping_epochs:
         raise errors.UserError(
             f'--early_stopping_epochs={recipe.early_stopping_epochs} needs a split {config.VALIDATION_SPLIT}, '
-            f'which {data_dir} does not have'
+            f'which {data_dir} does not have; name another as --validation_split: {", ".join(source.split_names)}'
         )
     _say(source.note_of_training)
 

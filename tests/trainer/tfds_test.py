@@ -165,7 +165,7 @@ def test_show_augmentation_shows_such_pairs(pets, tmp_path):
             '--validation_split=dev: no such split; there is train, test',
         ),
         (('--image_size=32,32', '--num_classes=4', '--class_weights=median'), 'use --class_weights=none'),
-        (('--image_size=32,32', '--num_classes=4', '--early_stopping_epochs=1'), 'needs a split validation'),
+        (('--image_size=32,32', '--num_classes=4', '--early_stopping_epochs=1'), 'as --validation_split: train, test'),
         (('--num_classes=256',), '--num_classes=256: wanted a number from 1 to 255'),
     ],
 )
