@@ -37,7 +37,7 @@ _SUSPECTED = 5  # the last pairs of a note; up to four were seen to be begun aft
 
 _LONG_SECONDS = 30.0  # a pair that is at work for longer may be what keeps the process; most take some milliseconds
 
-_open: dict[str, float] = {}  # the notes of this process, on this disk, and when the last pair of each was begun
+_open: dict[str, float] = {}  # the notes of this process, and when the last pair of each was begun
 _making = threading.Lock()  # held while a note is made, and for ever by `withdraw`
 
 
@@ -67,24 +67,25 @@ class Attempt:
         earlier: the notes of dead processes, of any work.
         fingerprint: of this work.
         suspects: keys of further pairs that are known to have ended a process.
-        file: the note of this attempt, if it is one that names each pair.
+        path: the note of this attempt.
+        file: the same, if it is one that names each pair.
     """
 
     def __init__(
-        self, earlier: Sequence[_Note], fingerprint: str, suspects: Collection[str], file: IO[bytes] | None
+        self, earlier: Sequence[_Note], fingerprint: str, suspects: Collection[str], path: str, file: IO[bytes] | None
     ) -> None:
         own = [note for note in earlier if note.fingerprint == fingerprint]
         self._own = own
         self._suspects = {*suspects, *(key for note in earlier for key in note.keys)}
         self._deaths = Counter(note.lines[-1][0] for note in own if note.lines and len(note.lines[-1]) == 1)
         self._kept: set[str] = set()
-        self._file = file
+        self._path, self._file = path, file
 
     def __call__(self, key: str) -> bool:
         """Notes that a pair is next; whether an earlier attempt died at it, or may have."""
         if self._file is not None:
             self._file.write(_line([key]))
-            _open[self._file.name] = time.monotonic()
+        _open[self._path] = time.monotonic()
         return key in self._suspects
 
     def num_deaths(self, key: str) -> int:
@@ -120,19 +121,9 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
     earlier, is_left = _dead(work_dir), False
     path = os.path.join(work_dir, f'{fingerprint}.{uuid.uuid4().hex}{SUFFIX}')
     try:
-        if files.has_directories(work_dir):
-            os.makedirs(work_dir, exist_ok=True)
-            with _making:
-                _open[path] = time.monotonic()
-                file = open(path, 'xb', buffering=0)  # noqa: SIM115 (closed below, outside of the lock)
-            with file:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                attempt = Attempt(earlier, fingerprint, suspects, file)
-                yield attempt
-        else:
-            files.write(path, _line(keys))
-            attempt = Attempt(earlier, fingerprint, suspects, None)
+        file = _make(path, keys)
+        with file or contextlib.nullcontext():
+            attempt = Attempt(earlier, fingerprint, suspects, path, file)
             yield attempt
     except KeyboardInterrupt:
         is_left = _is_long(path)
@@ -145,6 +136,22 @@ def noted(work_dir: str, fingerprint: str, keys: Sequence[str], suspects: Collec
         files.remove(left)
 
 
+def _make(path: str, keys: Sequence[str]) -> IO[bytes] | None:
+    """Makes an empty note and opens and locks it; in an object store, one of all pairs."""
+    is_local = files.has_directories(path)
+    if is_local:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    with _making:
+        _open[path] = time.monotonic()
+        if not is_local:
+            files.write(path, _line(keys))
+            return None
+        file = open(path, 'xb', buffering=0)  # noqa: SIM115 (closed by the caller)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
 def withdraw() -> None:
     """Removes the notes of this process, which is about to be ended from outside: that says nothing about a pair.
 
@@ -155,7 +162,7 @@ def withdraw() -> None:
     for path in list(_open):
         if not _is_long(path):
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                files.remove(path)
 
 
 def _is_long(path: str) -> bool:
