@@ -13,7 +13,7 @@ and a signal may reach it later than the line that caused it. Its writer holds a
 drops with the process: so the note of a living process is told from that of a dead one.
 
 In an object store, where each note is a request and nothing is locked, there is one for an attempt, and its only line
-names all of its pairs.
+names all of its pairs. So it matters that it is withdrawn: else each of them is tried alone.
 """
 
 import atexit
@@ -155,10 +155,11 @@ def _make(path: str, keys: Sequence[str]) -> IO[bytes] | None:
 def withdraw() -> None:
     """Removes the notes of this process, which is about to be ended from outside: that says nothing about a pair.
 
-    But for those of pairs that were at work for long.
-    Afterwards a thread that wants to make another waits for the end of the process.
+    But for those of pairs that were at work for long. Afterwards a thread that wants to make another waits for the end
+    of the process.
     """
-    _making.acquire(timeout=_MOST_SECONDS)  # making a note takes no time: else another thread is in here
+    # Making a note takes no time, in a store one request: if this takes longer, another thread is in here.
+    _making.acquire(timeout=_MOST_SECONDS)
     for path in list(_open):
         if not _is_long(path):
             with contextlib.suppress(OSError):
