@@ -80,3 +80,15 @@ class Place:
         """Whether a file or directory of that pattern is there that is not there now."""
         before = set(self.out.parent.glob(pattern))
         return lambda: any(path not in before for path in self.out.parent.glob(pattern))
+
+    def opens(self, process, part):
+        """Whether a process has a file open whose path has that part."""
+
+        def is_open():
+            for path in pathlib.Path(f'/proc/{process.pid}/fd').glob('*'):
+                with contextlib.suppress(OSError):
+                    if part in os.readlink(path):
+                        return True
+            return False
+
+        return is_open

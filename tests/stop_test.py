@@ -118,3 +118,30 @@ def test_repair(place, source, number):
     assert ended == Ended(128 + number, [WORDS[number]])
     assert place.end(place.start('seg_pipeline.verify', str(dataset_dir), *sources)).code == 0
     assert _digests(place.out) == before
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_verify(place, source, number):
+    # Large records: so many of a small size are read before a signal arrives.
+    large = ('--image_size=700,600', '--num_shards=train:1,validation:1')
+    assert place.end(place.start(*_prepare(source, place.out, *large))).code == 0
+    (dataset_dir,) = place.out.glob('*/*/1.0.0')
+    before = _digests(place.out)
+    process = place.start('seg_pipeline.verify', str(dataset_dir))
+    ended = place.stop(process, place.opens(process, '-train.tfrecord-'), number)
+    assert ended == Ended(128 + number, [WORDS[number]])
+    assert _digests(place.out) == before
+
+
+@pytest.mark.parametrize(('number', 'workers'), [(signal.SIGTERM, 2), (signal.SIGINT, 1)])
+def test_a_dry_run_that_looks_into_the_pairs(place, source, number, workers):
+    more = ('--dry_run', '--near_duplicates=group', '--stratify=rare', f'--direct_num_workers={workers}')
+    checking = 'out/clothing_parsing/64x64/.dry_run/'
+    for moment in ('*.attempt', '*.json'):  # while the pairs are scanned, and while they are checked
+        command = _prepare(source, place.out, _SHARDS, *more)
+        ended = place.stop(place.start(*command), place.appears(checking + moment), number, os.killpg)
+        assert ended == Ended(128 + number, [f'{WORDS[number]}; {_KEPT}']), moment
+    assert not list(place.out.rglob('*.tfrecord-*'))
+    assert not list(place.out.rglob('index.html'))  # there is a report of all, or none
+    assert place.end(place.start(*command)) == Ended(0, [])
+    assert list(place.out.glob('clothing_parsing/64x64/dry_run/**/index.html'))

@@ -5,6 +5,7 @@ import signal
 import cv2
 import pytest
 
+from tests import fake_data
 from tests.signalled import WORDS, Ended, Place
 from tests.trainer import fake_run
 
@@ -43,3 +44,30 @@ def test_export(run, tmp_path, file_format, number):
     assert (ended.code, ended.said[-1]) == (128 + number, WORDS[number])
     assert file_format == 'litert' or len(ended.said) == 1
     assert not place.out.exists()
+
+
+@pytest.fixture(scope='module')
+def dataset_dir(tmp_path_factory):
+    """With a shard so large that it is open for a while."""
+    return fake_data.make_dataset(tmp_path_factory.mktemp('data'), num_pairs=30, image_size=(512, 512))
+
+
+def _evaluate(out, dataset_dir):
+    fake_run.make(str(out / 'run'), dataset_dir)
+    return 'trainer.evaluate', f'--model_dir={out}/run', f'--data_dir={dataset_dir}', '--split=train', '--batch_size=1'
+
+
+def _show(out, dataset_dir):
+    return 'trainer.show_augmentation', f'--output_dir={out}/page', f'--data_dir={dataset_dir}', '--pairs=16'
+
+
+@pytest.mark.parametrize('number', _SIGNALS)
+@pytest.mark.parametrize(
+    ('command', 'made'), [(_evaluate, 'run/evaluation/*'), (_show, 'page/*')], ids=['evaluate', 'show_augmentation']
+)
+def test_commands_that_read_a_data_set(dataset_dir, tmp_path, command, made, number):
+    place = Place(tmp_path)
+    process = place.start(*command(place.out, dataset_dir))
+    ended = place.stop(process, place.opens(process, '-train.tfrecord-'), number)
+    assert ended == Ended(128 + number, [WORDS[number]])
+    assert list(place.out.glob(made)) == []  # all of it, or nothing
