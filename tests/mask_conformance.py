@@ -19,6 +19,7 @@ from PIL import Image
 from seg_pipeline.imaging import masks, rejects
 from seg_pipeline.labels.label_map import LabelMap
 from tests import mask_files
+from tests.attack import plain_readers
 
 SIZE = (24, 30)  # (height, width)
 _TABLE = pathlib.Path(__file__).parents[1] / 'docs' / 'mask_conformance.md'
@@ -273,6 +274,9 @@ def _tiffs(values: np.ndarray, bits: int, photometric: int = 1, **options: objec
             found[f'{name}, {compression}'] = write(byte_order=order, compression=number)
         found[f'{name}, strips'] = write(byte_order=order, rows_per_strip=5)
         found[f'{name}, tiles'] = write(byte_order=order, tile=16, compression=mask_files.LZW)
+        if bits in (2, 4):  # which few readers know at all, and fewer in tiles
+            found[f'{name}, plain tiles'] = write(byte_order=order, tile=16)
+            found[f'{name}, a large tile'] = write(byte_order=order, tile=64, compression=mask_files.LZW)
         if bits >= 8:
             found[f'{name}, predictor'] = write(byte_order=order, compression=mask_files.LZW, has_predictor=True)
         if values.ndim == 3:
@@ -345,7 +349,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def seen(case: Case, data: bytes) -> np.ndarray | None:
-    """What a reader finds in a file that is not the product's: OpenCV for BMP and TIFF, Pillow for PNG.
+    """What a reader finds in a file that is not the product's: OpenCV for BMP and TIFF, Pillow for PNG, or a few lines.
 
     Returns:
         (H, W, 3) uint8 RGB; (H, W) values where they have more than 8 bits; None if no second reader knows the file.
@@ -355,8 +359,12 @@ def seen(case: Case, data: bytes) -> np.ndarray | None:
         return np.asarray(picture) if picture.mode.startswith('I') else np.asarray(picture.convert('RGB'))
     if case.pixels in ('grey, 2 bit', 'grey, 4 bit', 'grey, 4 bit, FillOrder 2') and case.kind == 'TIFF':
         return _unpacked_tiff(data)
-    if case.kind == 'TIFF' and case.pixels.startswith('palette') and case.pixels.endswith('2 bit'):
-        return None
+    if case.kind == 'TIFF' and case.pixels.startswith('palette') and case.pixels.endswith(('2 bit', '4 bit')):
+        values = plain_readers.tiff(data)
+        if values is not None:
+            return plain_readers.tiff_palette(data)[values]
+        if case.pixels.endswith('2 bit'):
+            return None  # compressed: OpenCV checks those writers on other depths
     deep = case.stored is not None and case.shown is None
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED if deep else cv2.IMREAD_COLOR)
     assert picture is not None, case.name
@@ -364,7 +372,10 @@ def seen(case: Case, data: bytes) -> np.ndarray | None:
 
 
 def _unpacked_tiff(data: bytes) -> np.ndarray | None:
-    """Grey of a TIFF of less than 8 bits in one strip, (H, W, 3) scaled to 0..255: OpenCV does not know such files."""
+    """Grey of a TIFF of less than 8 bits, (H, W, 3) scaled to 0..255: OpenCV does not know such files.
+
+    In one strip, or in tiles.
+    """
     order = 'little' if data[:2] == b'II' else 'big'
 
     def number(start: int, length: int) -> int:
@@ -375,13 +386,20 @@ def _unpacked_tiff(data: bytes) -> np.ndarray | None:
     for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
         tags[number(entry, 2)] = number(entry + 8, 2 if number(entry + 2, 2) == 3 else 4)
     width, height, bits = tags[256], tags[257], tags[258]
+    if 322 in tags:
+        values = plain_readers.tiff(data)
+        return None if values is None else _scaled(values, bits)
     if tags[259] != 1 or tags.get(278) != height:
-        return None  # compressed, strips or tiles: OpenCV checks those writers on other depths
+        return None  # compressed, or several strips: OpenCV checks those writers on other depths
     strip = np.frombuffer(data, np.uint8, tags[279], tags[273])
     places = np.unpackbits(strip, bitorder='little' if tags.get(266) == 2 else 'big').reshape(height, -1)
     weights = 2 ** np.arange(bits - 1, -1, -1)
-    values = (places[:, : width * bits].reshape(height, width, bits) * weights).sum(axis=2)
-    return np.repeat((values * 255 // (2**bits - 1)).astype(np.uint8)[..., None], 3, axis=2)
+    return _scaled((places[:, : width * bits].reshape(height, width, bits) * weights).sum(axis=2), bits)
+
+
+def _scaled(values: np.ndarray, bits: int) -> np.ndarray:
+    """(H, W) values of few bits as (H, W, 3) grey of 0..255."""
+    return np.repeat((values.astype(int) * 255 // (2**bits - 1)).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def how(case: Case, mask_format: str, has_colors: bool) -> str:

@@ -127,7 +127,7 @@ def _tiff_tags(data: bytes) -> dict[int, tuple[int, ...]]:
 
 
 def tiff(data: bytes) -> NDArray[np.integer] | None:
-    """The values of a TIFF of one channel, or of RGB, in strips that are not compressed."""
+    """The values of a TIFF of one channel, or of RGB, in strips or tiles that are not compressed."""
     tags = _tiff_tags(data)
     plain = {259: 1, 266: 1, 274: 1, 339: 1, 284: 1, 338: 0}
     if any(tags.get(tag, (value,)) != (value,) * len(tags.get(tag, (0,))) for tag, value in plain.items()):
@@ -135,15 +135,38 @@ def tiff(data: bytes) -> NDArray[np.integer] | None:
     (width,), (height,), (samples,) = tags[256], tags[257], tags.get(277, (1,))
     bits = tags.get(258, (1,))[0]
     wanted = {1: ((1,), (3,)), 3: ((2,),)}.get(samples, ())
-    if tags.get(262) not in wanted or bits not in (1, 2, 4, 8, 16) or width * height > _MOST_PIXELS or 322 in tags:
+    if tags.get(262) not in wanted or bits not in (1, 2, 4, 8, 16) or width * height > _MOST_PIXELS:
         return None
     if samples == 3 and bits != 8:
         return None
+    order = '<' if data[:2] == b'II' else '>'
+    if 322 in tags:
+        return _tiles(data, tags, bits, order)[:height, :width] if samples == 1 else None
     body = b''.join(data[start : start + size] for start, size in zip(tags[273], tags[279], strict=True))
     row = (width * bits * samples + 7) // 8
     rows = np.frombuffer(body, np.uint8, row * height).reshape(height, row)
-    values = _unpacked(rows, bits, width * samples, '<' if data[:2] == b'II' else '>')
+    values = _unpacked(rows, bits, width * samples, order)
     return values if samples == 1 else values.reshape(height, width, samples)
+
+
+def _tiles(data: bytes, tags: dict[int, tuple[int, ...]], bits: int, order: str) -> NDArray[np.integer]:
+    """The values of all tiles of one channel side by side: those at the right and at the bottom stand out."""
+    (tile_width,), (tile_height,) = tags[322], tags[323]
+    across, down = -(-tags[256][0] // tile_width), -(-tags[257][0] // tile_height)
+    if across * tile_width * down * tile_height > 4 * _MOST_PIXELS:
+        raise ValueError(f'tiles of {tile_width} x {tile_height}')
+    row = (tile_width * bits + 7) // 8
+    values = np.zeros((down * tile_height, across * tile_width), np.uint16)
+    for i in range(down * across):
+        rows = np.frombuffer(data, np.uint8, row * tile_height, tags[324][i]).reshape(tile_height, row)
+        top, left = i // across * tile_height, i % across * tile_width
+        values[top : top + tile_height, left : left + tile_width] = _unpacked(rows, bits, tile_width, order)
+    return values
+
+
+def tiff_palette(data: bytes) -> NDArray[np.uint8]:
+    """The colours of a TIFF of indices, (n, 3) RGB."""
+    return (np.array(_tiff_tags(data)[320]).reshape(3, -1).T >> 8).astype(np.uint8)
 
 
 def is_packed_tiff(data: bytes) -> bool:

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from tests import hostile_flags
+
 _ROOT = pathlib.Path(__file__).parents[2]
 _DOCS = _ROOT / 'docs'
 _PACKAGES = ('seg_pipeline', 'beam_jobs', 'trainer')
@@ -68,6 +70,12 @@ def test_every_command_has_a_page():
     pages = {path: path.read_text(encoding='utf-8') for path in (_DOCS / 'reference/commands').glob('*.md')}
     described = [name for text in pages.values() for name in re.findall(r'^\.\. command:: (\S+)$', text, re.MULTILINE)]
     assert sorted(described) == sorted(_commands())
+
+
+def test_every_command_gets_hostile_flags():
+    assert sorted(one.module.removesuffix('.__main__') for one in hostile_flags.COMMANDS.values()) == sorted(
+        _commands()
+    )
 
 
 def test_every_folder_is_in_the_architecture():
