@@ -98,6 +98,7 @@ def of(path: str) -> Store:
             with _quiet_log():
                 make = getattr(importlib.import_module(kind.module), kind.class_name)
                 _made.stores[kind] = make(options or PipelineOptions([]))
+            _leave_out_listings()
         store: Store = _made.stores[kind]
         return store
 
@@ -156,7 +157,12 @@ def configure(options: Any) -> None:
     from apache_beam.io.filesystems import FileSystems
 
     FileSystems.set_options(options)
-    logging.getLogger('apache_beam.io').setLevel(logging.WARNING)  # else some write a line for each listing
+    _leave_out_listings()
+
+
+def _leave_out_listings() -> None:
+    """Else some of Beam's file systems log a line for each listing."""
+    logging.getLogger('apache_beam.io').setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

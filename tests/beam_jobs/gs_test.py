@@ -5,35 +5,23 @@ Skipped where the packages are missing, which are no part of the lock: Beam's ex
 
 import hashlib
 import pathlib
-import socket
 import subprocess
 import sys
 
 import pytest
-import requests
 
 from seg_pipeline import storage
 from seg_pipeline.dataset import manifest
-from tests import fake_data, optional
+from tests import fake_data, gcs_server
 
-optional.GCS.skip_module()
-from gcp_storage_emulator import server as emulator  # noqa: E402
-from google.auth import credentials  # noqa: E402
-from google.cloud import storage as gcs  # noqa: E402
+pytestmark = gcs_server.NEEDED
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    server = emulator.create_server('127.0.0.1', port, in_memory=True, default_bucket='bucket')
-    server.start()
-    monkeypatch.setenv('STORAGE_EMULATOR_HOST', f'http://127.0.0.1:{port}')
-    monkeypatch.setenv('NO_GCE_CHECK', 'true')
-    client = gcs.Client(project='project', credentials=credentials.AnonymousCredentials())
-    yield client.bucket('bucket')
-    server.stop()
+def bucket():
+    """Google's own view of an empty bucket."""
+    with gcs_server.serve() as running:
+        yield running.client
 
 
 def _prepare(root):
@@ -52,9 +40,9 @@ def test_a_bucket_holds_the_bytes_that_this_disk_holds(bucket, tmp_path):
     fake_data.write_pairs(tmp_path / 'in', num_pairs=6)
     for path in (tmp_path / 'in').rglob('*.*'):
         bucket.blob(path.relative_to(tmp_path).as_posix()).upload_from_filename(str(path))
-    dataset_dir = _prepare('gs://bucket')
-    assert dataset_dir == 'gs://bucket/out/clothing_parsing/16x24/1.0.0'
-    prefix = dataset_dir.removeprefix('gs://bucket/') + '/'
+    dataset_dir = _prepare(f'gs://{bucket.name}')
+    assert dataset_dir == f'gs://{bucket.name}/out/clothing_parsing/16x24/1.0.0'
+    prefix = dataset_dir.removeprefix(f'gs://{bucket.name}/') + '/'
     there = {
         blob.name.removeprefix(prefix): hashlib.sha256(blob.download_as_bytes()).hexdigest()
         for blob in bucket.list_blobs(prefix='out/')
@@ -71,22 +59,7 @@ def test_a_bucket_holds_the_bytes_that_this_disk_holds(bucket, tmp_path):
     assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
 
 
-def test_of_two_writers_one_creates_the_object(bucket, monkeypatch):
-    """The emulator ignores conditions, so this one is kept in front of it, as Google's server keeps it."""
-    send, asked = requests.Session.send, []
-
-    def conditional(session, request, **options):
-        if 'ifGenerationMatch=0' not in request.url:
-            return send(session, request, **options)
-        asked.append(request.url)
-        if not bucket.blob('x').exists():
-            return send(session, request, **options)
-        refused = requests.Response()
-        refused.status_code, refused.request, refused.url, refused._content = 412, request, request.url, b'{}'
-        return refused
-
-    monkeypatch.setattr(requests.Session, 'send', conditional)
-    assert storage.create('gs://bucket/x', b'1')
-    assert not storage.create('gs://bucket/x', b'2')
+def test_of_two_writers_one_creates_the_object(bucket):
+    assert storage.create(f'gs://{bucket.name}/x', b'1')
+    assert not storage.create(f'gs://{bucket.name}/x', b'2')
     assert bucket.blob('x').download_as_bytes() == b'1'
-    assert len(asked) == 2

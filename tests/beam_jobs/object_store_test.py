@@ -1,4 +1,7 @@
-"""prepare_dataset from a store to a store: S3's server on loopback, HDFS where one runs; looked at from outside."""
+"""prepare_dataset from a store to a store, looked at from outside.
+
+Servers on loopback for S3 and, where Google's client is installed, for its storage; HDFS where one runs.
+"""
 
 import hashlib
 import json
@@ -20,15 +23,21 @@ from beam_jobs import prepare_dataset
 from seg_pipeline import errors, storage
 from seg_pipeline.building import object_commit
 from seg_pipeline.dataset import integrity, manifest
-from tests import fake_data, hdfs_server, s3_server
+from tests import fake_data, gcs_server, hdfs_server, s3_server
 
 _PLACE = 'out/clothing_parsing/16x24'
 _SHARDS = '--num_shards=train:3,validation:2'
 
 
-@pytest.fixture(scope='module', params=['s3', pytest.param('hdfs', marks=hdfs_server.NEEDED)])
+_SERVERS = {'s3': s3_server.serve, 'gs': gcs_server.serve, 'hdfs': hdfs_server.connect}
+
+
+@pytest.fixture(
+    scope='module',
+    params=['s3', pytest.param('gs', marks=gcs_server.NEEDED), pytest.param('hdfs', marks=hdfs_server.NEEDED)],
+)
 def server(request):
-    with s3_server.serve() if request.param == 's3' else hdfs_server.connect() as running:
+    with _SERVERS[request.param]() as running:
         yield running
 
 
