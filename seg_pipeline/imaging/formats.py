@@ -315,6 +315,9 @@ def _jpeg_problem(data: bytes) -> str | None:
         if marker in _PROGRESSIVE:
             frame = start, end
         if marker == _START_OF_SCAN:
+            # Its length says how many components it has, and so does the byte behind it (B.2.3).
+            if end <= len(data) and (end < start + 8 or end - start != 8 + 2 * data[start + 4]):
+                return f'the scan at byte {start} contradicts its own length'
             scans.append(start)
     return 'truncated: no end-of-image marker' if scans else f'truncated: no scan in {counted(len(data), "byte")}'
 

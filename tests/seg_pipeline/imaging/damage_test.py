@@ -166,6 +166,21 @@ def test_a_changed_byte_in_the_header_of_a_scan(mode, options):
                 assert not _is_wrong(changed, expected), (place - scan, value)
 
 
+@pytest.mark.parametrize('options', [{}, {'progressive': True}])
+def test_a_scan_that_contradicts_its_own_length_is_damaged(options):
+    """Some of these lead beyond the end of the file."""
+    file = io.BytesIO()
+    Image.fromarray(_PHOTO[:16, :16]).save(file, 'JPEG', **options)
+    data = file.getvalue()
+    scan = _scans(data)[-1]
+    for place in (scan + 2, scan + 3, scan + 4):
+        for value in set(range(256)) - {data[place]}:
+            changed = data[:place] + bytes([value]) + data[place + 1 :]
+            with pytest.raises(rejects.RejectError) as raised:
+                images.decode_image(changed, 'image')
+            assert raised.value.reason == rejects.DAMAGED, (place - scan, value)
+
+
 @pytest.mark.parametrize('options', [{}, {'optimize': True}, {'restart_marker_blocks': 2}])
 @pytest.mark.parametrize('mode', ['L', 'CMYK'])
 def test_a_scan_names_no_table_that_the_file_does_not_have(mode, options):
