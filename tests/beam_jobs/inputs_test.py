@@ -4,7 +4,10 @@ import functools
 import hashlib
 import http.server
 import io
+import os
 import pathlib
+import subprocess
+import sys
 import threading
 import zipfile
 
@@ -110,3 +113,28 @@ def test_a_long_download_is_reported(monkeypatch, capsys):
     now[0] = 9.0
     report(9_000_000, None)
     assert capsys.readouterr().err.splitlines() == ['downloaded 7 of 9 MB', 'downloaded 9 MB']
+
+
+@pytest.mark.parametrize('kind', ['pipe', '/dev/zero'])
+@pytest.mark.parametrize(
+    'flag', ['--labels={table}', '--labels={source}/labels.csv --remap={table}', '--split_files=train:{table}']
+)
+def test_a_table_that_has_no_end_is_refused(tmp_path, kind, flag):
+    """A pipe waits for a writer, and a device gives bytes without end; in a process of its own, which can be ended."""
+    fake_data.write_pairs(tmp_path / 'source', num_pairs=2)
+    table = tmp_path / 'table.csv'
+    if kind == 'pipe':
+        os.mkfifo(table)
+    else:
+        table.symlink_to(kind)
+    source = tmp_path / 'source'
+    more = flag.format(table=table, source=source).split()
+    more += [] if '--labels' in flag else [f'--labels={source}/labels.csv']
+    folders = (f'--images={source}/images', f'--masks={source}/masks', f'--output_dir={tmp_path}/out')
+    command = [sys.executable, '-m', 'beam_jobs.prepare_dataset', *folders, *more]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    assert ended.stderr.startswith('error: ')
+    assert f'{table}: ' in ended.stderr
+    assert 'not a regular file' in ended.stderr
+    assert not (tmp_path / 'out').exists()
