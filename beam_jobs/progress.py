@@ -15,7 +15,7 @@ _LOG_SECONDS = 5.0  # between lines where the output is no terminal
 
 
 class ShardProgress:
-    """Shows the progress of a job from a thread while the `with` block runs."""
+    """Shows the progress of a job from a thread while the `with` block runs, which ends normally if all is made."""
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class ShardProgress:
         self._num_shards = len(self._pending)
         self._num_pairs = sum(self._pending.values())
         self._output = output
+        self._is_complete = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name='progress', daemon=True)
         self._poll()
@@ -56,6 +57,7 @@ class ShardProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_complete = kind is None
         self._stop.set()
         self._thread.join()
 
@@ -75,7 +77,10 @@ class ShardProgress:
             while not self._stop.wait(self._poll_seconds):
                 self._poll()
                 self._shown.update(self._num_done, place=self.place)
-            self._poll()
+            if self._is_complete:  # the markers that would be counted may be gone: what was published needs none
+                self._pending.clear()
+            else:
+                self._poll()
             self._shown.update(self._num_done, place=self.place)
 
     def _poll(self) -> None:

@@ -62,8 +62,10 @@ class RunConfig:
         )
 
 
-def _current(recipe: dict[str, Any]) -> dict[str, Any]:
+def _current(recipe: Any) -> Any:
     """A recipe as it is written now: earlier versions had a switch, mixed_precision, for bfloat16."""
+    if not isinstance(recipe, dict):
+        return recipe  # and is refused
     names = {False: FLOAT32, True: 'bfloat16'}
     if isinstance(switch := recipe.get('mixed_precision'), bool) and 'precision' not in recipe:
         recipe = {name: value for name, value in recipe.items() if name != 'mixed_precision'}
