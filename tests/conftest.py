@@ -11,8 +11,9 @@ from tests import optional
 hypothesis.settings.register_profile('seeded', deadline=None, derandomize=True)
 hypothesis.settings.load_profile('seeded')
 
-# A shell starts what runs behind with SIGINT ignored, and so would be every command that a test starts.
+# A shell starts what runs behind with SIGINT ignored, nohup with SIGHUP, and so would be every command of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -58,11 +58,6 @@ def test_prepare_dataset_at_every_moment_and_then_to_its_end(place, source):
     )
     for pattern, number, kill in moments:
         ended = place.stop(place.start(*command), place.appears(pattern), number, kill)
-        for _ in range(10):
-            if pattern != _PUBLISHING or ended != Ended(0, []):
-                break
-            shutil.rmtree(place.out)  # the signal came when all was published
-            ended = place.stop(place.start(*command), place.appears(pattern), number, kill)
         assert ended == Ended(128 + number, [f'{WORDS[number]}; {_KEPT}']), (pattern, number, kill)
     assert place.end(place.start(*command)) == Ended(0, [])
     made = _digests(place.out)
