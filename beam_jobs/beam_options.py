@@ -74,7 +74,8 @@ def runner_name(name: str | None) -> str:
         return found
     module, _, attribute = name.rpartition('.')
     try:
-        if module and hasattr(importlib.import_module(module), attribute):
+        # A path that begins with a dot is one of a package that is not told here: a TypeError of importlib.
+        if module and module[0] != '.' and hasattr(importlib.import_module(module), attribute):
             return name
         problem = 'there is no such runner'
     except (ImportError, ValueError) as error:

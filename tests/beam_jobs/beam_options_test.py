@@ -86,7 +86,9 @@ def test_beams_spellings_of_the_local_runner(name):
         runners.parse_options([f'--runner={name}', '--num_workers=3'])
 
 
-@pytest.mark.parametrize('name', ['Bogus', 'bogus.Runner', 'beam_jobs.runners.Bogus', '.', '.x', 'a..b', 'x.'])
+@pytest.mark.parametrize(
+    'name', ['Bogus', 'bogus.Runner', 'beam_jobs.runners.Bogus', '.', '.x', '.x.Runner', '..x.Runner', 'a..b', 'x.']
+)
 def test_a_runner_that_does_not_exist(name):
     with pytest.raises(errors.UserError, match=rf'^--runner={name}: .*known are .*FlinkRunner.*PrismRunner'):
         runners.parse_options([f'--runner={name}'])
