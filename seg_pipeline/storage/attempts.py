@@ -32,9 +32,8 @@ from typing import IO, NamedTuple
 from seg_pipeline.storage import files
 
 SUFFIX = '.attempt'
-_MOST_SECONDS = 1.0
+_MOST_SECONDS = 1.0  # that `withdraw` waits for another thread
 _SUSPECTED = 5  # the last pairs of a note; up to four were seen to be begun after a signal was sent
-
 _LONG_SECONDS = 30.0  # a pair that is at work for longer may be what keeps the process; most take some milliseconds
 
 _open: dict[str, float] = {}  # the notes of this process, and when the last pair of each was begun
