@@ -2,9 +2,6 @@
 
 Each is a function of the maps, those of `encoders.build` with the strides 2, 4, 8, 16, 32, and the number of classes,
 and returns float32 logits at the size of the images.
-
-Every normalization is synchronized: it takes the statistics of the global batch, as a single device has them, not those
-of each replica's part.
 """
 
 from collections.abc import Callable, Sequence
@@ -122,7 +119,7 @@ def _convolve_separably(x: _Map, filters: int, name: str, rate: int = 1) -> _Map
 
 
 def _normalize(x: _Map, name: str) -> _Map:
-    x = keras.layers.BatchNormalization(synchronized=True, name=f'{name}_norm')(x)
+    x = keras.layers.BatchNormalization(name=f'{name}_norm')(x)
     return keras.layers.ReLU(name=f'{name}_relu')(x)
 
 

@@ -138,9 +138,7 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
                 size = f'{found.shape[1]}x{found.shape[2]}'
                 raise ValueError(f'encoder {name}: layer {skip} gives {size} for {height}x{width}, not stride {stride}')
     skips = [_crop_center(found, height // stride, width // stride) for found, stride in maps]
-    encoder = keras.Model(images, skips, name='encoder')
-    _synchronize_batch_norm(encoder)
-    return encoder
+    return keras.Model(images, skips, name='encoder')
 
 
 def check(name: str, image_size: tuple[int, int]) -> Encoder:
@@ -166,12 +164,6 @@ def batch_norm_layers(model: 'keras.Model') -> list['keras.layers.Layer']:
 
     layers = model._flatten_layers(include_self=False)  # The public `layers` stops at nested models.
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-
-
-def _synchronize_batch_norm(model: 'keras.Model') -> None:
-    """Makes replicas normalize by the statistics of the global batch, as a single device does."""
-    for layer in batch_norm_layers(model):
-        layer.synchronized = True
 
 
 def _make_network(spec: Encoder, input_shape: tuple[int, int, int]) -> 'keras.Model':

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 
 from trainer import config
-from trainer.models import decoders, encoders
+from trainer.models import decoders, depthwise, encoders, normalization
 from trainer.models import precision as precision_lib
 
 Loader = Callable[[keras.Model], None]  # Puts weights into the bare network of an encoder.
@@ -46,6 +46,8 @@ def build(
         network = keras.Model(images, decoders.DECODERS[decoder](maps, num_classes), name=decoder)
     finally:
         keras.config.set_dtype_policy(previous_policy)
+    normalization.synchronize(network)
+    depthwise.compute_in_float32(network)
     for layer in encoders.batch_norm_layers(network) if batch_norm_momentum is not None else ():
         layer.momentum = batch_norm_momentum
     return network
