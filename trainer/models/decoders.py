@@ -13,7 +13,8 @@ _Map: TypeAlias = keras.KerasTensor
 Decoder = Callable[[Sequence[_Map], int], _Map]
 
 PIX2PIX_FILTERS = (512, 256, 128, 64)
-_UNET_FILTERS, _UNET_LAST_FILTERS = (192, 128, 96, 64), 48
+_UNET_FILTERS = (192, 128, 96, 64)
+_UNET_SKIP_FILTERS = (128, 64, 48, 32)
 _PYRAMID_FILTERS, _PYRAMID_HEAD_FILTERS = 256, 128
 _ASPP_FILTERS, _LOW_LEVEL_FILTERS = 256, 48
 # DeepLab's are (6, 12, 18) at the stride 16, which it reaches by dilating the encoder. At the stride 32, half of them
@@ -47,16 +48,17 @@ def pix2pix(maps: Sequence[_Map], num_classes: int) -> _Map:
 def unet(maps: Sequence[_Map], num_classes: int) -> _Map:
     """The U-Net of Ronneberger, Fischer and Brox (arXiv:1505.04597) with bilinear upsampling.
 
-    At each stride from 16 to 2 the coarser map is enlarged, joined with the encoder's and convolved twice; the last
-    convolution and the logits are at the full size.
+    At each stride from 16 to 2 the coarser map is enlarged, joined with the encoder's and convolved twice. The encoder's
+    maps are made thin first, since its fine ones are wide: of the multiplications of a U-Net nearly all are in its finest
+    stages. The logits are those of the stride 2, enlarged: the encoder has no map of full size that could refine them.
     """
     *skips, x = maps
-    for filters, skip in zip(_UNET_FILTERS, reversed(skips), strict=True):
+    for filters, thin, skip in zip(_UNET_FILTERS, _UNET_SKIP_FILTERS, reversed(skips), strict=True):
+        skip = _convolve(skip, thin, 1, f'decoder_{filters}_skip')
         x = keras.layers.Concatenate(name=f'decoder_{filters}_concatenate')([_enlarge(x, 2), skip])
         x = _convolve(x, filters, 3, f'decoder_{filters}_1')
         x = _convolve(x, filters, 3, f'decoder_{filters}_2')
-    x = _convolve(_enlarge(x, 2), _UNET_LAST_FILTERS, 3, f'decoder_{_UNET_LAST_FILTERS}')
-    return _logits(x, num_classes)
+    return _enlarge(_logits(x, num_classes), 2, dtype='float32')
 
 
 def fpn(maps: Sequence[_Map], num_classes: int) -> _Map:

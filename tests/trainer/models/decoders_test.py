@@ -48,14 +48,17 @@ def _layer_shapes(network, kind):
 def test_unet_enlarges_joins_and_convolves_twice():
     network = segmenter.build('tiny', (64, 96), 7, decoder='unet')
     joined = _layer_shapes(network, keras.layers.Concatenate)
-    assert joined == [(4, 6, 48 + 32), (8, 12, 192 + 24), (16, 24, 128 + 16), (32, 48, 96 + 8)]
+    assert joined == [(4, 6, 48 + 128), (8, 12, 192 + 64), (16, 24, 128 + 48), (32, 48, 96 + 32)]
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert [layer.filters for layer in convolutions] == [192, 192, 128, 128, 96, 96, 64, 64, 48, 7]
+    skips = [layer for layer in convolutions if layer.name.endswith('_skip')]
+    assert [layer.kernel.shape for layer in skips] == [(1, 1, 32, 128), (1, 1, 24, 64), (1, 1, 16, 48), (1, 1, 8, 32)]
+    others = [layer for layer in convolutions if layer not in skips]
+    assert [layer.filters for layer in others] == [192, 192, 128, 128, 96, 96, 64, 64, 7]
+    assert [layer.kernel_size for layer in others] == [(3, 3)] * 8 + [(1, 1)]
+    assert [tuple(layer.output.shape[1:3]) for layer in others[-2:]] == [(32, 48), (32, 48)]
     enlarging = [layer for layer in network.layers if isinstance(layer, keras.layers.UpSampling2D)]
     assert [layer.interpolation for layer in enlarging] == ['bilinear'] * 5
-    assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 9 + [(1, 1)]
-    assert [tuple(layer.output.shape[1:3]) for layer in convolutions[-2:]] == [(64, 96), (64, 96)]
-    assert len(_layer_shapes(network, keras.layers.BatchNormalization)) == 9
+    assert len(_layer_shapes(network, keras.layers.BatchNormalization)) == 12
 
 
 def test_fpn_sums_four_levels_at_stride_4():

@@ -30,6 +30,7 @@ def test_one_device_and_two_learn_the_same(one_device, two_devices, name):
     one, loss = _train(one_device, name)
     two, loss_of_two = _train(two_devices, name)
     assert loss_of_two == pytest.approx(loss, rel=1e-5)
-    # A step is small against the weights, so a part of it is rounding. Other noise would change all of it.
-    assert np.linalg.norm(two - one) < 1e-2 * np.linalg.norm(one)
+    # A step is small against the weights, so a part of it is rounding, 1e-2 in inception_v3 with any two ways to
+    # compute its normalization. Other noise would change all of it.
+    assert np.linalg.norm(two - one) < 3e-2 * np.linalg.norm(one)
     assert np.linalg.norm(one) > 0
