@@ -227,13 +227,14 @@ def evaluate(
     tensorflow_setup.load_tensorflow()
     from trainer import strategy
     from trainer.evaluation import evaluator
-    from trainer.models import trained
+    from trainer.models import flips, trained
     from trainer.training import losses
 
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
     strategy.replica_batch_size(evaluation.batch_size, devices)  # Raises before the model is loaded.
     with devices.scope():
         model, _ = trained.load(model_dir, evaluation.checkpoint)
+        model = flips.average(model) if evaluation.test_time_flips else model
     found = evaluator.Evaluator(devices, model, split, batch_size=evaluation.batch_size, loss=losses.cross_entropy)
     with progress.Progress(split.num_records, 'images') as shown:
         metrics, loss = found.run(show=shown.update)
@@ -242,6 +243,7 @@ def evaluate(
         'examples': split.num_records,
         'data_fingerprint': source.data.fingerprint,
         'checkpoint': evaluation.checkpoint,
+        'test_time_flips': evaluation.test_time_flips,
         'step': trained.step_of(model_dir, evaluation.checkpoint),
         'loss': loss,
         **formatting.to_json(metrics, run.label_map),
@@ -270,9 +272,10 @@ def predict(
 
     tensorflow_setup.load_tensorflow()
     from trainer.inference import pictures, predictor
-    from trainer.models import trained
+    from trainer.models import flips, trained
 
     model, run = trained.load(model_dir)
+    model = flips.average(model) if prediction.test_time_flips else model
     with storage.writing(output_dir):
         failures = pictures.predict(found, predictor.Predictor(model), run, output_dir, prediction.batch_size)
     return PredictionResult(len(found), failures)

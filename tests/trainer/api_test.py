@@ -70,6 +70,44 @@ def test_predict_writes_masks_of_one_split(tmp_path, source, model_dir, data_dir
     assert [mask.shape for mask in masks] == [(48, 40)] * 3
 
 
+def _probabilities(model, images):
+    return np.asarray(tf.nn.softmax(tf.cast(model(images), tf.float64)))
+
+
+def test_flips_at_test_time_average_the_predictions(tmp_path, source, model_dir, data_dir):
+    """Of evaluate the figures, of predict the masks, recomputed from the network and the stored examples."""
+    model, run = trainer.load_model(model_dir)
+    # So few steps leave one class everywhere, mirrored or not. Of weights as large as these every class is seen.
+    wild = tmp_path / 'wild'
+    shutil.copytree(model_dir, wild)
+    head = model.get_layer('logits')
+    head.kernel.assign(np.random.default_rng(0).normal(size=head.kernel.shape))
+    checkpoint = tf.train.Checkpoint(model=model)
+    checkpoint.save_counter.assign(max(config.saved_steps(str(wild / config.BEST_DIR))))
+    checkpoint.save(str(wild / config.BEST_DIR / 'ckpt'))
+
+    records = list(fake_data.read_split(data_dir, 'validation'))
+    images = np.stack([record.image for record in records])
+    masks = np.stack([record.mask for record in records])
+    plain = _probabilities(model, images)
+    expected = (plain + _probabilities(model, images[:, :, ::-1])[:, :, ::-1]) / 2
+    valid = masks != run.label_map.ignore_id
+    found = trainer.evaluate(str(wild), data_dir, options.EvaluationOptions(test_time_flips=True))
+    accuracy = found.metrics.pixel_accuracy
+    assert accuracy == pytest.approx((expected.argmax(-1) == masks)[valid].mean(), abs=1e-9)
+    assert accuracy != pytest.approx((plain.argmax(-1) == masks)[valid].mean(), abs=1e-3)
+    assert json.loads(pathlib.Path(found.path).read_text())['test_time_flips'] is True
+
+    prediction = options.PredictionOptions(data_dir=data_dir, test_time_flips=True)
+    trainer.predict(str(wild), str(source / 'source' / 'images'), str(tmp_path / 'out'), prediction)
+    for record, of_record in zip(records, expected, strict=True):
+        mask = cv2.imread(
+            str(tmp_path / 'out' / 'masks' / record.file_name.replace('.jpg', '.png')), cv2.IMREAD_UNCHANGED
+        )
+        enlarged = np.stack([cv2.resize(np.log(plane), mask.shape[::-1]) for plane in of_record.transpose(2, 0, 1)], -1)
+        assert (enlarged.argmax(-1) == mask).mean() > 0.98
+
+
 def test_export_writes_a_model_that_can_be_loaded(tmp_path, model_dir):
     trainer.export(model_dir, 'saved_model', str(tmp_path / 'exported'))
 

@@ -48,14 +48,14 @@ def pix2pix(maps: Sequence[_Map], num_classes: int) -> _Map:
 def unet(maps: Sequence[_Map], num_classes: int) -> _Map:
     """The U-Net of Ronneberger, Fischer and Brox (arXiv:1505.04597) with bilinear upsampling.
 
-    At each stride from 16 to 2 the coarser map is enlarged, joined with the encoder's and convolved twice. The encoder's
-    maps are made thin first, since its fine ones are wide: of the multiplications of a U-Net nearly all are in its finest
-    stages. The logits are those of the stride 2, enlarged: the encoder has no map of full size that could refine them.
+    At each stride from 16 to 2 the coarser map is enlarged, joined with that of the encoder and convolved twice. What
+    joins is made thin first: nearly all multiplications of a U-Net are in its finest stages, and there encoders are
+    wide. The logits are those of the stride 2, enlarged: no encoder has a map of full size that could refine them.
     """
     *skips, x = maps
     for filters, thin, skip in zip(_UNET_FILTERS, _UNET_SKIP_FILTERS, reversed(skips), strict=True):
-        skip = _convolve(skip, thin, 1, f'decoder_{filters}_skip')
-        x = keras.layers.Concatenate(name=f'decoder_{filters}_concatenate')([_enlarge(x, 2), skip])
+        of_encoder = _convolve(skip, thin, 1, f'decoder_{filters}_skip')
+        x = keras.layers.Concatenate(name=f'decoder_{filters}_concatenate')([_enlarge(x, 2), of_encoder])
         x = _convolve(x, filters, 3, f'decoder_{filters}_1')
         x = _convolve(x, filters, 3, f'decoder_{filters}_2')
     return _enlarge(_logits(x, num_classes), 2, dtype='float32')
