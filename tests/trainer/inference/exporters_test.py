@@ -12,7 +12,7 @@ from seg_pipeline.imaging import resizing
 from seg_pipeline.labels.label_map import LabelMap
 from tests.trainer import fake_run
 from trainer.inference import export_formats, exporters, predictor
-from trainer.models import trained
+from trainer.models import decoders, trained
 
 _SERVE = """
 import sys
@@ -64,31 +64,32 @@ def test_the_label_map_travels_with_the_model(tmp_path, model_dir):
     assert LabelMap.from_json(json.loads((tmp_path / 'out' / 'label_map.json').read_text())) == fake_run.LABELS
 
 
-def assert_same_logits(logits, model_dir, small_images):
-    expected = trained.load(model_dir)[0](small_images).numpy()
-    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-
-
-def test_onnx_answers_the_same_logits(tmp_path, model_dir, small_images):
+def _of_onnx(directory, images):
     import onnxruntime
 
-    exporters.export(model_dir, 'onnx', str(tmp_path / 'out'))
-    session = onnxruntime.InferenceSession(str(tmp_path / 'out' / 'model.onnx'))
-
-    (logits,) = session.run(['logits'], {'images': small_images})
-    assert_same_logits(logits, model_dir, small_images)
+    session = onnxruntime.InferenceSession(str(directory / 'model.onnx'))
+    return session.run(['logits'], {'images': images})[0]
 
 
-def test_litert_answers_the_same_logits(tmp_path, model_dir, small_images):
+def _of_litert(directory, images):
     from ai_edge_litert import interpreter as interpreter_lib
 
-    exporters.export(model_dir, 'litert', str(tmp_path / 'out'))
-    interpreter = interpreter_lib.Interpreter(str(tmp_path / 'out' / 'model.tflite'))
+    interpreter = interpreter_lib.Interpreter(str(directory / 'model.tflite'))
     (tensor,) = interpreter.get_input_details()
-    interpreter.resize_tensor_input(tensor['index'], small_images.shape)
+    interpreter.resize_tensor_input(tensor['index'], images.shape)
+    return interpreter.get_signature_runner('serving_default')(images=images)['logits']
 
-    logits = interpreter.get_signature_runner('serving_default')(images=small_images)['logits']
-    assert_same_logits(logits, model_dir, small_images)
+
+@pytest.mark.parametrize(('file_format', 'answer'), [('onnx', _of_onnx), ('litert', _of_litert)])
+@pytest.mark.parametrize('decoder', decoders.DECODERS)
+def test_every_decoder_answers_the_same_logits(tmp_path, small_images, decoder, file_format, answer):
+    model_dir = str(tmp_path / 'run')
+    fake_run.make(model_dir, encoder='tiny_bn', decoder=decoder)
+    exporters.export(model_dir, file_format, str(tmp_path / 'out'))
+    expected = trained.load(model_dir)[0](small_images).numpy()
+    assert len(np.unique(expected.argmax(-1))) > 1
+    logits = answer(tmp_path / 'out', small_images)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_nothing_is_left_of_an_export_that_failed(tmp_path, model_dir, monkeypatch):
