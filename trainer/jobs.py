@@ -161,6 +161,11 @@ def _make_loop(
 
     pipeline.check_repeats(train_split, recipe.repeat_factor_threshold, recipe.cache_budget_bytes)
     devices = strategy.make(runtime.strategy, runtime.virtual_devices)
+    if runtime.jit_compile and devices.num_replicas_in_sync > 1:
+        raise errors.UserError(
+            f'--jit_compile is for one device, not {devices.num_replicas_in_sync}: XLA cannot compile the sums over '
+            'devices that normalization needs; leave it out, or give --strategy=one_device'
+        )
     # Raises before anything is written.
     strategy.replica_batch_size(recipe.batch_size, devices, recipe.accumulation_steps)
     print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)

@@ -22,6 +22,8 @@ class RuntimeOptions:
         keep_checkpoints: how many of the latest checkpoints stay.
         deterministic: let TensorFlow take only operations that give the same bits every time; slower. Those that train
             here on a CPU are such anyway.
+        steps_per_call: steps in one call of TensorFlow; between calls the run shows its progress, saves, hears signals.
+        jit_compile: let XLA compile what the one device of a run does.
         profile_steps: the first and the last step, counted from 1, of which TensorFlow's profile is written; None for
             no profile.
     """
@@ -31,6 +33,8 @@ class RuntimeOptions:
     checkpoint_every_steps: int = 0
     keep_checkpoints: int = 2
     deterministic: bool = False
+    steps_per_call: int = 1
+    jit_compile: bool = False
     profile_steps: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -40,6 +44,7 @@ class RuntimeOptions:
             'virtual_devices': (0, _MOST_DEVICES),
             'checkpoint_every_steps': (0, config.MOST),
             'keep_checkpoints': (1, config.MOST),
+            'steps_per_call': (1, config.MOST),
         }
         config.check_ranges(self, ranges)
 

@@ -156,6 +156,15 @@ _RUNTIME_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'deterministic': flags.DEFINE_boolean(
         'deterministic', _RUNTIME.deterministic, 'Give the same bits every time on a GPU too; slower.'
     ),
+    'steps_per_call': flags.DEFINE_integer(
+        'steps_per_call',
+        _RUNTIME.steps_per_call,
+        'Steps in one call of TensorFlow, for a GPU that waits for Python.',
+        1,
+    ),
+    'jit_compile': flags.DEFINE_boolean(
+        'jit_compile', _RUNTIME.jit_compile, 'Let XLA compile the step; for one device.'
+    ),
 }
 
 

@@ -36,7 +36,8 @@ class EpochRow:
         val_mean_iou: after the epoch, over the classes that occur in the truth or in the prediction.
         images_per_second: while training; of the part since a resume, where the epoch was resumed in its middle.
         seconds: training and validation; likewise.
-        input_wait_share: part of the training time that was spent waiting for input, 0 to 1; likewise.
+        input_wait_share: part of the training time that was spent waiting for input, 0 to 1; likewise. None where
+            several steps were done in one call, within which that is not seen.
         val_mean_iou_present: after the epoch, over the classes that occur in the truth.
     """
 
@@ -51,7 +52,7 @@ class EpochRow:
     val_mean_iou: float | None
     images_per_second: float
     seconds: float
-    input_wait_share: float
+    input_wait_share: float | None
     val_mean_iou_present: float | None
 
 

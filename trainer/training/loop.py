@@ -21,7 +21,7 @@ from trainer import config, strategy
 from trainer.evaluation import confusion_picture, evaluator, panels
 from trainer.models import precision
 from trainer.options import RuntimeOptions
-from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps, summaries
+from trainer.training import averaging, calls, checkpoints, history, losses, objective, schedules, steps, summaries
 
 
 class Stop(Protocol):
@@ -38,14 +38,16 @@ class Clock:
     began: float
     images: int = 0
     training: float = 0.0
-    waiting: float = 0.0
+    waiting: float | None = 0.0  # None if a part of it was not seen
 
     @property
     def images_per_second(self) -> float:
         return self.images / self.training if self.training else 0.0
 
     @property
-    def input_wait_share(self) -> float:
+    def input_wait_share(self) -> float | None:
+        if self.waiting is None:
+            return None
         return self.waiting / self.training if self.training else 0.0
 
 
@@ -85,6 +87,7 @@ class TrainingLoop:
         self._devices, self._class_weights = devices, class_weights
         self.steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._step_rows: list[summaries.StepRow] = []  # those that are not written yet
+        self._calls: dict[str, calls.Call] = {}  # by the name of the phase
         self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
 
     def train(self, stop: Stop) -> bool:
@@ -147,6 +150,7 @@ class TrainingLoop:
             seed=self.run.recipe.seed,
             counter=self.state.step,
             loss_scale=self.state.loss_scale,
+            jit_compile=self._runtime.jit_compile,
         )
 
     def _is_past_its_best(self, phase: schedules.Phase, epoch: int) -> bool:
@@ -166,12 +170,8 @@ class TrainingLoop:
             if stop.requested:
                 self._save(phase, epoch)
                 return False
-            self.state.optimizers[phase.name].learning_rate = rate = self._learning_rate(phase, done)
-            with self._profiler.step(done + 1) as is_profiled:
-                norm = self.one_step(train_step, batches, clock)
-                if is_profiled:
-                    float(norm)  # A GPU computes behind: its part is in the profile once it is done.
-            self._step_rows.append(summaries.StepRow(done + 1, rate, norm))
+            self._do_steps(phase, self._steps_of_call(done, end), train_step, batches, clock)
+            done = int(self.state.step)
             is_due = self._shown.is_due()
             if self._unproven is not None or (is_due and self._was_left_out):
                 self._check_numbers(phase, epoch)
@@ -180,7 +180,7 @@ class TrainingLoop:
             if is_due:
                 self._show(phase, epoch, clock)
             # The last step of an epoch is saved by `_complete_epoch`, together with its validation.
-            if self._is_checkpoint_due(done + 1) and done + 1 < end and not self._was_left_out:
+            if self._is_checkpoint_due(done) and done < end and not self._was_left_out:
                 self._save(phase, epoch)
         try:
             self._complete_epoch(phase, epoch, clock, stop)
@@ -188,6 +188,51 @@ class TrainingLoop:
             self._save(phase, epoch)
             return False
         return not stop.requested or epoch + 1 == self.run.recipe.epochs
+
+    def _steps_of_call(self, done: int, end: int) -> int:
+        """How many steps the next call does: up to the next one after which something else is due."""
+        # A checkpoint is judged by the step after it, see `_check_numbers`; and a profile is one of single steps.
+        if self._unproven is not None or self._runtime.profile_steps:
+            return 1
+        every = self._runtime.checkpoint_every_steps
+        due = min(end, (done // every + 1) * every) if every else end
+        return min(self._runtime.steps_per_call, due - done)
+
+    def _do_steps(
+        self, phase: schedules.Phase, count: int, train_step: Any, batches: Iterator[Any], clock: Clock
+    ) -> None:
+        done, optimizer = int(self.state.step), self.state.optimizers[phase.name]
+        rates = [self._learning_rate(phase, step) for step in range(done, done + count)]
+        if count == 1:
+            (optimizer.learning_rate,) = rates
+            with self._profiler.step(done + 1) as is_profiled:
+                norms = [self.one_step(train_step, batches, clock)]
+                if is_profiled:
+                    float(norms[0])  # A GPU computes behind: its part is in the profile once it is done.
+        else:
+            norms = self._several_steps(phase, train_step, batches, rates, clock)
+        numbered = enumerate(zip(rates, norms, strict=True), start=done + 1)
+        self._step_rows += [summaries.StepRow(step, rate, norm) for step, (rate, norm) in numbered]
+
+    def _several_steps(
+        self, phase: schedules.Phase, train_step: Any, batches: Iterator[Any], rates: list[float], clock: Clock
+    ) -> list[tf.Tensor]:
+        """Does a step at each of the rates in one call, as `one_step` does one."""
+        if phase.name not in self._calls:
+            self._calls[phase.name] = calls.make_call(
+                train_step,
+                batches,
+                self.state.optimizers[phase.name],
+                self.state.step,
+                accumulation_steps=self.run.recipe.accumulation_steps,
+                average=self._average,
+            )
+        began = time.perf_counter()
+        norms: list[tf.Tensor] = tf.unstack(self._calls[phase.name](tf.constant(rates)))
+        clock.waiting = None  # It is a part of the call.
+        clock.training += time.perf_counter() - began
+        clock.images += len(rates) * self.run.recipe.batch_size
+        return norms
 
     def one_step(self, train_step: Any, batches: Iterator[Any], clock: Clock) -> tf.Tensor:
         """Does a step, and returns the norm of its gradient, which a GPU may still be computing."""
@@ -198,7 +243,8 @@ class TrainingLoop:
         self.state.step.assign_add(1)
         if self._average is not None:
             self._average(self.state.step)
-        clock.waiting += received - began
+        if clock.waiting is not None:
+            clock.waiting += received - began
         clock.training += time.perf_counter() - began
         clock.images += self.run.recipe.batch_size
         return norm

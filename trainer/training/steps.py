@@ -70,6 +70,7 @@ def make_train_step(
     seed: int = 0,
     counter: tf.Variable | None = None,
     loss_scale: precision.LossScale | None = None,
+    jit_compile: bool = False,
 ) -> Step:
     """Makes a step for the variables of `model` that are trainable now.
 
@@ -83,11 +84,12 @@ def make_train_step(
         seed: of the noise of dropout and stochastic depth.
         counter: the number of the step, from which that noise follows too; None for 0.
         loss_scale: of gradients in float16; None computes them as they are, and does every step.
+        jit_compile: let XLA compile the gradient; of one replica, since it cannot compile a sum over several.
 
     Returns:
         A compiled function of one global batch of images and masks.
     """
-    replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale)
+    replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale, jit_compile)
 
     def replica_step(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         gradients, valid, sums = replica.gradients(images, masks, noise)
@@ -119,6 +121,7 @@ def make_accumulating_step(
     seed: int = 0,
     counter: tf.Variable | None = None,
     loss_scale: precision.LossScale | None = None,
+    jit_compile: bool = False,
 ) -> AccumulatingStep:
     """Makes a step that takes a batch in parts, of which one at a time is in memory.
 
@@ -131,7 +134,7 @@ def make_accumulating_step(
     Returns:
         A function of the parts of one global batch, each of images and masks.
     """
-    replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale)
+    replica = _ReplicaStep(model, optimizer, objective, clip_norm, loss_scale, jit_compile)
 
     def first(images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor) -> tuple[Any, tuple[tf.Tensor, ...]]:
         gradients, valid, sums = replica.gradients(images, masks, noise)
@@ -176,12 +179,15 @@ class _ReplicaStep:
         objective: objective_lib.Objective,
         clip_norm: float,
         loss_scale: precision.LossScale | None,
+        jit_compile: bool,
     ) -> None:
         self._model, self._optimizer, self._objective, self._clip_norm = model, optimizer, objective, clip_norm
         self._loss_scale = loss_scale
         self._variables = model.trainable_variables
+        compiled = tf.function(self._gradients, autograph=False, jit_compile=True) if jit_compile else None
+        self.gradients = compiled or self._gradients
 
-    def gradients(
+    def _gradients(
         self, images: tf.Tensor, masks: tf.Tensor, noise: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor, tuple[tf.Tensor, ...]]:
         """Returns its part of the gradient of |V| L, |V| of all replicas, and what `TrainTotals.add` takes of it."""
