@@ -197,7 +197,7 @@ def _own_steps(
 ) -> Result:
     import tensorflow as tf
 
-    from trainer.training import calls, objective, steps
+    from trainer.training import objective, steps
 
     optimizer, rate = state.optimizers['fine_tune'], run.recipe.learning_rate
     of_run = objective.Objective.of(run.recipe, run.label_map.ignore_id)
@@ -213,7 +213,7 @@ def _own_steps(
     )
     iterator = iter(devices.distribute_datasets_from_function(batches))
     per_call = contender.steps_per_call
-    several = calls.make_call(step, iterator, optimizer, state.step) if per_call > 1 else None
+    several = steps.make_call(step, iterator, optimizer, state.step) if per_call > 1 else None
     waiting, times = [], []
     for number in range(settings.warmup + settings.steps):
         if number == settings.warmup:

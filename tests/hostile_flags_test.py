@@ -70,10 +70,16 @@ ACCEPTED = {
         'checkpoint_every_steps': _COUNT,
         'keep_checkpoints': _POSITIVE,
         'deterministic': _SWITCH,
+        'steps_per_call': _POSITIVE,
+        'jit_compile': _SWITCH,
         'dry_run': _SWITCH,
     },
-    'evaluate': {'batch_size': _POSITIVE, 'virtual_devices': _COUNT},
-    'predict': {'output_dir': _NEW | {'directory', 'empty directory'}, 'batch_size': _POSITIVE},
+    'evaluate': {'batch_size': _POSITIVE, 'virtual_devices': _COUNT, 'test_time_flips': _SWITCH},
+    'predict': {
+        'output_dir': _NEW | {'directory', 'empty directory'},
+        'batch_size': _POSITIVE,
+        'test_time_flips': _SWITCH,
+    },
     'show_augmentation': {
         'output_dir': _NEW | {'directory', 'empty directory'},
         'pairs': {'two digits'},

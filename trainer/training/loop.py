@@ -21,7 +21,7 @@ from trainer import config, strategy
 from trainer.evaluation import confusion_picture, evaluator, panels
 from trainer.models import precision
 from trainer.options import RuntimeOptions
-from trainer.training import averaging, calls, checkpoints, history, losses, objective, schedules, steps, summaries
+from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps, summaries
 
 
 class Stop(Protocol):
@@ -87,7 +87,7 @@ class TrainingLoop:
         self._devices, self._class_weights = devices, class_weights
         self.steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._step_rows: list[summaries.StepRow] = []  # those that are not written yet
-        self._calls: dict[str, calls.Call] = {}  # by the name of the phase
+        self._calls: dict[str, steps.Call] = {}  # by the name of the phase
         self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
 
     def train(self, stop: Stop) -> bool:
@@ -219,7 +219,7 @@ class TrainingLoop:
     ) -> list[tf.Tensor]:
         """Does a step at each of the rates in one call, as `one_step` does one."""
         if phase.name not in self._calls:
-            self._calls[phase.name] = calls.make_call(
+            self._calls[phase.name] = steps.make_call(
                 train_step,
                 batches,
                 self.state.optimizers[phase.name],

@@ -13,7 +13,7 @@ loss with a mean inside would give, equals that only if all replicas have the sa
 ignored pixels they do not. Nor is a ratio of sums, as the Dice loss is, the mean of the replicas' own ratios.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,9 @@ from trainer.training import objective as objective_lib
 # global batch, as it is before it is clipped, a float32 scalar; nan of a step that is left out.
 Step = Callable[[Any, Any], tf.Tensor]
 AccumulatingStep = Callable[[Sequence[tuple[Any, Any]]], tf.Tensor]  # Takes all parts of a batch, returns the same.
+
+# Takes the learning rate of each step, float32 (steps,); returns the norm of each one's gradient, likewise.
+Call = Callable[[tf.Tensor], tf.Tensor]
 
 
 class TrainTotals(tf.Module):
@@ -167,6 +170,50 @@ def make_accumulating_step(
         return compiled_apply(*so_far)
 
     return step
+
+
+def make_call(
+    step: Callable[..., tf.Tensor],
+    batches: Iterator[Any],
+    optimizer: keras.optimizers.Optimizer,
+    counter: tf.Variable,
+    *,
+    accumulation_steps: int = 1,
+    average: Callable[[tf.Tensor], None] | None = None,
+) -> Call:
+    """Makes a function that does several steps in one call of TensorFlow, as many as it is given learning rates.
+
+    A fast accelerator then does not wait for Python between them. Each step is what `loop.TrainingLoop.one_step` does:
+    the same operations in the same order, so the same weights.
+
+    Args:
+        step: from `make_train_step`, or from `make_accumulating_step` where there are parts to accumulate.
+        batches: of a distributed dataset.
+        optimizer: the one that `step` applies.
+        counter: of the steps done, int64; counted up.
+        accumulation_steps: parts of the batch of a step.
+        average: from `averaging.make_averaging`; None for no average.
+    """
+
+    def call(rates: tf.Tensor) -> tf.Tensor:
+        def body(number: tf.Tensor, norms: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            optimizer.learning_rate.assign(rates[number])
+            parts = [next(batches) for _ in range(accumulation_steps)]
+            norm = step(*parts[0]) if accumulation_steps == 1 else step(parts)
+            counter.assign_add(1)
+            if average is not None:
+                average(counter)
+            return number + 1, norms.write(number, norm)
+
+        count = tf.shape(rates)[0]
+        loop_variables = (tf.constant(0), tf.TensorArray(tf.float32, count))
+        # One step at a time: the next one needs the weights of the one before.
+        _, norms = tf.while_loop(lambda number, _: number < count, body, loop_variables, parallel_iterations=1)
+        return norms.stack()
+
+    # With this signature it is traced once for any number of steps: the last call of an epoch may have fewer.
+    compiled: Call = tf.function(call, autograph=False, input_signature=[tf.TensorSpec([None], tf.float32)])
+    return compiled
 
 
 class _ReplicaStep:
