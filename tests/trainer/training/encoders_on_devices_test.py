@@ -3,32 +3,18 @@
 import numpy as np
 import pytest
 
-from tests.trainer.training import distributed
+from tests.trainer.training import devices_table
 from trainer.models import encoders
-from trainer.training import steps
 
 _SMALL = ('tiny', 'tiny_bn')
-_SIZE = 64
-
-
-def _train(devices, name):
-    """Returns the change of every weight, and the loss."""
-    network, optimizer = distributed.make(devices, name, size=_SIZE)
-    start = [weight.numpy() for weight in network.weights]
-    totals = steps.TrainTotals()
-    step = steps.make_train_step(devices, network, optimizer, totals, distributed.LOSSES['plain'], seed=1)
-    for images, masks in distributed.batches(1, size=_SIZE):
-        step(*distributed.distribute(devices, images, masks))
-    changes = [weight.numpy() - before for weight, before in zip(network.weights, start, strict=True)]
-    return np.concatenate([change.ravel() for change in changes]), totals.mean_loss()
 
 
 @pytest.mark.parametrize(
     'name', [pytest.param(name, marks=[] if name in _SMALL else [pytest.mark.slow]) for name in encoders.ENCODERS]
 )
 def test_one_device_and_two_learn_the_same(one_device, two_devices, name):
-    one, loss = _train(one_device, name)
-    two, loss_of_two = _train(two_devices, name)
+    one, loss = devices_table.train(one_device, name)
+    two, loss_of_two = devices_table.train(two_devices, name)
     assert loss_of_two == pytest.approx(loss, rel=1e-5)
     # A step is small against the weights, so a part of it is rounding, 1e-2 in inception_v3 with any two ways to
     # compute its normalization. Other noise would change all of it.
