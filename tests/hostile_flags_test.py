@@ -46,6 +46,7 @@ ACCEPTED = {
     },
     'train': {
         'model_dir': _NEW | {'empty directory'},
+        'input_scale': {'half'},
         'batch_size': _POSITIVE,
         'frozen_epochs': _COUNT,
         'steps_per_epoch': _COUNT,

@@ -133,7 +133,7 @@ def _make_loop(
     source = config.open_source(data_dir, data_options)
     train_split, validation_split = source.split(config.TRAIN_SPLIT), source.validation_split()
     run = config.RunConfig(recipe, source.data, strengths.find(recipe.augmentation))
-    encoders.check(recipe.encoder, run.image_size)
+    encoders.check(recipe.encoder, encoders.input_size(run.image_size, recipe.input_scale))
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
     run_lock.check(model_dir)
     _check_profile(runtime, recipe.epochs * schedules.steps_per_epoch(recipe, train_split.num_records))

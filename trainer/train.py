@@ -38,6 +38,9 @@ _RECIPE_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'init_from': flags.DEFINE_string(
         'init_from', _RECIPE.init_from, 'Run, or exported SavedModel, whose weights the whole network starts from.'
     ),
+    'input_scale': flags.DEFINE_float(
+        'input_scale', _RECIPE.input_scale, 'The network works on images enlarged so many times.', 0.25, 8.0
+    ),
     'batch_size': flags.DEFINE_integer(
         'batch_size', _RECIPE.batch_size, 'Global batch size: images in one step over all devices together.', 1
     ),

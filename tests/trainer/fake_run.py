@@ -1,5 +1,7 @@
 """A run of the trainer as the commands find it on disk: a tiny network with random weights, and its configuration."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,9 +13,9 @@ IMAGE_SIZE = (32, 32)
 LABELS = LabelMap.default(('background', 'hat', 'coat', 'shoes'))
 
 
-def make(model_dir: str, data_dir: str | None = None, encoder: str = 'tiny', decoder: str = 'pix2pix') -> None:
+def make(model_dir: str, data_dir: str | None = None, **network: Any) -> None:
     """Writes a run whose network predicts every class somewhere; of a data set, where one is given."""
-    recipe = config.Recipe(encoder=encoder, decoder=decoder, encoder_weights='none', seed=1)
+    recipe = config.Recipe(**{'encoder': 'tiny', 'encoder_weights': 'none', 'seed': 1, **network})
     data = config.Data('d', 'f' * 64, IMAGE_SIZE, LABELS)
     if data_dir is not None:
         data = config.Data.from_manifest(config.read_manifest(data_dir))

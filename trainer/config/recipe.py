@@ -18,6 +18,7 @@ IMAGENET_WEIGHTS, NO_WEIGHTS = 'imagenet', 'none'
 
 # What each number of a recipe may be, both ends included.
 _RANGES: dict[str, tuple[float, float]] = {
+    'input_scale': (0.25, 8),
     'batch_size': BATCH_SIZES,
     'epochs': (1, MOST),
     'frozen_epochs': (0, MOST),
@@ -61,6 +62,8 @@ class Recipe:
         encoder_weights: `IMAGENET_WEIGHTS`, `NO_WEIGHTS`, or the path of a weights file.
         init_from: a run, or an exported SavedModel, whose weights the whole network starts from, in place of
             `encoder_weights`; None for none.
+        input_scale: the network works on images enlarged so many times, in its first layer, to the nearest multiples of
+            32; for small images and an encoder that has learned on larger ones.
         batch_size: images in one step, over all replicas together.
         epochs: length of the whole run, the frozen epochs included.
         frozen_epochs: leading epochs in which the encoder's filters do not change; the rest fine-tune them.
@@ -111,6 +114,7 @@ class Recipe:
     decoder: str = DECODERS[0]
     encoder_weights: str = IMAGENET_WEIGHTS
     init_from: str | None = None
+    input_scale: float = 1.0
     batch_size: int = 64
     epochs: int = 40
     frozen_epochs: int = 20

@@ -1,7 +1,8 @@
 """Decoders: from the five feature maps of an encoder to a logit for each pixel and class.
 
-Each is a function of the maps, those of `encoders.build` with the strides 2, 4, 8, 16, 32, and the number of classes,
-and returns float32 logits at the size of the images.
+Each is a function of the maps, those of `encoders.build` with the strides 2, 4, 8, 16, 32, the number of classes and
+the height and width of the images, and returns float32 logits of that size. The images may be smaller than what the
+encoder saw, see `encoders.input_size`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from typing import TypeAlias
 import keras
 
 _Map: TypeAlias = keras.KerasTensor
-Decoder = Callable[[Sequence[_Map], int], _Map]
+Size: TypeAlias = tuple[int, int]  # height, width
+Decoder = Callable[[Sequence[_Map], int, Size], _Map]
 
 PIX2PIX_FILTERS = (512, 256, 128, 64)
 _UNET_FILTERS = (192, 128, 96, 64)
@@ -22,7 +24,7 @@ _ASPP_FILTERS, _LOW_LEVEL_FILTERS = 256, 48
 _ASPP_RATES = (3, 6, 9)
 
 
-def pix2pix(maps: Sequence[_Map], num_classes: int) -> _Map:
+def pix2pix(maps: Sequence[_Map], num_classes: int, size: Size) -> _Map:
     """The article's: transposed convolutions, each followed by the encoder's map of its size.
 
     The upsampling block, its initialization included, is that of pix2pix (Isola et al., arXiv:1611.07004). A kernel of
@@ -42,15 +44,17 @@ def pix2pix(maps: Sequence[_Map], num_classes: int) -> _Map:
         x = _normalize(x, f'upsample_{filters}')
         x = keras.layers.Concatenate(name=f'concatenate_{filters}')([x, skip])
     # float32 whatever the precision: a bfloat16 has 8 significant bits, to which 20.00 and 20.05 are one number.
-    return keras.layers.Conv2DTranspose(num_classes, 3, strides=2, padding='same', dtype='float32', name='logits')(x)
+    x = keras.layers.Conv2DTranspose(num_classes, 3, strides=2, padding='same', dtype='float32', name='logits')(x)
+    return x if tuple(x.shape[1:3]) == size else resize(x, size)
 
 
-def unet(maps: Sequence[_Map], num_classes: int) -> _Map:
+def unet(maps: Sequence[_Map], num_classes: int, size: Size) -> _Map:
     """The U-Net of Ronneberger, Fischer and Brox (arXiv:1505.04597) with bilinear upsampling.
 
     At each stride from 16 to 2 the coarser map is enlarged, joined with that of the encoder and convolved twice. What
     joins is made thin first: nearly all multiplications of a U-Net are in its finest stages, and there encoders are
-    wide. The logits are those of the stride 2, enlarged: no encoder has a map of full size that could refine them.
+    wide. The logits are those of half the images' size, enlarged: no encoder has a map of full size that could refine
+    them. Where the encoder saw the images enlarged, half their size is reached earlier.
     """
     *skips, x = maps
     for filters, thin, skip in zip(_UNET_FILTERS, _UNET_SKIP_FILTERS, reversed(skips), strict=True):
@@ -58,10 +62,12 @@ def unet(maps: Sequence[_Map], num_classes: int) -> _Map:
         x = keras.layers.Concatenate(name=f'decoder_{filters}_concatenate')([_enlarge(x, 2), of_encoder])
         x = _convolve(x, filters, 3, f'decoder_{filters}_1')
         x = _convolve(x, filters, 3, f'decoder_{filters}_2')
-    return _enlarge(_logits(x, num_classes), 2, dtype='float32')
+        if 2 * x.shape[1] >= size[0] and 2 * x.shape[2] >= size[1]:
+            break
+    return resize(_logits(x, num_classes), size)
 
 
-def fpn(maps: Sequence[_Map], num_classes: int) -> _Map:
+def fpn(maps: Sequence[_Map], num_classes: int, size: Size) -> _Map:
     """The semantic branch of a feature pyramid (Kirillov et al., arXiv:1901.02446), with batch normalization.
 
     Top-down sums make maps of equal depth at the strides 32 to 4; each is brought to the stride 4 by convolutions and
@@ -77,7 +83,7 @@ def fpn(maps: Sequence[_Map], num_classes: int) -> _Map:
         output = keras.layers.Conv2D(_PYRAMID_FILTERS, 3, padding='same', name=f'pyramid_{stride}')(lateral)
         pyramid.append(_bring_to_stride_4(output, stride))
     x = keras.layers.Add(name='pyramid_sum')(pyramid)
-    return _enlarge(_logits(x, num_classes), 4, dtype='float32')
+    return resize(_logits(x, num_classes), size)
 
 
 def _bring_to_stride_4(x: _Map, stride: int) -> _Map:
@@ -90,7 +96,7 @@ def _bring_to_stride_4(x: _Map, stride: int) -> _Map:
     return x
 
 
-def deeplabv3plus(maps: Sequence[_Map], num_classes: int) -> _Map:
+def deeplabv3plus(maps: Sequence[_Map], num_classes: int, size: Size) -> _Map:
     """DeepLabv3+ (Chen et al., arXiv:1802.02611): dilated convolutions of several rates, and the map of stride 4.
 
     The dilated part takes the map of stride 32, so that it goes with every encoder. It has no dropout.
@@ -107,7 +113,7 @@ def deeplabv3plus(maps: Sequence[_Map], num_classes: int) -> _Map:
     x = keras.layers.Concatenate(name='concatenate')([_enlarge(x, 8), low_level])
     x = _convolve_separably(x, _ASPP_FILTERS, 'decoder_1')
     x = _convolve_separably(x, _ASPP_FILTERS, 'decoder_2')
-    return _enlarge(_logits(x, num_classes), 4, dtype='float32')
+    return resize(_logits(x, num_classes), size)
 
 
 def _convolve(x: _Map, filters: int, kernel: int, name: str) -> _Map:
@@ -125,8 +131,13 @@ def _normalize(x: _Map, name: str) -> _Map:
     return keras.layers.ReLU(name=f'{name}_relu')(x)
 
 
-def _enlarge(x: _Map, times: int, dtype: str | None = None) -> _Map:
-    return keras.layers.UpSampling2D(times, interpolation='bilinear', dtype=dtype)(x)
+def _enlarge(x: _Map, times: int) -> _Map:
+    return keras.layers.UpSampling2D(times, interpolation='bilinear')(x)
+
+
+def resize(x: _Map, size: Size) -> _Map:
+    """Resizes images or logits bilinearly, in float32."""
+    return keras.layers.Resizing(*size, interpolation='bilinear', dtype='float32')(x)
 
 
 def _logits(x: _Map, num_classes: int) -> _Map:

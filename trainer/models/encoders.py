@@ -141,6 +141,14 @@ def build(name: str, image_size: tuple[int, int], load: Callable[['keras.Model']
     return keras.Model(images, skips, name='encoder')
 
 
+def input_size(image_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """The height and width that a network works on: of the images, or, enlarged, the nearest multiples of 32."""
+    if scale == 1:
+        return image_size
+    height, width = (max(1, round(side * scale / STRIDES[-1])) * STRIDES[-1] for side in image_size)
+    return height, width
+
+
 def check(name: str, image_size: tuple[int, int]) -> Encoder:
     """Looks an encoder up and checks that it can take images of this size.
 

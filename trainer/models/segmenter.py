@@ -17,6 +17,7 @@ def build(
     num_classes: int,
     *,
     decoder: str = config.Recipe.decoder,
+    input_scale: float = 1.0,
     load_encoder: Loader | None = None,
     precision: str = config.FLOAT32,
     batch_norm_momentum: float | None = None,
@@ -25,9 +26,10 @@ def build(
 
     Args:
         encoder: a key of `encoders.ENCODERS`.
-        image_size: height and width in pixels, multiples of the encoder's stride.
+        image_size: height and width in pixels, multiples of the encoder's stride where `input_scale` is 1.
         num_classes: number of ids, the background included.
         decoder: a key of `decoders.DECODERS`.
+        input_scale: enlarges the images first, see `encoders.input_size`.
         load_encoder: puts weights into the encoder's bare network; None leaves the fresh ones.
         precision: one of `config.PRECISIONS`, to compute in; variables, preprocessing and logits stay float32.
         batch_norm_momentum: part of its running statistics that a normalization layer keeps in a step, 0 to 1; None
@@ -42,8 +44,10 @@ def build(
     keras.config.set_dtype_policy(precision_lib.policy(precision))
     try:
         images = keras.Input((*image_size, 3), name='images')
-        maps = encoders.build(encoder, image_size, load_encoder)(images)
-        network = keras.Model(images, decoders.DECODERS[decoder](maps, num_classes), name=decoder)
+        size = encoders.input_size(image_size, input_scale)
+        enlarged = images if size == image_size else decoders.resize(images, size)
+        maps = encoders.build(encoder, size, load_encoder)(enlarged)
+        network = keras.Model(images, decoders.DECODERS[decoder](maps, num_classes, image_size), name=decoder)
     finally:
         keras.config.set_dtype_policy(previous_policy)
     normalization.synchronize(network)

@@ -32,7 +32,13 @@ def load(model_dir: str, which: str = config.BEST) -> tuple[keras.Model, config.
     run = config.read(model_dir)
     path, is_best = _find(model_dir, which)
     recipe = run.recipe
-    network = segmenter.build(recipe.encoder, run.image_size, run.label_map.num_classes, decoder=recipe.decoder)
+    network = segmenter.build(
+        recipe.encoder,
+        run.image_size,
+        run.label_map.num_classes,
+        decoder=recipe.decoder,
+        input_scale=recipe.input_scale,
+    )
     if is_best:
         restore(tf.train.Checkpoint(model=network), path)
     else:

@@ -94,6 +94,7 @@ def _build(run: config.RunConfig, load_encoder: segmenter.Loader | None) -> kera
         run.image_size,
         run.label_map.num_classes,
         decoder=run.recipe.decoder,
+        input_scale=run.recipe.input_scale,
         load_encoder=load_encoder,
         precision=run.recipe.precision,
         batch_norm_momentum=run.recipe.batch_norm_momentum,

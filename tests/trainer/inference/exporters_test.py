@@ -81,10 +81,12 @@ def _of_litert(directory, images):
 
 
 @pytest.mark.parametrize(('file_format', 'answer'), [('onnx', _of_onnx), ('litert', _of_litert)])
-@pytest.mark.parametrize('decoder', decoders.DECODERS)
-def test_every_decoder_answers_the_same_logits(tmp_path, small_images, decoder, file_format, answer):
+@pytest.mark.parametrize(
+    'network', [*({'decoder': name} for name in decoders.DECODERS), {'decoder': 'unet', 'input_scale': 2.0}], ids=str
+)
+def test_every_decoder_answers_the_same_logits(tmp_path, small_images, network, file_format, answer):
     model_dir = str(tmp_path / 'run')
-    fake_run.make(model_dir, encoder='tiny_bn', decoder=decoder)
+    fake_run.make(model_dir, encoder='tiny_bn', **network)
     exporters.export(model_dir, file_format, str(tmp_path / 'out'))
     expected = trained.load(model_dir)[0](small_images).numpy()
     assert len(np.unique(expected.argmax(-1))) > 1

@@ -27,7 +27,7 @@ def test_no_checkerboard(name):
     """Where every map is constant, so are the logits, borders aside: no pixel depends on its place in a grid of 2."""
     side = 1024 if name == 'deeplabv3plus' else 256  # its largest rate reaches 9 cells of stride 32
     maps = _maps(side)
-    model = keras.Model(maps, decoders.DECODERS[name](maps, 3))
+    model = keras.Model(maps, decoders.DECODERS[name](maps, 3, (side, side)))
     logits = model([np.ones((1, *x.shape[1:]), np.float32) for x in maps])
     inner = np.asarray(logits)[0, side // 2 - 8 : side // 2 + 8, side // 2 - 8 : side // 2 + 8]
     assert np.abs(inner - inner[0, 0]).max() < 1e-4 * np.abs(inner).max()
@@ -36,7 +36,7 @@ def test_no_checkerboard(name):
 def test_pix2pix_has_one():
     """That the test above can fail."""
     maps = _maps(64)
-    model = keras.Model(maps, decoders.pix2pix(maps, 3))
+    model = keras.Model(maps, decoders.pix2pix(maps, 3, (64, 64)))
     logits = np.asarray(model([np.ones((1, *x.shape[1:]), np.float32) for x in maps]))[0, 30:34, 30:34]
     assert np.abs(logits[0, 0] - logits[0, 1]).max() > 1e-3 * np.abs(logits).max()
 
@@ -57,8 +57,18 @@ def test_unet_enlarges_joins_and_convolves_twice():
     assert [layer.kernel_size for layer in others] == [(3, 3)] * 8 + [(1, 1)]
     assert [tuple(layer.output.shape[1:3]) for layer in others[-2:]] == [(32, 48), (32, 48)]
     enlarging = [layer for layer in network.layers if isinstance(layer, keras.layers.UpSampling2D)]
-    assert [layer.interpolation for layer in enlarging] == ['bilinear'] * 5
+    assert [layer.interpolation for layer in enlarging] == ['bilinear'] * 4
+    assert _layer_shapes(network, keras.layers.Resizing) == [(64, 96, 7)]
     assert len(_layer_shapes(network, keras.layers.BatchNormalization)) == 12
+
+
+@pytest.mark.parametrize(('scale', 'stages'), [(1.0, 4), (1.5, 4), (2.0, 3), (4.0, 2), (0.5, 4)])
+def test_unet_ends_at_half_the_images_size(scale, stages):
+    network = segmenter.build('tiny', (64, 64), 7, decoder='unet', input_scale=scale)
+    assert len(_layer_shapes(network, keras.layers.Concatenate)) == stages
+    finest = network.get_layer('logits').output.shape[1]
+    assert finest >= 32 or finest == 64 * scale / 2
+    assert network.output.shape == (None, 64, 64, 7)
 
 
 def test_fpn_sums_four_levels_at_stride_4():

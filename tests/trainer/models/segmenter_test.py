@@ -1,5 +1,6 @@
 """The U-Net's shapes, types, initial weights and what learns in it."""
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -36,6 +37,24 @@ def test_bytes_and_floats_give_the_same_float32_logits(precision, decoder):
     assert first.compute_dtype == precision
     assert all(weight.dtype == 'float32' for weight in network.weights)
     np.testing.assert_array_equal(logits, network(images.astype(np.float32)))
+
+
+@pytest.mark.parametrize('decoder', decoders.DECODERS)
+@pytest.mark.parametrize(
+    ('image_size', 'scale', 'seen'),
+    [((32, 64), 2.0, (64, 128)), ((64, 64), 1.5, (96, 96)), ((50, 70), 1.3, (64, 96)), ((20, 20), 0.25, (32, 32))],
+)
+def test_the_encoder_sees_enlarged_images(decoder, image_size, scale, seen):
+    network = segmenter.build('tiny_bn', image_size, 5, decoder=decoder, input_scale=scale)
+    encoder = network.get_layer('encoder')
+    assert encoder.input_shape == (None, *seen, 3)
+    images = np.random.default_rng(0).integers(0, 256, (2, *image_size, 3), np.uint8)
+    logits = network(images)
+    assert logits.shape == (2, *image_size, 5)
+    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Resizing))
+    found = keras.Model(network.input, first.output)(images)
+    expected = np.stack([cv2.resize(image.astype(np.float32), seen[::-1]) for image in images])
+    np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 @pytest.mark.parametrize('name', ['norm1', 'upsample_64_norm'])
@@ -106,7 +125,7 @@ def test_every_pair_of_encoder_and_decoder(tmp_path, encoder):
     shapes = [tuple(found.shape[1:]) for found in network.get_layer('encoder').outputs]
     for name in names:
         maps = [keras.Input(shape) for shape in shapes]
-        logits = decoders.DECODERS[name](maps, 3)
+        logits = decoders.DECODERS[name](maps, 3, (64, 64))
         assert logits.shape == (None, 64, 64, 3)
         assert logits.dtype == 'float32'
         inputs = [random.normal(size=(2, *shape)).astype(np.float32) for shape in shapes]
