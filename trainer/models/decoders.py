@@ -136,8 +136,10 @@ def _enlarge(x: _Map, times: int) -> _Map:
 
 
 def resize(x: _Map, size: Size) -> _Map:
-    """Resizes images or logits bilinearly, in float32."""
-    return keras.layers.Resizing(*size, interpolation='bilinear', dtype='float32')(x)
+    """Resizes float images or logits bilinearly."""
+    # No layer: that of Keras, Resizing, makes all layers behind it behave as in training where a model is called
+    # without saying whether it is.
+    return keras.ops.image.resize(x, size, interpolation='bilinear')
 
 
 def _logits(x: _Map, num_classes: int) -> _Map:
