@@ -46,7 +46,7 @@ ACCEPTED = {
     },
     'train': {
         'model_dir': _NEW | {'empty directory'},
-        'input_scale': {'half'},
+        'input_scale': {'half', 'two digits'},
         'batch_size': _POSITIVE,
         'frozen_epochs': _COUNT,
         'steps_per_epoch': _COUNT,
