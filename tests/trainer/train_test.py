@@ -34,8 +34,8 @@ def _call(*arguments, module='trainer.train', **options):
 
 
 def test_two_devices_learn_the_weights_of_one(tmp_path, data_dir):
-    # With the seed 0 rounding decides the sign of what a ReLU gets in the last steps, which moves one bias by 1e-5; with
-    # 1, 2 and 3 the largest difference is 6e-8.
+    # With the seed 0 rounding decides the sign of what a ReLU gets in the last steps: one bias moves by 1e-5. With 1, 2
+    # and 3 the largest difference is 6e-8.
     options = (*SMALL, '--seed=1', '--epochs=1', '--steps_per_epoch=5', '--optimizer=sgd', '--learning_rate=0.01')
     weights = []
     for devices in (1, 2):
