@@ -1,4 +1,4 @@
-"""Prints how far a step of every encoder on 1, 2 and 4 devices agrees, as the table of docs/reliability.md.
+"""Prints how far a step of every encoder on 1, 2 and 4 devices agrees, as a table in Markdown.
 
     python -m tests.trainer.training.devices_table
 

@@ -7,6 +7,9 @@ from tests.trainer.training import devices_table
 from trainer.models import encoders
 
 _SMALL = ('tiny', 'tiny_bn')
+# Its last maps have one or a few pixels here: any two ways to compute its normalization, Keras's two among them, differ
+# by 0.7e-2 to 1.1e-2.
+_ROUNDING = {'inception_v3': 3e-2}
 
 
 @pytest.mark.parametrize(
@@ -16,7 +19,6 @@ def test_one_device_and_two_learn_the_same(one_device, two_devices, name):
     one, loss = devices_table.train(one_device, name)
     two, loss_of_two = devices_table.train(two_devices, name)
     assert loss_of_two == pytest.approx(loss, rel=1e-5)
-    # A step is small against the weights, so a part of it is rounding, 1e-2 in inception_v3 with any two ways to
-    # compute its normalization. Other noise would change all of it.
-    assert np.linalg.norm(two - one) < 3e-2 * np.linalg.norm(one)
+    # A step is small against the weights, so a part of it is rounding. Other noise would change all of it.
+    assert np.linalg.norm(two - one) < _ROUNDING.get(name, 1e-2) * np.linalg.norm(one)
     assert np.linalg.norm(one) > 0
