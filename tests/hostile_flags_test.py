@@ -75,11 +75,10 @@ ACCEPTED = {
         'jit_compile': _SWITCH,
         'dry_run': _SWITCH,
     },
-    'evaluate': {'batch_size': _POSITIVE, 'virtual_devices': _COUNT, 'test_time_flips': _SWITCH},
+    'evaluate': {'batch_size': _POSITIVE, 'virtual_devices': _COUNT},
     'predict': {
         'output_dir': _NEW | {'directory', 'empty directory'},
         'batch_size': _POSITIVE,
-        'test_time_flips': _SWITCH,
     },
     'show_augmentation': {
         'output_dir': _NEW | {'directory', 'empty directory'},

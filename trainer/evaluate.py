@@ -31,7 +31,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
     'Global batch size: images in one step over all devices. Changes the speed, not the metrics.',
     1,
 )
-_TEST_TIME_FLIPS = flags.DEFINE_bool('test_time_flips', _EVALUATION.test_time_flips, options.TEST_TIME_FLIPS_HELP)
+_TTA = flags.DEFINE_enum('tta', _EVALUATION.tta, list(options.TTA), options.TTA_HELP)
 _STRATEGY = flags.DEFINE_enum(
     'strategy', _RUNTIME.strategy, list(options.STRATEGIES), 'auto: all GPUs, mirrored where there are several.'
 )
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     tensorflow_setup.start_tensorflow()
     if argv[1:]:
         raise errors.UserError(f'unexpected argument {argv[1]!r}; options begin with --')
-    evaluation = options.EvaluationOptions(_SPLIT.value, _CHECKPOINT.value, _BATCH_SIZE.value, _TEST_TIME_FLIPS.value)
+    evaluation = options.EvaluationOptions(_SPLIT.value, _CHECKPOINT.value, _BATCH_SIZE.value, _TTA.value)
     runtime = options.RuntimeOptions(_STRATEGY.value, _VIRTUAL_DEVICES.value)
     result = jobs.evaluate(_MODEL_DIR.value, _DATA_DIR.value, evaluation, runtime, data_flags.options())
     print(result.table, flush=True)

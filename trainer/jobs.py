@@ -22,7 +22,7 @@ from trainer.evaluation import formatting
 from trainer.evaluation.metrics import Metrics
 from trainer.inference import export_formats, photos
 from trainer.models import encoder_weights, encoders, initial_weights
-from trainer.options import AugmentationOptions, EvaluationOptions, PredictionOptions, RuntimeOptions
+from trainer.options import FLIP, AugmentationOptions, EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import augmentation_page, curves
 from trainer.training import class_weights, run_lock, schedules, stop_signal
 
@@ -239,7 +239,7 @@ def evaluate(
     strategy.replica_batch_size(evaluation.batch_size, devices)  # Raises before the model is loaded.
     with devices.scope():
         model, _ = trained.load(model_dir, evaluation.checkpoint)
-        model = flips.average(model) if evaluation.test_time_flips else model
+        model = flips.average(model) if evaluation.tta == FLIP else model
     found = evaluator.Evaluator(devices, model, split, batch_size=evaluation.batch_size, loss=losses.cross_entropy)
     with progress.Progress(split.num_records, 'images') as shown:
         metrics, loss = found.run(show=shown.update)
@@ -248,7 +248,7 @@ def evaluate(
         'examples': split.num_records,
         'data_fingerprint': source.data.fingerprint,
         'checkpoint': evaluation.checkpoint,
-        'test_time_flips': evaluation.test_time_flips,
+        'tta': evaluation.tta,
         'step': trained.step_of(model_dir, evaluation.checkpoint),
         'loss': loss,
         **formatting.to_json(metrics, run.label_map),
@@ -280,7 +280,7 @@ def predict(
     from trainer.models import flips, trained
 
     model, run = trained.load(model_dir)
-    model = flips.average(model) if prediction.test_time_flips else model
+    model = flips.average(model) if prediction.tta == FLIP else model
     with storage.writing(output_dir):
         failures = pictures.predict(found, predictor.Predictor(model), run, output_dir, prediction.batch_size)
     return PredictionResult(len(found), failures)

@@ -7,7 +7,9 @@ from seg_pipeline import errors
 from trainer import config
 
 _MOST_DEVICES = 256  # each splits the memory and threads of one CPU
-TEST_TIME_FLIPS_HELP = 'Average the prediction of each image with that of its mirror image; twice the time.'
+FLIP = 'flip'
+TTA = ('none', FLIP)  # test-time augmentation
+TTA_HELP = 'flip: average the prediction of each image with that of its mirror image; twice the time.'
 STRATEGIES = ('auto', 'mirrored', 'one_device')
 
 
@@ -69,16 +71,17 @@ class EvaluationOptions:
         split: name of the split; None for the one that the run was validated on.
         checkpoint: `config.BEST` or `config.LATEST`.
         batch_size: images in one step over all devices. Changes the speed, not the metrics.
-        test_time_flips: average the prediction of each image with that of its mirror image.
+        tta: one of `TTA`; `FLIP` averages the prediction of each image with that of its mirror image.
     """
 
     split: str | None = None
     checkpoint: str = config.BEST
     batch_size: int = 64
-    test_time_flips: bool = False
+    tta: str = 'none'
 
     def __post_init__(self) -> None:
         config.check_ranges(self, {'batch_size': config.BATCH_SIZES})
+        config.check_choices(self, {'tta': TTA})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,17 +93,18 @@ class PredictionOptions:
         data_dir: a data set that was prepared from the images: predict those of one split alone; None for all images.
         split: name of that split; None for the one that the run was validated on.
         batch_size: images that are predicted, and held in memory, at a time.
-        test_time_flips: average the prediction of each image with that of its mirror image.
+        tta: one of `TTA`; `FLIP` averages the prediction of each image with that of its mirror image.
     """
 
     masks: str | None = None
     data_dir: str | None = None
     split: str | None = None
     batch_size: int = 16
-    test_time_flips: bool = False
+    tta: str = 'none'
 
     def __post_init__(self) -> None:
         config.check_ranges(self, {'batch_size': config.BATCH_SIZES})
+        config.check_choices(self, {'tta': TTA})
 
 
 @dataclasses.dataclass(frozen=True)

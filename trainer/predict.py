@@ -1,7 +1,7 @@
 """Predicts the class of every pixel of images with a trained model.
 
 python -m trainer.predict --model_dir=RUN --images=DIR_OR_GLOB --output_dir=OUT [--masks=DIR] [--batch_size=16]
-       [--data_dir=DATASET_DIR --split=validation] [--test_time_flips]
+       [--data_dir=DATASET_DIR --split=validation] [--tta=flip]
 
 For an image a/b.jpg it writes OUT/masks/a/b.png (class ids, 8 bits grey, of the image's size) and OUT/overlays/a/b.png;
 OUT/panels/0001.png and so on show the images beside their predictions and, with --masks, their ground truths. Every
@@ -36,7 +36,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
     'Images that are predicted, and held in memory, at a time; fewer of large ones.',
     1,
 )
-_TEST_TIME_FLIPS = flags.DEFINE_bool('test_time_flips', _PREDICTION.test_time_flips, options.TEST_TIME_FLIPS_HELP)
+_TTA = flags.DEFINE_enum('tta', _PREDICTION.tta, list(options.TTA), options.TTA_HELP)
 
 
 def main(argv: list[str]) -> None:
@@ -47,9 +47,7 @@ def main(argv: list[str]) -> None:
     if _SPLIT.present and not _DATA_DIR.value:
         raise errors.UserError(f'--split={_SPLIT.value} is a split of --data_dir: give that too')
     output_dir = _OUTPUT_DIR.value
-    prediction = options.PredictionOptions(
-        _MASKS.value, _DATA_DIR.value, _SPLIT.value, _BATCH_SIZE.value, _TEST_TIME_FLIPS.value
-    )
+    prediction = options.PredictionOptions(_MASKS.value, _DATA_DIR.value, _SPLIT.value, _BATCH_SIZE.value, _TTA.value)
     result = jobs.predict(_MODEL_DIR.value, _IMAGES.value, output_dir, prediction)
     failures = result.failures
     num_predicted = result.num_images - len(failures)

@@ -92,13 +92,13 @@ def test_flips_at_test_time_average_the_predictions(tmp_path, source, model_dir,
     plain = _probabilities(model, images)
     expected = (plain + _probabilities(model, images[:, :, ::-1])[:, :, ::-1]) / 2
     valid = masks != run.label_map.ignore_id
-    found = trainer.evaluate(str(wild), data_dir, options.EvaluationOptions(test_time_flips=True))
+    found = trainer.evaluate(str(wild), data_dir, options.EvaluationOptions(tta='flip'))
     accuracy = found.metrics.pixel_accuracy
     assert accuracy == pytest.approx((expected.argmax(-1) == masks)[valid].mean(), abs=1e-9)
     assert accuracy != pytest.approx((plain.argmax(-1) == masks)[valid].mean(), abs=1e-3)
-    assert json.loads(pathlib.Path(found.path).read_text())['test_time_flips'] is True
+    assert json.loads(pathlib.Path(found.path).read_text())['tta'] == 'flip'
 
-    prediction = options.PredictionOptions(data_dir=data_dir, test_time_flips=True)
+    prediction = options.PredictionOptions(data_dir=data_dir, tta='flip')
     trainer.predict(str(wild), str(source / 'source' / 'images'), str(tmp_path / 'out'), prediction)
     for record, of_record in zip(records, expected, strict=True):
         mask = cv2.imread(

@@ -154,10 +154,17 @@ def test_a_batch_that_has_no_equal_parts_is_refused():
         config.Recipe(accumulation_steps=3)
 
 
-@pytest.mark.parametrize('name', ['optimizer', 'schedule', 'class_weights', 'precision'])
-def test_an_unknown_choice_is_refused(name):
+@pytest.mark.parametrize(
+    ('make', 'name'),
+    [
+        *((config.Recipe, name) for name in ('optimizer', 'schedule', 'class_weights', 'precision')),
+        (options.EvaluationOptions, 'tta'),
+        (options.PredictionOptions, 'tta'),
+    ],
+)
+def test_an_unknown_choice_is_refused(make, name):
     with pytest.raises(errors.UserError, match=f'^unknown --{name}=other; known are '):
-        config.Recipe(**{name: 'other'})
+        make(**{name: 'other'})
 
 
 def test_momentum_of_an_optimizer_that_has_its_own_is_refused():

@@ -16,7 +16,7 @@ from trainer.config.directories import (
     saved_steps,
 )
 from trainer.config.loss_terms import CLASS_WEIGHTS, LOSSES, NO_CLASS_WEIGHTS, PIXEL_LOSSES, REGION_LOSSES, parse_loss
-from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
+from trainer.config.ranges import BATCH_SIZES, MOST, check_choices, check_ranges
 from trainer.config.recipe import (
     DECODERS,
     ENCODER_BATCH_NORM,
@@ -64,6 +64,7 @@ __all__ = [
     'Recipe',
     'RunConfig',
     'Source',
+    'check_choices',
     'check_continues',
     'check_data_fits',
     'check_output_dir',

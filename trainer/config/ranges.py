@@ -1,4 +1,4 @@
-"""Checks that numbers of options lie in their ranges."""
+"""Checks that numbers of options lie in their ranges, and that the others are known."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,3 +23,18 @@ def check_ranges(options: Any, ranges: Mapping[str, tuple[float, float]]) -> Non
         value = getattr(options, name)
         if value is not None and not least <= value <= most:  # so put, nan is in no range
             raise errors.UserError(f'--{name}={value}: wanted a number from {least} to {most}')
+
+
+def check_choices(options: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
+    """Checks words, likewise.
+
+    Args:
+        options: a dataclass.
+        choices: by the name of an attribute, which is that of its flag: what it may be.
+
+    Raises:
+        UserError: if one is none of them; it names the flag, the value and the choices.
+    """
+    for name, known in choices.items():
+        if (value := getattr(options, name)) not in known:
+            raise errors.UserError(f'unknown --{name}={value}; known are {", ".join(known)}')

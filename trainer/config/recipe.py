@@ -4,7 +4,7 @@ import dataclasses
 
 from seg_pipeline import errors
 from trainer.config.loss_terms import CLASS_WEIGHTS, NO_CLASS_WEIGHTS, check_loss
-from trainer.config.ranges import BATCH_SIZES, MOST, check_ranges
+from trainer.config.ranges import BATCH_SIZES, MOST, check_choices, check_ranges
 
 DECODERS = ('pix2pix', 'unet', 'fpn', 'deeplabv3plus')
 OPTIMIZERS = ('rmsprop', 'sgd', 'adam', 'adamw')
@@ -163,9 +163,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_ranges(self, _RANGES)
-        for name, known in _CHOICES.items():
-            if (value := getattr(self, name)) not in known:
-                raise errors.UserError(f'unknown --{name}={value}; known are {", ".join(known)}')
+        check_choices(self, _CHOICES)
         check_loss(
             self.loss,
             class_weights=self.class_weights,
