@@ -11,10 +11,10 @@ SEED ?= 1
 PYTEST_FLAGS ?=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links
 
-.PHONY: help demo test attack lint format bench docs lock clean
+.PHONY: help demo test test-engines attack lint format bench docs lock clean
 
 help:  ## Lists these targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
 
 .venv/.installed: requirements.lock setup.py
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ demo: .venv/.installed  ## From pairs to pictures in one go; DATA=DIR takes your
 
 test: .venv/.installed lint  ## Linter, types and all tests.
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_FLAGS)
+
+test-engines: .venv/.installed  ## prepare_dataset on Prism, Flink and Spark; DATA=DIR takes pairs as for the demo.
+	ENGINES_DATA=$(DATA) $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_FLAGS) tests/engines
 
 attack: .venv/.installed  ## Altered inputs for everything that reads files; an hour, or SECONDS.
 	$(BIN)/python -m tests.attack --seconds=$(SECONDS) --seed=$(SEED) --directory=attack_output --log=attack_output/log.jsonl

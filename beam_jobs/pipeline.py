@@ -16,6 +16,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import progress, runners, suspects, transforms
+from beam_jobs.engines.local import LostWorkerError
 from seg_pipeline import errors, storage
 from seg_pipeline.building import content_scan, existing, fingerprints, markers, object_commit, work_dir
 from seg_pipeline.building.config import BuildConfig
@@ -260,8 +261,8 @@ def _run_pass(
     suspects.announce(config.work_dir, plans)
     try:
         runners.run(build, options)
-    except runners.LostWorkerError as error:
-        raise runners.LostWorkerError(f'{error}{suspects.explain(config.work_dir, plans)}') from error
+    except LostWorkerError as error:
+        raise LostWorkerError(f'{error}{suspects.explain(config.work_dir, plans)}') from error
 
 
 def _announce(plans: Sequence[ShardPlan], assignments: Assignments, num_left_out: int) -> None:

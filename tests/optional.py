@@ -73,12 +73,18 @@ PUBLISHED = Requirement(
     'their directory in CLOTHING_PARSING_DIR',
     PUBLISHED_DIR.is_dir(),
 )
+CLUSTERS = Requirement(
+    'network namespaces, Java, Maven and Go',
+    'run as root, apt-get install openjdk-17-jre-headless maven, https://go.dev/dl',
+    os.geteuid() == 0 and all(shutil.which(program) for program in ('ip', 'java', 'mvn', 'go')),
+)
 MOUNTS = Requirement('the right to mount', 'run as root', os.geteuid() == 0)
 
 # What may be left out where nothing else may be: the reason of a skip, or its beginning, and why.
 ALLOWED_SKIPS = {
     PUBLISHED.reason: 'the photos are not part of the repository',
     MOUNTS.reason: 'a container may forbid it even to root',
+    CLUSTERS.reason: 'a container may forbid it even to root, and Go of Debian 12 is too old for Prism',
     'Not a test.': "of TensorFlow's own test class, which tfds.testing brings along",
 }
 

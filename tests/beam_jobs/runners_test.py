@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 
 from beam_jobs import runners
+from beam_jobs.engines import local
 from seg_pipeline import errors
 
 
@@ -91,7 +92,7 @@ def test_a_lost_worker_ends_the_job_at_once_and_the_other_workers_too(tmp_path):
         time.sleep(1)
 
     options = runners.parse_options(['--direct_num_workers=2', '--direct_running_mode=multi_processing'])
-    with pytest.raises(runners.LostWorkerError, match=r'^a worker process was killed by signal 9'):
+    with pytest.raises(local.LostWorkerError, match=r'^a worker process was killed by signal 9'):
         runners.run(lambda p: p | beam.Create(range(600)) | beam.Reshuffle() | beam.Map(work), options)
     assert time.time() - (tmp_path / 'victim').stat().st_mtime < 60  # half a second where nothing else runs
     (tmp_path / 'victim').unlink()
@@ -125,7 +126,7 @@ def test_a_job_that_failed_does_not_wait_for_a_worker_that_is_still_starting(mon
     late = tmp_path / 'late.py'
     late.write_text(_LATE_WORKER)
     started, raised = [], []
-    start = runners._EndingWorkerHandler.start_worker
+    start = local._EndingWorkerHandler.start_worker
 
     def start_the_second_late(handler):
         started.append(handler)
@@ -144,8 +145,8 @@ def test_a_job_that_failed_does_not_wait_for_a_worker_that_is_still_starting(mon
         except errors.UserError as error:
             raised.append(str(error))
 
-    monkeypatch.setattr(runners._EndingWorkerHandler, 'start_worker', start_the_second_late)
-    monkeypatch.setattr(runners, '_ORDERLY_END_SECONDS', 0.5)
+    monkeypatch.setattr(local._EndingWorkerHandler, 'start_worker', start_the_second_late)
+    monkeypatch.setattr(local, '_ORDERLY_END_SECONDS', 0.5)
     # Beam gives bundles to workers in turn, by a count over all jobs of the process. The first goes to the first worker
     # (nearly always: the threads that count race), fails at once, and ends the job.
     monkeypatch.setattr(fn_runner.BundleManager, '_uid_counter', 1)

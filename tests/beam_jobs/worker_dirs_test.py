@@ -9,6 +9,7 @@ import time
 import pytest
 
 from beam_jobs import runners, worker_dirs
+from beam_jobs.engines import local
 from tests.signalled import Place
 
 _JOB = """
@@ -95,7 +96,7 @@ def test_one_that_is_taken_for_abandoned_before_it_is_locked_is_made_again(tmp_p
 
 def test_a_pipeline_that_never_ran_leaves_no_directory(tmp_path, monkeypatch):
     """A signal may come when it is made, and its run, which removes its directory, has not begun."""
-    monkeypatch.setattr(runners.tempfile, 'tempdir', str(tmp_path))
+    monkeypatch.setattr(local.tempfile, 'tempdir', str(tmp_path))
 
     def stop(_):
         raise KeyboardInterrupt
@@ -103,4 +104,4 @@ def test_a_pipeline_that_never_ran_leaves_no_directory(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         runners.run(stop, runners.parse_options(['--direct_num_workers=1']))
     assert os.listdir(tmp_path) == []
-    assert runners.tempfile.tempdir == str(tmp_path)
+    assert local.tempfile.tempdir == str(tmp_path)

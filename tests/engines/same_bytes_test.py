@@ -1,0 +1,41 @@
+"""prepare_dataset on every engine: the same bytes as on Beam's own runner."""
+
+import pytest
+
+from tests import optional
+from tests.engines import job
+from tools.engines import flink, hosts, prism, spark
+
+optional.CLUSTERS.skip_module()
+
+ENGINES = {'prism': prism, 'flink': flink, 'spark': spark}
+_FLAGS = ('--image_size=64,64', '--near_duplicates=group', '--stratify=rare', '--num_shards=train:4,validation:2')
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    return job.write_source(tmp_path_factory.mktemp('source') / 'pairs', 60, (120, 100), *_FLAGS)
+
+
+@pytest.fixture(scope='module')
+def expected(source, tmp_path_factory):
+    done = job.run(source.command(tmp_path_factory.mktemp('expected')))
+    return job.digests(job.directory_of(done))
+
+
+@pytest.mark.parametrize('name', ENGINES)
+def test_within_the_process_that_the_command_starts(name, source, expected, tmp_path):
+    arguments, environment = ENGINES[name].local()
+    done = job.run(source.command(tmp_path / 'out', *arguments), environment)
+    assert job.digests(job.directory_of(done)) == expected
+    assert 'INFO' not in done.stderr
+
+
+@pytest.mark.parametrize('name', ENGINES)
+def test_on_a_cluster_of_two_hosts(name, source, expected, tmp_path):
+    with hosts.network(3) as network, ENGINES[name].cluster(network, tmp_path) as cluster:
+        command = cluster.manager.command(source.command(tmp_path / 'out', *cluster.arguments))
+        done = job.run(command, cluster.environment)
+        assert job.digests(job.directory_of(done)) == expected
+        assert all(process.poll() is None for process in (*cluster.workers, *cluster.pools))
+    assert 'INFO' not in done.stderr
