@@ -72,6 +72,7 @@ ACCEPTED = {
         'keep_checkpoints': _POSITIVE,
         'deterministic': _SWITCH,
         'steps_per_call': _POSITIVE,
+        'join_timeout': _POSITIVE,
         'jit_compile': _SWITCH,
         'dry_run': _SWITCH,
     },

@@ -4,6 +4,7 @@ Every function first checks what it was given, then loads TensorFlow, which take
 import TensorFlow are imported inside of the functions.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -25,6 +26,7 @@ from trainer.models import encoder_weights, encoders, initial_weights
 from trainer.options import FLIP, AugmentationOptions, EvaluationOptions, PredictionOptions, RuntimeOptions
 from trainer.report import augmentation_page, curves
 from trainer.training import class_weights, run_lock, schedules, stop_signal
+from trainer.workers import Workers
 
 if TYPE_CHECKING:
     import keras
@@ -91,16 +93,29 @@ def train(
     options = data_options or config.DataOptions()
     training_loop = _make_loop(data_dir, model_dir, recipe or config.Recipe(), runtime or RuntimeOptions(), options)
     run, state = training_loop.run, training_loop.state
-    with run_lock.held(model_dir):
-        config.check_continues(model_dir, run)  # again: another command may have begun a run here meanwhile
-        config.write(model_dir, run)
-        with stop_signal.StopSignal() as stop:
-            finished = training_loop.train(stop)
+    workers = training_loop.workers
+    with contextlib.ExitStack() as stack:
+        if training_loop.writes:
+            stack.enter_context(run_lock.held(model_dir))
+            config.check_continues(model_dir, run)  # again: another command may have begun a run here meanwhile
+            config.write(model_dir, run)
+        stop = stack.enter_context(stop_signal.StopSignal())
+        finished = training_loop.train(stop) if workers is None else _train_together(training_loop, workers, stop)
     step, best = int(state.step), float(state.best_mean_iou)
     best_mean_iou = best if best >= 0 else None
     if not finished:
-        return TrainingResult(step, best_mean_iou, stopped_by=stop.signal)
-    return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir))
+        return TrainingResult(step, best_mean_iou, stopped_by=stop.signal or signal.SIGTERM)
+    return TrainingResult(step, best_mean_iou, curves=curves.draw_curves(model_dir) if training_loop.writes else None)
+
+
+def _train_together(training_loop: 'loop.TrainingLoop', workers: Workers, stop: stop_signal.StopSignal) -> bool:
+    """Trains as one of several workers; raises `OutsideError` where another one is lost."""
+    import tensorflow as tf
+
+    try:
+        return training_loop.train(stop)
+    except (tf.errors.OpError, RuntimeError) as error:  # of a collective operation, from a graph or from Python
+        raise workers.loss(error) from error
 
 
 def dry_run(
@@ -135,7 +150,9 @@ def _make_loop(
     run = config.RunConfig(recipe, source.data, strengths.find(recipe.augmentation))
     encoders.check(recipe.encoder, encoders.input_size(run.image_size, recipe.input_scale))
     resumes = config.check_continues(model_dir, run) and config.has_checkpoint(model_dir)
-    run_lock.check(model_dir)
+    workers = runtime.find_workers()
+    if workers is None or workers.is_chief:
+        run_lock.check(model_dir)
     _check_profile(runtime, recipe.epochs * schedules.steps_per_epoch(recipe, train_split.num_records))
     _warn_of_noise(recipe)
     init_from = None if resumes else recipe.init_from
@@ -160,7 +177,7 @@ def _make_loop(
     from trainer.training import checkpoints, loop
 
     pipeline.check_repeats(train_split, recipe.repeat_factor_threshold, recipe.cache_budget_bytes)
-    devices = strategy.make(runtime.strategy, runtime.virtual_devices)
+    devices = strategy.make(runtime.strategy, runtime.virtual_devices, workers, runtime.join_timeout)
     if runtime.jit_compile and devices.num_replicas_in_sync > 1:
         raise errors.UserError(
             f'--jit_compile is for one device, not {devices.num_replicas_in_sync}: XLA cannot compile the sums over '
@@ -168,7 +185,8 @@ def _make_loop(
         )
     # Raises before anything is written.
     strategy.replica_batch_size(recipe.batch_size, devices, recipe.accumulation_steps)
-    print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}; {recipe}', flush=True)
+    here = f', {workers}' if workers else ''
+    print(f'{devices.num_replicas_in_sync} device(s), {type(devices).__name__}{here}; {recipe}', flush=True)
     if run.strengths:
         print(run.strengths, flush=True)
     if weights and not may_write and not os.path.exists(weights):
@@ -190,6 +208,7 @@ def _make_loop(
         devices=devices,
         state=state,
         class_weights=weights_of_classes,
+        workers=workers,
     )
 
 

@@ -5,12 +5,15 @@ import re
 
 from seg_pipeline import errors
 from trainer import config
+from trainer.workers import Workers
 
 _MOST_DEVICES = 256  # each splits the memory and threads of one CPU
 FLIP = 'flip'
 TTA = ('none', FLIP)  # test-time augmentation
 TTA_HELP = 'flip: average the prediction of each image with that of its mirror image; twice the time.'
 STRATEGIES = ('auto', 'mirrored', 'one_device')
+MULTI_WORKER = 'multi_worker'
+STRATEGIES_OF_TRAINING = (*STRATEGIES, MULTI_WORKER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +21,7 @@ class RuntimeOptions:
     """How a run is carried out on this machine. None of it changes the weights beyond rounding.
 
     Attributes:
-        strategy: one of `STRATEGIES`.
+        strategy: one of `STRATEGIES`, or of `STRATEGIES_OF_TRAINING` where a run is trained.
         virtual_devices: split the CPU into this many logical devices and mirror over them; 0 does not split it.
         checkpoint_every_steps: save within an epoch too, after every so many steps; 0 saves at the end of epochs alone.
         keep_checkpoints: how many of the latest checkpoints stay.
@@ -28,6 +31,9 @@ class RuntimeOptions:
         jit_compile: let XLA compile what the one device of a run does.
         profile_steps: the first and the last step, counted from 1, of which TensorFlow's profile is written; None for
             no profile.
+        workers: of multi_worker, host:port of each; empty for what the variable TF_CONFIG says.
+        worker_index: which of them this process is, counted from 0; None likewise.
+        join_timeout: seconds to wait for the other workers at the start.
     """
 
     strategy: str = 'auto'
@@ -38,6 +44,9 @@ class RuntimeOptions:
     steps_per_call: int = 1
     jit_compile: bool = False
     profile_steps: tuple[int, int] | None = None
+    workers: tuple[str, ...] = ()
+    worker_index: int | None = None
+    join_timeout: float = 300.0
 
     def __post_init__(self) -> None:
         if self.profile_steps and not 1 <= self.profile_steps[0] <= self.profile_steps[1] <= config.MOST:
@@ -47,8 +56,20 @@ class RuntimeOptions:
             'checkpoint_every_steps': (0, config.MOST),
             'keep_checkpoints': (1, config.MOST),
             'steps_per_call': (1, config.MOST),
+            'worker_index': (0, config.MOST),
+            'join_timeout': (1, config.MOST),
         }
         config.check_ranges(self, ranges)
+        if self.strategy == MULTI_WORKER:
+            for name in ('virtual_devices', 'jit_compile'):
+                if value := getattr(self, name):
+                    raise errors.UserError(f'--{name}={value} is for one process, not for --strategy={MULTI_WORKER}')
+        elif self.workers or self.worker_index is not None:
+            raise errors.UserError(f'--workers and --worker_index are for --strategy={MULTI_WORKER}')
+
+    def find_workers(self) -> Workers | None:
+        """The workers of multi_worker; None for another strategy. Raises `UserError` as `Workers.find` does."""
+        return Workers.find(self.workers, self.worker_index) if self.strategy == MULTI_WORKER else None
 
 
 def parse_profile_steps(text: str) -> tuple[int, int]:

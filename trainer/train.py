@@ -18,6 +18,7 @@ from trainer import config, data_flags, jobs, options, recipes, tensorflow_setup
 from trainer.models import encoders
 from trainer.report import curves
 from trainer.training import history
+from trainer.workers import LostWorkersError
 
 _RECIPE = config.Recipe()
 _RUNTIME = options.RuntimeOptions()
@@ -143,9 +144,21 @@ _DRY_RUN = flags.DEFINE_boolean(
 _PROFILE_STEPS = flags.DEFINE_string(
     'profile_steps', None, "FIRST,LAST: write TensorFlow's profile of these steps, counted from 1, for TensorBoard."
 )
+_WORKERS = flags.DEFINE_list(
+    'workers', list(_RUNTIME.workers), 'HOST:PORT of each worker of multi_worker; default: those of TF_CONFIG.'
+)
 _RUNTIME_FLAGS: dict[str, flags.FlagHolder[Any]] = {
     'strategy': flags.DEFINE_enum(
-        'strategy', _RUNTIME.strategy, list(options.STRATEGIES), 'auto: all GPUs, mirrored where there are several.'
+        'strategy',
+        _RUNTIME.strategy,
+        list(options.STRATEGIES_OF_TRAINING),
+        'auto: all GPUs, mirrored where there are several. multi_worker: several processes, see --workers.',
+    ),
+    'worker_index': flags.DEFINE_integer(
+        'worker_index', _RUNTIME.worker_index, 'Which of --workers this process is; the first is 0.', 0
+    ),
+    'join_timeout': flags.DEFINE_float(
+        'join_timeout', _RUNTIME.join_timeout, 'Seconds to wait for the other workers at the start.', 1.0
     ),
     'virtual_devices': flags.DEFINE_integer(
         'virtual_devices', _RUNTIME.virtual_devices, 'Split the CPU into this many devices; 0: do not.', 0
@@ -180,16 +193,23 @@ def main(argv: list[str]) -> int:
     recipe = config.Recipe(**{name: flag.value for name, flag in _RECIPE_FLAGS.items()})
     profile_steps = None if _PROFILE_STEPS.value is None else options.parse_profile_steps(_PROFILE_STEPS.value)
     runtime = options.RuntimeOptions(
-        **{name: flag.value for name, flag in _RUNTIME_FLAGS.items()}, profile_steps=profile_steps
+        **{name: flag.value for name, flag in _RUNTIME_FLAGS.items()},
+        profile_steps=profile_steps,
+        workers=tuple(_WORKERS.value),
     )
     data_options = data_flags.options(_VALIDATION_SPLIT.value)
     if _DRY_RUN.value:
         print(jobs.dry_run(data_dir, model_dir, recipe, runtime, data_options).text(), flush=True)
         return 0
-    result = jobs.train(data_dir, model_dir, recipe, runtime, data_options)
+    try:
+        result = jobs.train(data_dir, model_dir, recipe, runtime, data_options)
+    except LostWorkersError as error:
+        command_line.fail_at_once(str(error))
     if result.stopped_by:
         print(f'stopped after step {result.step}; the same command goes on from there', flush=True)
         return 128 + result.stopped_by  # What a shell reports of a process that this signal has ended.
+    if result.curves is None:  # one of several workers: the chief says the rest
+        return 0
     print(f'curves: {result.curves}')
     if result.best_mean_iou is not None:
         print(f'best validation mean IoU: {result.best_mean_iou:.4f}')

@@ -28,6 +28,10 @@ def test_what_is_found_nowhere_keeps_the_name_that_was_given():
     assert recipes.resolve(['--flagfile=trainer/recipes/mine.flags']) == ['--flagfile=trainer/recipes/mine.flags']
 
 
+def test_the_recipes():
+    assert sorted(path.stem for path in PACKAGED.glob('*.flags')) == ['article', 'demo', 'pretrained']
+
+
 def test_the_article_s_values():
     lines = (PACKAGED / 'article.flags').read_text().splitlines()
     values = dict(line[2:].split('=') for line in lines if line.startswith('--'))

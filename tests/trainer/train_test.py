@@ -186,10 +186,11 @@ def test_without_tensorflow_the_commands_say_what_to_install():
         ]
 
 
-def test_a_packaged_recipe_works_outside_the_checkout(tmp_path):
+@pytest.mark.parametrize('recipe', ['article', 'demo', 'pretrained'])
+def test_a_packaged_recipe_works_outside_the_checkout(tmp_path, recipe):
     environment = os.environ | {'PYTHONPATH': str(ROOT)}
     done = subprocess.run(
-        _command('--flagfile=trainer/recipes/article.flags', '--data_dir=/nowhere', '--model_dir=run'),
+        _command(f'--flagfile=trainer/recipes/{recipe}.flags', '--data_dir=/nowhere', '--model_dir=run'),
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -115,14 +115,21 @@ def set_phase(network: keras.Model, recipe: config.Recipe, phase: schedules.Phas
 class Checkpointer:
     """The checkpoints of one run: the latest ones of the complete state, and the model as it was at its best.
 
-    Only one process may have one for a run, see `run_lock`: what killed ones have left half-written is removed.
+    Only one process may have one that writes, see `run_lock`: what killed ones have left half-written is removed.
+
+    Args:
+        model_dir: directory of the run.
+        state: what is saved.
+        keep: how many of the latest to keep.
+        writes: whether to change anything there; of several workers the chief alone does.
     """
 
-    def __init__(self, model_dir: str, state: TrainState, keep: int) -> None:
+    def __init__(self, model_dir: str, state: TrainState, keep: int, *, writes: bool = True) -> None:
         self._latest_dir, best_dir = (os.path.join(model_dir, name) for name in (config.LATEST_DIR, config.BEST_DIR))
-        self._state = state
+        self._state, self._writes = state, writes
         for directory in (self._latest_dir, best_dir):
-            _clean(directory)
+            if writes:
+                _clean(directory)
         latest, best = tf.train.Checkpoint(state=state), tf.train.Checkpoint(model=state.evaluated)
         self._latest = tf.train.CheckpointManager(latest, self._latest_dir, max_to_keep=keep)
         self._best = tf.train.CheckpointManager(best, best_dir, max_to_keep=1)
@@ -136,6 +143,8 @@ class Checkpointer:
         self._save(self._best)
 
     def _save(self, manager: tf.train.CheckpointManager) -> None:
+        if not self._writes:
+            return
         step = int(self._state.step)
         try:
             manager.save(checkpoint_number=step)
@@ -167,14 +176,13 @@ class Checkpointer:
 
     def drop_from(self, step: int) -> int | None:
         """Removes the checkpoints of the state at `step` and later; returns the step of the latest that is left."""
-        kept = []
-        for found in config.saved_steps(self._latest_dir):
-            if found < step:
-                kept.append(found)
-                continue
-            for path in glob.glob(f'{glob.escape(config.checkpoint_path(self._latest_dir, found))}.*'):
-                os.remove(path)
-        _clean(self._latest_dir)
+        steps = config.saved_steps(self._latest_dir)
+        if self._writes:
+            for later in (found for found in steps if found >= step):
+                for path in glob.glob(f'{glob.escape(config.checkpoint_path(self._latest_dir, later))}.*'):
+                    os.remove(path)
+            _clean(self._latest_dir)
+        kept = [found for found in steps if found < step]
         return kept[-1] if kept else None
 
 

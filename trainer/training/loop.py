@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import io
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,13 +24,7 @@ from trainer.evaluation import confusion_picture, evaluator, panels
 from trainer.models import precision
 from trainer.options import RuntimeOptions
 from trainer.training import averaging, checkpoints, history, losses, objective, schedules, steps, summaries
-
-
-class Stop(Protocol):
-    """What asks the loop to stop, such as `stop_signal.StopSignal`."""
-
-    @property
-    def requested(self) -> bool: ...
+from trainer.workers import Workers
 
 
 @dataclasses.dataclass
@@ -63,9 +59,11 @@ class TrainingLoop:
         devices: the strategy that `state` was made for.
         state: of the run, at its start.
         class_weights: from `class_weights.read`.
+        workers: the processes that train the run together, and which this one is; None for one alone.
 
     Attributes:
-        run, state: as above.
+        run, state, workers: as above.
+        writes: whether this process writes into the directory of the run.
         steps_per_epoch: optimizer steps in an epoch.
     """
 
@@ -80,17 +78,20 @@ class TrainingLoop:
         devices: tf.distribute.Strategy,
         state: checkpoints.TrainState,
         class_weights: tuple[float, ...] = (),
+        workers: Workers | None = None,
     ) -> None:
         self.run, self.state = run, state
         self._runtime, self._model_dir = runtime, model_dir
         self._train_split, self._validation_split = train_split, validation_split
-        self._devices, self._class_weights = devices, class_weights
+        self._devices, self._class_weights, self.workers = devices, class_weights, workers
+        self.writes = workers is None or workers.is_chief
         self.steps_per_epoch = schedules.steps_per_epoch(run.recipe, train_split.num_records)
         self._step_rows: list[summaries.StepRow] = []  # those that are not written yet
         self._calls: dict[str, steps.Call] = {}  # by the name of the phase
         self._unproven: int | None = None  # the step of a checkpoint whose weights have not given a loss yet
+        self._mean_ious: dict[int, float] = {}  # of the validation after each epoch, by its number
 
-    def train(self, stop: Stop) -> bool:
+    def train(self, stop: strategy.Stop) -> bool:
         """Trains until the last epoch is done or `stop` is requested.
 
         Returns:
@@ -99,19 +100,29 @@ class TrainingLoop:
         Raises:
             UserError: a checkpoint or a shard cannot be read, or the loss is no number any more.
         """
-        self._checkpointer = checkpoints.Checkpointer(self._model_dir, self.state, self._runtime.keep_checkpoints)
+        self._checkpointer = checkpoints.Checkpointer(
+            self._model_dir, self.state, self._runtime.keep_checkpoints, writes=self.writes
+        )
         if self._checkpointer.restore():
             self._unproven = int(self.state.step)
             print(f'resuming {self._model_dir} after step {self._unproven}', flush=True)
             if (done := int(self.state.epoch)) > self.run.recipe.epochs:
                 has_done = counted(done, 'epoch')
                 print(f'--epochs={self.run.recipe.epochs} is less than the {has_done} that the run has done')
+        if self.workers is not None:
+            self._check_alike(self.workers)
+            stop = strategy.CommonStop(self._devices, stop)
+        if self.run.recipe.early_stopping_epochs:
+            rows = history.read(self._model_dir)
+            self._mean_ious = {int(row['epoch']): float(row['val_mean_iou']) for row in rows}
         splits = [self._train_split] if self._validation_split is None else [self._train_split, self._validation_split]
-        opened = summaries.writer(self._model_dir, int(self.state.step))
+        opened = summaries.writer(self._model_dir, int(self.state.step)) if self.writes else summaries.no_writer()
         images_of_run = self.run.recipe.epochs * self.steps_per_epoch * self.run.recipe.batch_size
         # On stdout: the lines of the epochs are what a run says.
-        self._shown = progress.Progress(images_of_run, 'images', done=self._images_done, stream=sys.stdout)
-        self._profiler = summaries.Profiler(self._model_dir, self._runtime.profile_steps)
+        # Of several workers the chief says it for all.
+        self._output = sys.stdout if self.writes else io.StringIO()
+        self._shown = progress.Progress(images_of_run, 'images', done=self._images_done, stream=self._output)
+        self._profiler = summaries.Profiler(self._model_dir, self._runtime.profile_steps if self.writes else None)
         profiling = contextlib.closing(self._profiler)
         with opened as self._summaries, decoding.naming_damaged_shards(*splits), profiling, self._shown:
             for phase in schedules.phases(self.run.recipe):
@@ -119,7 +130,23 @@ class TrainingLoop:
                     return False
         return True
 
-    def _train_phase(self, phase: schedules.Phase, stop: Stop) -> bool:
+    def _check_alike(self, workers: Workers) -> None:
+        """Makes sure that all workers train the same run from the same step.
+
+        Raises:
+            UserError: they do not: they would wait for each other for ever, or mix two runs.
+        """
+        asked = (self.run.to_json(), self._runtime.steps_per_call, self._runtime.checkpoint_every_steps)
+        digest = int.from_bytes(hashlib.sha256(repr(asked).encode()).digest()[:7], 'big')
+        if len(set(strategy.gather(self._devices, digest))) > 1:
+            raise errors.UserError(f'{workers}: the workers were started with different flags or data')
+        if len(set(steps := strategy.gather(self._devices, int(self.state.step)))) > 1:
+            raise errors.UserError(
+                f'{workers}: --model_dir={self._model_dir}: the workers find checkpoints of the steps {steps} there; '
+                'give them one directory that they share'
+            )
+
+    def _train_phase(self, phase: schedules.Phase, stop: strategy.Stop) -> bool:
         """Does what is left of a phase; False where it was stopped."""
         first = max(phase.begin, int(self.state.epoch))
         if first >= phase.end:
@@ -128,7 +155,7 @@ class TrainingLoop:
         for epoch in range(first, phase.end):
             if self._is_past_its_best(phase, epoch):
                 waited = counted(self.run.recipe.early_stopping_epochs, 'epoch')
-                self._shown.print(f'no better mean IoU in {waited}: the run ends here')
+                self._shown.print(f'no better mean IoU in {waited}: the run ends here', self._output)
                 return True
             finished = self._train_epoch(phase, epoch, train_step, stop)
             if not finished:
@@ -154,14 +181,14 @@ class TrainingLoop:
         )
 
     def _is_past_its_best(self, phase: schedules.Phase, epoch: int) -> bool:
-        """Whether a run that has done so many epochs ends early; the history says so to one that is resumed too."""
+        """Whether a run that has done so many epochs ends early."""
         patience = self.run.recipe.early_stopping_epochs
         if not patience or epoch - phase.begin < patience or phase.name != schedules.FINE_TUNE:
             return False
-        found = [float(row['val_mean_iou']) for row in history.read(self._model_dir) if int(row['epoch']) <= epoch]
+        found = [mean_iou for number, mean_iou in sorted(self._mean_ious.items()) if number <= epoch]
         return epoch - 1 - found.index(max(found)) >= patience
 
-    def _train_epoch(self, phase: schedules.Phase, epoch: int, train_step: Any, stop: Stop) -> bool:
+    def _train_epoch(self, phase: schedules.Phase, epoch: int, train_step: Any, stop: strategy.Stop) -> bool:
         """Does what is left of an epoch; False where it was stopped."""
         batches = self.batches  # The first time this decodes the split, which is no part of any step.
         clock = Clock(began=time.perf_counter())
@@ -305,7 +332,7 @@ class TrainingLoop:
         """Whether the last step was left out for its gradients. Then it proves nothing of the weights before it."""
         return self.state.loss_scale is not None and int(self.state.loss_scale.skipped) > 0
 
-    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: Clock, stop: Stop) -> None:
+    def _complete_epoch(self, phase: schedules.Phase, epoch: int, clock: Clock, stop: strategy.Stop) -> None:
         """Validates, reports and saves an epoch.
 
         The checkpoint is the last write of all, after the best model, the history and the summaries. A process that is
@@ -329,7 +356,10 @@ class TrainingLoop:
             seconds=time.perf_counter() - clock.began,
             input_wait_share=clock.input_wait_share,
         )
-        history.append(self._model_dir, row)
+        if validation.val_mean_iou is not None:
+            self._mean_ious[epoch + 1] = validation.val_mean_iou
+        if self.writes:
+            history.append(self._model_dir, row)
         self._write_steps()
         summaries.write_epoch(self._summaries, row, pictures)
         totals.reset()
@@ -339,7 +369,7 @@ class TrainingLoop:
             self._unproven = int(self.state.step)
 
     def _validate(
-        self, phase: schedules.Phase, epoch: int, stop: Stop
+        self, phase: schedules.Phase, epoch: int, stop: strategy.Stop
     ) -> tuple[history.Validation, dict[str, NDArray[np.uint8]]]:
         """Evaluates on the validation split, and keeps the model if its mean IoU is the largest so far.
 
@@ -360,15 +390,16 @@ class TrainingLoop:
         self._check_numbers(phase, epoch, loss)
         self._shown.print(
             f'  validation  loss {loss:.4f}  accuracy {metrics.pixel_accuracy:.4f}  mean IoU {metrics.mean_iou:.4f}'
-            f' ({metrics.mean_iou_present:.4f} over present classes)'
+            f' ({metrics.mean_iou_present:.4f} over present classes)',
+            self._output,
         )
         if metrics.mean_iou > float(self.state.best_mean_iou):
             self.state.best_mean_iou.assign(metrics.mean_iou)
             self._checkpointer.save_best()
-        pictures = {
-            summaries.PANELS: self._panels.draw(),
-            summaries.CONFUSION: confusion_picture.draw(metrics, self.run.label_map),
-        }
+        pictures = {}
+        if self.writes:
+            pictures[summaries.PANELS] = self._panels.draw()
+            pictures[summaries.CONFUSION] = confusion_picture.draw(metrics, self.run.label_map)
         row = history.Validation(loss, metrics.pixel_accuracy, metrics.mean_iou, metrics.mean_iou_present)
         return row, pictures
 

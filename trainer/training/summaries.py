@@ -52,6 +52,12 @@ def writer(model_dir: str, step: int) -> Iterator[tf.summary.SummaryWriter]:
         yield summaries
 
 
+@contextlib.contextmanager
+def no_writer() -> Iterator[tf.summary.SummaryWriter]:
+    """In the place of `writer`, one that writes nothing."""
+    yield tf.summary.create_noop_writer()
+
+
 def write_steps(summaries: tf.summary.SummaryWriter, rows: list[StepRow]) -> None:
     """Writes steps to the file."""
     with summaries.as_default():
