@@ -23,6 +23,7 @@ from seg_pipeline.planning import grouping, sharding, split_options, splits, str
 from seg_pipeline.planning.split_options import SplitOptions
 from seg_pipeline.records import array_record, schemas, writer
 
+_FEW_REJECTS = 5  # are read one by one; more are also summed up
 _KEPT = 'finished shards are kept: the same command continues'
 
 # A dataclass's defaults are attributes of its class: each default is declared there, once.
@@ -260,6 +261,8 @@ def _report(outcome: Outcome, job: pipeline.JobConfig) -> None:
         print(f'not usable of the images in {sources.images} and the masks in {sources.masks}:', file=sys.stderr)
         for reject in bad:
             print(f'rejected {reject.reason}: {reject.message}', file=sys.stderr)
+        if len(bad) > _FEW_REJECTS:
+            print(*rejects.summary(bad), sep='\n', file=sys.stderr)
     number = len(bad)
     counts = ', '.join(f'{records} in {split}' for split, records in outcome.num_records.items())
     match outcome.result:

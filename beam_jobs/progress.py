@@ -1,6 +1,11 @@
-"""The progress of a job, on every engine: finished shards leave a marker in the work directory, which is counted."""
+"""The progress of a job, on every engine, from what its workers leave in the work directory.
+
+Finished shards leave a marker there. Attempts at shards keep a note of the pairs that they have begun, so that a shard
+of many pairs is seen to grow; not in object stores, where a note is a request.
+"""
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -9,6 +14,7 @@ from typing import TextIO
 
 from seg_pipeline import progress, storage
 from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.storage import attempts
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 5.0  # between lines where the output is no terminal
@@ -34,6 +40,8 @@ class ShardProgress:
         """
         self._unit = unit
         self._pending = {path_of(plan): len(plan.pairs) for plan in plans}
+        self._fingerprints = {plan.fingerprint: path_of(plan) for plan in plans}
+        self._under_way = 0  # pairs of unfinished units that are done
         on_this_disk = all(storage.has_directories(path) for path in self._pending)
         self._poll_seconds = _POLL_SECONDS if on_this_disk else _LOG_SECONDS  # a listing of a store is a request
         self._num_shards = len(self._pending)
@@ -48,8 +56,7 @@ class ShardProgress:
         )
 
     def __enter__(self) -> 'ShardProgress':
-        if self._num_done:
-            made = self._num_shards - len(self._pending)
+        if made := self._num_shards - len(self._pending):
             print(f'continuing: {made} of {self._num_shards} {self._unit} are already made', file=self._output)
         self._thread.start()
         return self
@@ -63,8 +70,8 @@ class ShardProgress:
 
     @property
     def _num_done(self) -> int:
-        """Pairs of the units that are finished."""
-        return self._num_pairs - sum(self._pending.values())
+        """Pairs that are done, most of them of units that are finished."""
+        return self._num_pairs - sum(self._pending.values()) + self._under_way
 
     @property
     def place(self) -> str:
@@ -79,6 +86,7 @@ class ShardProgress:
                 self._shown.update(self._num_done, place=self.place)
             if self._is_complete:  # the markers that would be counted may be gone: what was published needs none
                 self._pending.clear()
+                self._under_way = 0
             else:
                 self._poll()
             self._shown.update(self._num_done, place=self.place)
@@ -89,3 +97,6 @@ class ShardProgress:
             # A marker that was there and is missing now was published: once counted, a shard stays counted.
             for path in storage.existing(self._pending):
                 del self._pending[path]
+            pending = {name: path for name, path in self._fingerprints.items() if path in self._pending}
+            done = attempts.num_done(os.path.dirname(next(iter(pending.values()))), pending) if pending else {}
+            self._under_way = sum(min(number, self._pending[pending[name]]) for name, number in done.items())

@@ -6,7 +6,8 @@ The codes are part of the format of `rejected.jsonl`: they do not change from ve
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from seg_pipeline import errors
 
@@ -66,6 +67,24 @@ EXPLANATIONS = {
     SAME_FILE: 'The mask is the image itself, byte for byte.',
 }
 
+# What most likely helps where many files have one fault in common.
+REMEDIES = {
+    NO_MASK: 'if they do have masks, say how to find the key: --image_key_regex, --mask_key_regex',
+    NO_IMAGE: 'if they do have images, say how to find the key: --image_key_regex, --mask_key_regex',
+    NO_KEY: 'alter --image_key_regex or --mask_key_regex, or choose the files by --image_glob and --mask_glob',
+    UNREADABLE: 'give this user the right to read them',
+    UNKNOWN_FORMAT: 'choose the files by --image_glob and --mask_glob',
+    TOO_LARGE: 'raise --max_pixels',
+    OUT_OF_MEMORY: 'run fewer workers, as by --direct_num_workers=1',
+    LOSSY_MASK: 'give the originals of the masks, as PNG',
+    UNKNOWN_ID: 'add it to the label table; or, if it means no class, give it as --ignore_id, or map it with --remap',
+    UNKNOWN_COLOR: 'add it to the label table, or say how the masks are to be read, by --mask_format',
+    PALETTE_MISMATCH: 'say how the masks are to be read, by --mask_format',
+    AMBIGUOUS_GREY: 'say how the masks are to be read, by --mask_format',
+    AMBIGUOUS_BINARY: 'say how the masks are to be read, by --mask_format',
+    ALL_IGNORED: 'compare --ignore_id with the ids of the masks',
+    SAME_FILE: 'give the folder of the masks as --masks',
+}
 
 _OPENCV_NO_MEMORY = -4  # the code of a `cv2.error`: cv::Error::StsNoMem
 _LESS_MEMORY = 'it takes up to 20 bytes a pixel: run fewer workers (--direct_num_workers), or lower --max_pixels'
@@ -110,6 +129,15 @@ class Reject:
 def unintended(rejects: Iterable[Reject]) -> list[Reject]:
     """Those with which something is wrong, and that `--on_error` decides about."""
     return [reject for reject in rejects if not reject.is_intended]
+
+
+def summary(rejects: Sequence[Reject]) -> list[str]:
+    """One line for each reason, the most frequent one last, where a reader of a long list looks: what likely helps."""
+    lines = []
+    for reason, number in reversed(Counter(reject.reason for reject in rejects).most_common()):
+        remedy = f'; {REMEDIES[reason]}' if reason in REMEDIES else ''
+        lines.append(f'{number} of {len(rejects)}: {reason}: {EXPLANATIONS[reason].rstrip(".")}{remedy}')
+    return lines
 
 
 class RejectError(ValueError):

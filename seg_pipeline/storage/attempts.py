@@ -187,6 +187,27 @@ def last_keys(work_dir: str, fingerprints: Collection[str]) -> list[tuple[str, t
     return [(note.fingerprint, note.lines[-1]) for note in _dead(work_dir) if note.fingerprint in fingerprints]
 
 
+def num_done(work_dir: str, fingerprints: Collection[str]) -> dict[str, int]:
+    """How many pairs living attempts at some work have behind them; of two at the same, the one that is further.
+
+    Args:
+        work_dir: the work directory.
+        fingerprints: of the work.
+
+    Returns:
+        Counts by fingerprint, of work that is at some pair now. In an object store, whose notes name all pairs at once
+        and whose attempts nobody sees living, there are none.
+    """
+    found: dict[str, int] = {}
+    for path in _notes(work_dir):
+        fingerprint = os.path.basename(path).rsplit('.', 2)[0]
+        if fingerprint in fingerprints and _is_living(path):
+            with contextlib.suppress(OSError):  # its attempt ended meanwhile
+                begun = files.read_bytes(path).count(b'\n')
+                found[fingerprint] = max(found.get(fingerprint, 0), begun - 1)
+    return found
+
+
 def forget(work_dir: str, fingerprints: Collection[str]) -> None:
     """Removes the notes that are left of attempts at work that is finished; other attempts may have made it."""
     for path in _notes(work_dir):

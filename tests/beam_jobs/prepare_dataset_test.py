@@ -172,6 +172,21 @@ def test_bad_pairs_end_the_job_or_stay_out(source, tmp_path, capsys, spoil, reas
     assert sum(built.num_records(split) for split in built.split_names) == 9
 
 
+@pytest.mark.parametrize('number', [5, 6])
+def test_many_rejects_are_summed_up_below_their_list(source, tmp_path, capsys, number):
+    for pair in range(1, number):
+        (source / 'masks' / f'seg_{pair:04}.png').unlink()
+    (source / 'images' / 'img_0010.png').write_bytes(b'')
+    with pytest.raises(errors.UserError, match=f'^{number} rejected, listed above'):
+        _main(source, tmp_path)
+    listed, summed_up = [], []
+    for line in capsys.readouterr().err.splitlines():
+        (listed if line.startswith('rejected ') else summed_up).append(line)
+    assert len(listed) == number
+    reasons = [line.split(': ')[1] for line in summed_up if f' of {number}: ' in line]
+    assert reasons == ([] if number == 5 else ['empty_file', 'no_mask'])
+
+
 @pytest.mark.parametrize(
     ('more', 'message'),
     [

@@ -8,6 +8,7 @@ from seg_pipeline import storage
 from seg_pipeline.building import markers
 from seg_pipeline.planning import sharding
 from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.storage import attempts
 
 
 def test_counts_the_markers_of_this_plan(tmp_path):
@@ -37,6 +38,30 @@ def test_counts_the_markers_of_this_plan(tmp_path):
         marker.unlink()  # published
         shown._poll()
         assert shown.place == '2/4 shards, 10/20 pairs'
+
+
+def test_counts_the_pairs_of_shards_that_are_being_made(tmp_path):
+    pairs = tuple(SourcePair(f'{k}', '', '') for k in range(5))
+    plans = [sharding.ShardPlan(f's{n}', 'train', pairs, fingerprint=f'f{n}') for n in range(2)]
+    output = io.StringIO()
+    shown = progress.ShardProgress(
+        plans, lambda plan: markers.marker_path(str(tmp_path), plan.fingerprint), output=output
+    )
+    assert shown.place == '0/2 shards, 0/10 pairs'
+    with attempts.noted(str(tmp_path), 'f0', []) as first, attempts.noted(str(tmp_path), 'f0', []) as second:
+        for key in '012':
+            first(key)  # the third one is being made
+        second('0')
+        with attempts.noted(str(tmp_path), 'f1', []) as other, attempts.noted(str(tmp_path), 'g', []) as strange:
+            other('a')
+            other('b')
+            strange('c')
+            strange('d')
+            shown._poll()
+            assert shown.place == '0/2 shards, 3/10 pairs'
+        pathlib.Path(markers.marker_path(str(tmp_path), 'f0')).write_text('{}')
+        shown._poll()
+        assert shown.place == '1/2 shards, 5/10 pairs'
 
 
 def test_a_log_has_lines_with_the_speed_of_this_process(tmp_path, monkeypatch):

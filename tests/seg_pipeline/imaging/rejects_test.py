@@ -282,3 +282,21 @@ def test_a_dry_run_of_good_pairs(tmp_path, capsys):
 def test_the_table_of_all_kinds_is_up_to_date():
     table = (pathlib.Path(__file__).parents[3] / 'docs' / 'reject_corpus.md').read_text(encoding='utf-8')
     assert table == bad_inputs.table(), 'python -m tests.bad_inputs writes it anew'
+
+
+def test_a_long_list_is_summed_up_by_reason_the_most_frequent_last():
+    found = [rejects.Reject(str(n), rejects.UNKNOWN_ID, f'{n}.png: id 11') for n in range(700)]
+    found.insert(3, rejects.Reject('x', rejects.EMPTY_FILE, 'x.png: has no bytes'))
+    assert rejects.summary(found) == [
+        '1 of 701: empty_file: The file has no bytes',
+        '700 of 701: unknown_id: The mask holds an id that the label table does not have; add it to the label table; '
+        'or, if it means no class, give it as --ignore_id, or map it with --remap',
+    ]
+
+
+@pytest.mark.parametrize('reason', rejects.REMEDIES)
+def test_a_remedy_names_flags_that_there_are(reason):
+    assert reason in rejects.EXPLANATIONS
+    beam = {'--direct_num_workers'}
+    for word in rejects.REMEDIES[reason].replace(',', ' ').replace('=', ' ').split():
+        assert not word.startswith('--') or word in beam or word[2:] in flags.FLAGS
