@@ -29,7 +29,7 @@ test: .venv/.installed lint  ## Linter, types and all tests.
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_FLAGS)
 
 test-engines: .venv/.installed  ## prepare_dataset on Prism, Flink and Spark; DATA=DIR takes pairs as for the demo.
-	ENGINES_DATA=$(DATA) $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_FLAGS) tests/engines
+	ENGINES_DATA=$(DATA) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/engines
 
 attack: .venv/.installed  ## Altered inputs for everything that reads files; an hour, or SECONDS.
 	$(BIN)/python -m tests.attack --seconds=$(SECONDS) --seed=$(SEED) --directory=attack_output --log=attack_output/log.jsonl

@@ -71,7 +71,7 @@ def _num_made(output_dir):
 
 def _finish(process, cluster, output_dir):
     """Waits for the command, and starts it again if it fails; returns the digests of what it publishes."""
-    stdout, stderr = process.communicate(timeout=240)
+    stdout, stderr = process.communicate(timeout=900)
     done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
     if done.returncode:
         last = stderr.splitlines()[-1]

@@ -44,7 +44,7 @@ class Source:
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, env=os.environ | dict(environment or {})
+        command, capture_output=True, text=True, check=False, timeout=900, env=os.environ | dict(environment or {})
     )
 
 

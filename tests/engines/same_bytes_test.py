@@ -9,6 +9,7 @@ from tools.engines import flink, hosts, prism, spark
 optional.CLUSTERS.skip_module()
 
 ENGINES = {'prism': prism, 'flink': flink, 'spark': spark}
+_NAMES = [pytest.param('prism', marks=optional.GO.mark), 'flink', 'spark']
 _FLAGS = ('--image_size=64,64', '--near_duplicates=group', '--stratify=rare', '--num_shards=train:4,validation:2')
 
 
@@ -23,7 +24,7 @@ def expected(source, tmp_path_factory):
     return job.digests(job.directory_of(done))
 
 
-@pytest.mark.parametrize('name', ENGINES)
+@pytest.mark.parametrize('name', _NAMES)
 def test_within_the_process_that_the_command_starts(name, source, expected, tmp_path):
     arguments, environment = ENGINES[name].local()
     done = job.run(source.command(tmp_path / 'out', *arguments), environment)
@@ -31,7 +32,7 @@ def test_within_the_process_that_the_command_starts(name, source, expected, tmp_
     assert 'INFO' not in done.stderr
 
 
-@pytest.mark.parametrize('name', ENGINES)
+@pytest.mark.parametrize('name', _NAMES)
 def test_on_a_cluster_of_two_hosts(name, source, expected, tmp_path):
     with hosts.network(3) as network, ENGINES[name].cluster(network, tmp_path) as cluster:
         command = cluster.manager.command(source.command(tmp_path / 'out', *cluster.arguments))

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_START_SECONDS = 90.0
+_START_SECONDS = 240.0
 _END_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
