@@ -43,7 +43,7 @@ class TrainingResult:
         step: optimizer steps done in all.
         best_mean_iou: the largest validation mean IoU; None without a validation split.
         stopped_by: the signal that stopped the run, to be resumed; None if the last epoch is done.
-        curves: path of the picture of its curves; None if it was stopped.
+        curves: path of the picture of its curves; None if it was stopped, or if another worker draws it.
     """
 
     step: int
@@ -109,13 +109,21 @@ def train(
 
 
 def _train_together(training_loop: 'loop.TrainingLoop', workers: Workers, stop: stop_signal.StopSignal) -> bool:
-    """Trains as one of several workers; raises `OutsideError` where another one is lost."""
+    """Trains as one of several workers; raises `LostWorkersError` where another one is lost."""
     import tensorflow as tf
 
+    of_network = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    )
     try:
         return training_loop.train(stop)
     except (tf.errors.OpError, RuntimeError) as error:  # of a collective operation, from a graph or from Python
-        raise workers.loss(error) from error
+        if isinstance(error, of_network) or workers.unreachable():
+            raise workers.loss(error) from error
+        raise
 
 
 def dry_run(

@@ -20,7 +20,7 @@ from apache_beam.runners.portability.portable_runner import PipelineResult as Po
 from beam_jobs.engines import worker_errors
 from seg_pipeline import errors
 
-_SECONDS = 5.0
+_REST_SECONDS = 5.0
 _JOB_SERVERS = ('PrismJobServer', 'FlinkJarJobServer', 'SparkJarJobServer')  # loggers of what they print
 _JOB_NAME = re.compile(r'^Pipeline \S+ failed in state ')
 
@@ -67,12 +67,12 @@ def _cancel_on_flink(options: PipelineOptions, result: Any) -> None:
     master = flink_runner.FlinkRunner.add_http_scheme(options.view_as(FlinkRunnerOptions).flink_master)
     if not isinstance(result, PortableResult) or master in flink_runner.MAGIC_HOST_NAMES:
         return
-    with urllib.request.urlopen(f'{master}/jobs/overview', timeout=_SECONDS) as answer:
+    with urllib.request.urlopen(f'{master}/jobs/overview', timeout=_REST_SECONDS) as answer:
         jobs = json.load(answer)['jobs']
     for job in jobs:
         if result._job_id.startswith(f'{job["name"]}_'):
             request = urllib.request.Request(f'{master}/jobs/{job["jid"]}?mode=cancel', method='PATCH')
-            urllib.request.urlopen(request, timeout=_SECONDS).close()
+            urllib.request.urlopen(request, timeout=_REST_SECONDS).close()
 
 
 @contextlib.contextmanager

@@ -82,6 +82,11 @@ def read(model_dir: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def as_written(value: float) -> float:
+    """A number as whoever reads it from the file gets it."""
+    return float(_format(value))
+
+
 def _format(value: object) -> str:
     if value is None:
         return ''

@@ -357,7 +357,7 @@ class TrainingLoop:
             input_wait_share=clock.input_wait_share,
         )
         if validation.val_mean_iou is not None:
-            self._mean_ious[epoch + 1] = validation.val_mean_iou
+            self._mean_ious[epoch + 1] = history.as_written(validation.val_mean_iou)  # a resumed run reads that
         if self.writes:
             history.append(self._model_dir, row)
         self._write_steps()
