@@ -1,12 +1,14 @@
-"""The wheel in an empty environment: what travels in it, and what it says where an extra is missing."""
+"""The wheel, and what Beam sends to workers, in empty environments: what travels, and what is said without an extra."""
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import venv
 
 import pytest
+from apache_beam.runners.portability import stager
 
 from tests import fake_data
 
@@ -106,3 +108,28 @@ def test_cards_and_tables_travel_in_the_wheel(python, tmp_path):
     assert (tmp_path / 'pairs' / 'labels.csv').read_bytes() == (
         _ROOT / 'seg_pipeline/clothing_parsing/labels.csv'
     ).read_bytes()
+
+
+@pytest.mark.slow
+def test_what_beam_sends_to_the_workers_of_an_engine(tmp_path):
+    """--setup_file: Beam builds a source distribution of a clean checkout, and each worker installs it."""
+    source = tmp_path / 'source'
+    subprocess.run(['git', 'clone', '--quiet', str(_ROOT), str(source)], check=True)
+    built = stager.Stager._build_setup_package(str(source / 'setup.py'), str(tmp_path))
+    venv.create(tmp_path / 'venv', with_pip=True)
+    python = str(tmp_path / 'venv' / 'bin' / 'python')
+    (packages,) = (tmp_path / 'venv').glob('lib/python*/site-packages')
+    for path in packages.glob('setuptools*'):  # older than what builds it; a worker's pip gets the new one
+        shutil.rmtree(path)
+    _link_dependencies(packages)
+    options = ['--quiet', '--no-deps', '--no-index', '--no-build-isolation']
+    subprocess.run([python, '-m', 'pip', 'install', *options, built], check=True)
+    program = (
+        'import sys; from apache_beam.runners.worker import sdk_worker_main; from beam_jobs import transforms; '
+        'from seg_pipeline.clothing_parsing import source; print(transforms.__file__, "tensorflow" in sys.modules)'
+    )
+    done = _run(python, tmp_path, 'timeit', '-n1', '-r1', '-s', program, 'pass')
+    assert done.returncode == 0, done.stderr
+    place, has_tensorflow = done.stdout.splitlines()[0].rsplit(maxsplit=1)
+    assert place.startswith(str(tmp_path / 'venv'))
+    assert has_tensorflow == 'False'

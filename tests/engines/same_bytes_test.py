@@ -1,5 +1,7 @@
 """prepare_dataset on every engine: the same bytes as on Beam's own runner."""
 
+import pathlib
+
 import pytest
 
 from tests import optional
@@ -10,6 +12,7 @@ optional.CLUSTERS.skip_module()
 
 ENGINES = {'prism': prism, 'flink': flink, 'spark': spark}
 _NAMES = [pytest.param('prism', marks=optional.GO.mark), 'flink', 'spark']
+_RUNBOOK = (pathlib.Path(__file__).parents[2] / 'docs' / 'scaling.md').read_text()
 _FLAGS = ('--image_size=64,64', '--near_duplicates=group', '--stratify=rare', '--num_shards=train:4,validation:2')
 
 
@@ -38,5 +41,7 @@ def test_on_a_cluster_of_two_hosts(name, source, expected, tmp_path):
         command = cluster.manager.command(source.command(tmp_path / 'out', *cluster.arguments))
         done = job.run(command, cluster.environment)
         assert job.digests(job.directory_of(done)) == expected
+        for argument in cluster.arguments:  # the runbook names what was run here
+            assert argument.partition('=')[0] in _RUNBOOK
         assert all(process.poll() is None for process in (*cluster.workers, *cluster.pools))
     assert 'INFO' not in done.stderr
