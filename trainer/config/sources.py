@@ -11,6 +11,7 @@ from seg_pipeline.dataset.dataset_split import DatasetSplit, Split
 from seg_pipeline.dataset.tfds_directory import TfdsDirectory, TfdsSplit
 from seg_pipeline.labels import remapping
 from seg_pipeline.records import pair_features, tfds_formats
+from trainer.config import fetched
 from trainer.config.data import VALIDATION_SPLIT, Data, read_manifest
 from trainer.config.ranges import check_ranges
 
@@ -104,21 +105,22 @@ class Source:
 
 
 def open_source(data_dir: str, options: DataOptions | None = None, of_run: Data | None = None) -> Source:
-    """Reads what a data set of this disk says of itself.
+    """Reads what a data set says of itself.
 
     Args:
-        data_dir: directory of a version of a data set.
+        data_dir: directory of a version of a data set; that of one in an object store is fetched first.
         options: what it does not say.
         of_run: of the run whose model is given the data set: completes the options, and names the classes where the
             data set does not.
 
     Raises:
-        UserError: it is on an object store, or no data set, or not of the kind that the trainer reads; or the options
-            contradict it.
+        UserError: it is no data set, or not of the kind that the trainer reads; or the options contradict it.
     """
     options = options or DataOptions()
     if not storage.has_directories(data_dir):
-        return _of_manifest(data_dir, options)  # which says that it is not of this disk
+        copy = fetched.fetch(data_dir)
+        note = f'note: {data_dir} was fetched to {copy}'
+        return dataclasses.replace(_of_manifest(copy, options), note=note)
     if tfds_directory.is_one(data_dir):
         return _of_tfds(data_dir, options, of_run)
     if not os.path.lexists(os.path.join(data_dir, manifest_lib.FILE_NAME)):
