@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
+from benchmarks import pairs_of
 from seg_pipeline import command_line, errors
-from seg_pipeline.planning import pairing
 from tools.engines import flink, hosts, prism, spark
 
 _DATA = flags.DEFINE_string('data', None, 'Folder with png_images, png_masks and labels.csv.', required=True)
@@ -60,8 +60,8 @@ def main(argv: list[str]) -> None:
     own = None
     for name, way in _ways():
         with way as started, tempfile.TemporaryDirectory() as scratch:
-            few = _links(pathlib.Path(scratch, 'few'), _FEW)
-            many = _links(pathlib.Path(scratch, 'many'), _PAIRS.value)
+            few = pairs_of.link(_DATA.value, pathlib.Path(scratch, 'few'), _FEW)
+            many = pairs_of.link(_DATA.value, pathlib.Path(scratch, 'many'), _PAIRS.value)
             rounds = [(_seconds(started, few), _seconds(started, many)) for _ in range(_REPEATS.value)]
         rates = [(_PAIRS.value - _FEW) / (long - short) for short, long in rounds]
         rate = statistics.median(rates)
@@ -101,7 +101,7 @@ def _seconds(way: _Way, data: pathlib.Path) -> float:
     with tempfile.TemporaryDirectory() as output_dir:
         command: Sequence[str] = [
             *(*way.prefix, sys.executable, '-m', 'beam_jobs.prepare_dataset', f'--images={data}/png_images'),
-            *(f'--masks={data}/png_masks', f'--labels={_DATA.value}/labels.csv', f'--output_dir={output_dir}'),
+            *(f'--masks={data}/png_masks', f'--labels={data}/labels.csv', f'--output_dir={output_dir}'),
             *way.arguments,
         ]
         began = time.perf_counter()
@@ -113,17 +113,6 @@ def _seconds(way: _Way, data: pathlib.Path) -> float:
             env=os.environ | dict(way.environment),
         )
         return time.perf_counter() - began
-
-
-def _links(directory: pathlib.Path, count: int) -> pathlib.Path:
-    """Links the first pairs of --data into a folder of the same layout."""
-    data = pathlib.Path(_DATA.value)
-    for name in ('png_images', 'png_masks'):
-        for path in pairing.list_files(str(data / name))[:count]:
-            target = directory / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to((data / name / path).resolve())
-    return directory
 
 
 if __name__ == '__main__':

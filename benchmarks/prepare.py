@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from benchmarks import processes
+from benchmarks import pairs_of, processes
 from seg_pipeline import command_line, errors
 from seg_pipeline.building import pair as pair_lib
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
@@ -57,25 +57,13 @@ def main(argv: list[str]) -> None:
     if 'streaming' in names and not _STREAMING_PYTHON.value:
         raise errors.UserError('--only=streaming needs --streaming_python=PYTHON: see CONTRIBUTING.md')
     with tempfile.TemporaryDirectory() as scratch:
-        few = _subset(pathlib.Path(scratch, 'few'), _FEW)
-        many = _subset(pathlib.Path(scratch, 'many'), _PAIRS.value)
+        few = pairs_of.link(_DATA.value, pathlib.Path(scratch, 'few'), _FEW)
+        many = pairs_of.link(_DATA.value, pathlib.Path(scratch, 'many'), _PAIRS.value)
         rounds = [
             {name: (_measure(name, few, scratch), _measure(name, many, scratch)) for name in names}
             for _ in range(_REPEATS.value)
         ]
     _print_table(names, rounds)
-
-
-def _subset(directory: pathlib.Path, count: int) -> pathlib.Path:
-    """Links the first pairs of --data into a folder of the same layout."""
-    data = pathlib.Path(_DATA.value)
-    for name in ('png_images', 'png_masks'):
-        for path in pairing.list_files(str(data / name))[:count]:
-            target = directory / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to((data / name / path).resolve())
-    shutil.copy(data / 'labels.csv', directory)
-    return directory
 
 
 def _measure(name: str, data: pathlib.Path, scratch: str) -> processes.Run:

@@ -199,6 +199,8 @@ def num_done(work_dir: str, fingerprints: Collection[str]) -> dict[str, int]:
         and whose attempts nobody sees living, there are none.
     """
     found: dict[str, int] = {}
+    if not files.has_directories(work_dir):  # a listing for nothing would be a request
+        return found
     for path in _notes(work_dir):
         fingerprint = os.path.basename(path).rsplit('.', 2)[0]
         if fingerprint in fingerprints and _is_living(path):

@@ -36,7 +36,7 @@ def test_within_the_process_that_the_command_starts(name, source, expected, tmp_
 
 
 @pytest.mark.parametrize('name', _NAMES)
-def test_on_a_cluster_of_two_hosts(name, source, expected, tmp_path):
+def test_on_a_cluster(name, source, expected, tmp_path):
     with hosts.network(3) as network, ENGINES[name].cluster(network, tmp_path) as cluster:
         command = cluster.manager.command(source.command(tmp_path / 'out', *cluster.arguments))
         done = job.run(command, cluster.environment)

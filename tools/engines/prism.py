@@ -1,4 +1,4 @@
-"""Prism, Beam's own engine for one machine: started by the command itself, or as a server of its own."""
+"""Prism, Beam's own engine for one machine: started by the command itself, or as a server of its own on one host."""
 
 import contextlib
 import pathlib
