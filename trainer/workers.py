@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seg_pipeline import errors
+from seg_pipeline.plurals import counted
 
 VARIABLE = 'TF_CONFIG'  # of the environment; TensorFlow, and what starts jobs on Kubernetes, agree on it
 _ADDRESS = re.compile(r'[A-Za-z0-9_.-]+:([0-9]{1,5})|\[[0-9A-Fa-f:.]+\]:([0-9]{1,5})')
@@ -50,7 +51,8 @@ class Workers:
                 raise errors.UserError(f'--workers: {address} occurs twice; each worker has an address of its own')
         if not 0 <= self.index < len(self.addresses):
             raise errors.UserError(
-                f'--worker_index={self.index}: there are {len(self.addresses)} workers, 0 to {len(self.addresses) - 1}'
+                f'--worker_index={self.index}: wanted 0 to {len(self.addresses) - 1}, '
+                f'of {counted(len(self.addresses), "worker")}'
             )
 
     @classmethod
