@@ -10,7 +10,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -25,9 +25,10 @@ from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.dataset import ignored, manifest, place
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import formats, rejects
-from seg_pipeline.planning import empty_splits, pairing, path_patterns, sharding
+from seg_pipeline.planning import empty_splits, pairing, path_patterns, plan_files, sharding
 from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import Pairing, SourcePair
+from seg_pipeline.planning.plan_files import PlannedShard
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
 from seg_pipeline.plurals import counted
@@ -90,35 +91,50 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     if place.is_taken(config.build.dataset_dir) and not config.dry_run:
         return _compare_existing(config, pairs, (*found.rejects, *left_out))
     counts = sharding.parse_counts(config.splits.num_shards, config.splits.names)
-    batches, contents = _scan_contents(config, pairs, options)
-    assignments = config.splits.assign(
-        config.build.sources.images, pairs, contents, config.build.records.label_map.names
-    )
-    unfilled = empty_splits.check(config.splits, assignments, allowed=config.allow_empty_splits)
-    plans = _plan_shards(config, pairs, assignments, counts)
-    _announce(plans, assignments, len(left_out))
-    if unfilled:
-        _warn(unfilled)
-    _report_unowned(config, [*batches, *plans])
-    request = PublishRequest(
-        config.build,
-        tuple(plan.name for plan in plans),
-        (*found.rejects, *left_out),
-        config.allow_rejects,
-        config.allow_empty_splits,
-        assignments.by_key,
-        assignments.duplicates,
-        Provenance.here(config.command),
-    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(work_dir.remove_stale, config.work_dir)  # at last, when the plans are gone that keep it
+        batches, contents = _scan_contents(config, pairs, options, stack)
+        assignments = config.splits.assign(
+            config.build.sources.images, pairs, contents, config.build.records.label_map.names
+        )
+        unfilled = empty_splits.check(config.splits, assignments, allowed=config.allow_empty_splits)
+        written = plan_files.written(
+            config.work_dir,
+            _plan_shards(config, pairs, assignments, counts),
+            assignments.by_key,
+            rejects=(*found.rejects, *left_out),
+            duplicates=assignments.duplicates,
+        )
+        with work_dir.locked(config.work_dir), storage.writing(config.work_dir):
+            plan, shards = stack.enter_context(written)
+        _announce(shards, assignments, len(left_out))
+        if unfilled:
+            _warn(unfilled)
+        _report_unowned(config, [*batches, *shards])
+        request = PublishRequest(
+            config.build, plan, config.allow_rejects, config.allow_empty_splits, Provenance.here(config.command)
+        )
+        return _make(config, shards, batches, request, options)
+
+
+def _make(
+    config: JobConfig,
+    shards: Sequence[PlannedShard],
+    batches: Sequence[PlannedShard],
+    request: PublishRequest,
+    options: PipelineOptions,
+) -> Outcome:
+    """Makes what is planned, and removes what nobody needs then."""
     # Until the outcome was read: a command that finds itself alone removes what no command needs.
     with work_dir.locked(config.work_dir):
-        with progress.ShardProgress(plans, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
-            outcome = _run_pipeline(config, plans, batches, request, options)
+        with progress.ShardProgress(shards, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
+            outcome = _run_pipeline(config, shards, batches, request, options)
+        scanned = frozenset(batch.fingerprint for batch in batches)
         if outcome.result in (Result.PUBLISHED, Result.CHECKED):  # else the same command needs them again
-            content_scan.remove(config.work_dir, batches)
+            content_scan.remove(config.work_dir, scanned)
         if outcome.result is Result.PUBLISHED:
             with contextlib.suppress(OSError):  # as `publish` does with the notes of shards
-                attempts.forget(config.work_dir, frozenset(batch.fingerprint for batch in batches))
+                attempts.forget(config.work_dir, scanned)
     return outcome
 
 
@@ -172,9 +188,14 @@ def _check_trimming(found: Pairing) -> None:
 
 
 def _scan_contents(
-    config: JobConfig, pairs: Sequence[SourcePair], options: PipelineOptions
-) -> tuple[list[ShardPlan], Contents]:
+    config: JobConfig, pairs: Sequence[SourcePair], options: PipelineOptions, stack: contextlib.ExitStack
+) -> tuple[list[PlannedShard], Contents]:
     """Finds out, on the engine, what must be known of the contents to split the pairs.
+
+    Args:
+        config, options: as for `run`.
+        pairs: all pairs.
+        stack: keeps the plan of the batches until it is closed.
 
     Returns:
         The scanned batches, whose results are kept in the work directory, and their findings.
@@ -183,28 +204,30 @@ def _scan_contents(
     if what is None:
         return [], Contents()
     sources, records = config.build.sources, config.build.records
-    batches = content_scan.plan(sources, records, what, pairs)
-    shown = progress.ShardProgress(
-        batches, lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint), unit='batches scanned'
-    )
-    with work_dir.locked(config.work_dir), shown:
-        _run_pass(
-            config,
-            batches,
-            lambda pipeline: (
-                pipeline
-                | 'Batches' >> beam.Create(batches, reshuffle=False)  # ShardPlan
-                | beam.Reshuffle()
-                | transforms.ScanPairs(sources, records, config.work_dir, what, config.paranoid)  # None
-            ),
-            options,
+    written = plan_files.written(config.work_dir, content_scan.plan(sources, records, what, pairs))
+    with work_dir.locked(config.work_dir):
+        with storage.writing(config.work_dir):
+            plan, batches = stack.enter_context(written)
+        shown = progress.ShardProgress(
+            batches, lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint), unit='batches scanned'
         )
-    return batches, content_scan.read(config.work_dir, batches)
+        with shown:
+            _run_pass(
+                config,
+                batches,
+                lambda pipeline: (
+                    pipeline
+                    | transforms.ReadPlan(plan)  # PlannedShard
+                    | transforms.ScanPairs(sources, records, config.work_dir, what, config.paranoid)  # None
+                ),
+                options,
+            )
+    return batches, content_scan.read(config.work_dir, (batch.fingerprint for batch in batches))
 
 
 def _plan_shards(
     config: JobConfig, pairs: Sequence[SourcePair], assignments: Assignments, counts: dict[str, int]
-) -> list[ShardPlan]:
+) -> Iterable[ShardPlan]:
     build = config.build
     plans = sharding.plan(
         pairs,
@@ -219,8 +242,8 @@ def _plan_shards(
 
 def _run_pipeline(
     config: JobConfig,
-    plans: Sequence[ShardPlan],
-    batches: Sequence[ShardPlan],
+    shards: Sequence[PlannedShard],
+    batches: Sequence[PlannedShard],
     request: PublishRequest,
     options: PipelineOptions,
 ) -> Outcome:
@@ -231,11 +254,10 @@ def _run_pipeline(
     finish = transforms.ReportFindings if config.dry_run else transforms.PublishDataset
     _run_pass(
         config,
-        [*batches, *plans],
+        [*batches, *shards],
         lambda pipeline: (
             pipeline
-            | 'Plans' >> beam.Create(plans, reshuffle=False)  # ShardPlan
-            | beam.Reshuffle()  # one by one to the workers: paths travel, never pixels
+            | transforms.ReadPlan(request.plan)  # PlannedShard
             | make  # ShardSummary
             | beam.CombineGlobally(transforms.MergeSummaries())  # Summaries
             | finish(request, outcome_path)  # None
@@ -247,7 +269,7 @@ def _run_pipeline(
 
 def _run_pass(
     config: JobConfig,
-    plans: Sequence[ShardPlan],
+    plans: Sequence[PlannedShard],
     build: Callable[[beam.Pipeline], object],
     options: PipelineOptions,
 ) -> None:
@@ -265,10 +287,10 @@ def _run_pass(
         raise LostWorkerError(f'{error}{suspects.explain(config.work_dir, plans)}') from error
 
 
-def _announce(plans: Sequence[ShardPlan], assignments: Assignments, num_left_out: int) -> None:
+def _announce(plans: Sequence[PlannedShard], assignments: Assignments, num_left_out: int) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
-        number = sum(len(plan.pairs) for plan in members)
+        number = sum(plan.num_pairs for plan in members)
         print(f'{split}: {counted(number, "pair")} in {counted(len(members), "shard")}')
     if num_left_out:
         total = num_left_out + len(assignments.by_key)
@@ -287,9 +309,9 @@ def _warn(message: str) -> None:
     print(f'warning: {message}', file=sys.stderr)
 
 
-def _report_unowned(config: JobConfig, own: Sequence[ShardPlan]) -> None:
+def _report_unowned(config: JobConfig, own: Sequence[PlannedShard]) -> None:
     """Says what other commands left or are making in the work directory; removes it if that is asked for."""
-    known = frozenset(plan.fingerprint for plan in own)
+    known = {name for shard in own for name in (shard.fingerprint, shard.plan)}
     paths = work_dir.unowned(config.work_dir, known)
     if not paths:
         return

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TextIO
 
 from seg_pipeline import progress, storage
-from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.planning.plan_files import PlannedShard
 from seg_pipeline.storage import attempts
 
 _POLL_SECONDS = 0.5
@@ -25,8 +25,8 @@ class ShardProgress:
 
     def __init__(
         self,
-        plans: Sequence[ShardPlan],
-        path_of: Callable[[ShardPlan], str],
+        plans: Sequence[PlannedShard],
+        path_of: Callable[[PlannedShard], str],
         unit: str = 'shards',
         output: TextIO = sys.stderr,
     ) -> None:
@@ -39,7 +39,7 @@ class ShardProgress:
             output: where to print.
         """
         self._unit = unit
-        self._pending = {path_of(plan): len(plan.pairs) for plan in plans}
+        self._pending = {path_of(plan): plan.num_pairs for plan in plans}
         self._fingerprints = {plan.fingerprint: path_of(plan) for plan in plans}
         self._under_way = 0  # pairs of unfinished units that are done
         on_this_disk = all(storage.has_directories(path) for path in self._pending)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from seg_pipeline import trial
 from seg_pipeline.cross_check import comparison
-from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.planning.plan_files import PlannedShard
 from seg_pipeline.storage import attempts
 
 # What is done about what is named.
@@ -13,7 +13,7 @@ THEN = 'the same command reads that in a process of its own and, if that ends to
 _LISTED = 5
 
 
-def announce(work_dir: str, plans: Sequence[ShardPlan]) -> None:
+def announce(work_dir: str, plans: Sequence[PlannedShard]) -> None:
     """Says on stderr what is read in processes of its own, which takes longer, and up to a limit if it does not end."""
     if found := _found(work_dir, plans):
         print(
@@ -23,21 +23,21 @@ def announce(work_dir: str, plans: Sequence[ShardPlan]) -> None:
         )
 
 
-def explain(work_dir: str, plans: Sequence[ShardPlan]) -> str:
+def explain(work_dir: str, plans: Sequence[PlannedShard]) -> str:
     """What to add to the message that a worker process was lost; empty if no note tells."""
     if found := _found(work_dir, plans):
         return f', while at {_listed(found)}: {THEN}'
     return ''
 
 
-def _found(work_dir: str, plans: Sequence[ShardPlan]) -> list[str]:
+def _found(work_dir: str, plans: Sequence[PlannedShard]) -> list[str]:
     """At what processes died, each once."""
     by_name = {plan.fingerprint: (plan, False) for plan in plans}
     by_name |= {comparison.noted_as(plan.fingerprint): (plan, True) for plan in plans}
     found = []
     for name, keys in attempts.last_keys(work_dir, by_name.keys()):
         plan, is_compared = by_name[name]
-        named = [pair for pair in plan.pairs if pair.key in keys]
+        named = [pair for pair in plan.load().pairs if pair.key in keys]
         if len(named) == 1:
             what = f'image {named[0].image}, mask {named[0].mask}'
             found.append(f'the comparison of mask {named[0].mask} with its record' if is_compared else what)

@@ -11,7 +11,7 @@ from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.building.content_scan import Scan
 from seg_pipeline.building.markers import ShardSummary, Summaries
 from seg_pipeline.building.publish import PublishRequest
-from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.planning.plan_files import Plan, PlannedShard
 
 
 def _use_one_thread() -> None:
@@ -20,8 +20,23 @@ def _use_one_thread() -> None:
 
 
 @dataclasses.dataclass
+class ReadPlan(beam.PTransform):
+    """PBegin -> PlannedShard: the shards of a plan, one by one to the workers.
+
+    The graph names the plan alone, so that it does not grow with the data; engines limit it to some megabytes. Places
+    travel, never pixels.
+    """
+
+    plan: Plan
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[PlannedShard]:
+        plans = begin | beam.Create([self.plan], reshuffle=False)
+        return plans | beam.FlatMap(lambda plan: plan.shards()) | beam.Reshuffle()
+
+
+@dataclasses.dataclass
 class ScanPairs(beam.PTransform):
-    """ShardPlan -> None: the findings of each batch are made, or found made, in the work directory."""
+    """PlannedShard -> None: the findings of each batch are made, or found made, in the work directory."""
 
     sources: SourceFolders
     options: RecordOptions
@@ -29,52 +44,52 @@ class ScanPairs(beam.PTransform):
     what: Scan
     paranoid: bool = False
 
-    def expand(self, batches: beam.PCollection[ShardPlan]) -> beam.PCollection[None]:
+    def expand(self, batches: beam.PCollection[PlannedShard]) -> beam.PCollection[None]:
         return batches | beam.Map(_scan, self.sources, self.options, self.work_dir, self.what, self.paranoid)
 
 
 def _scan(
-    batch: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan, paranoid: bool
+    batch: PlannedShard, sources: SourceFolders, options: RecordOptions, work_dir: str, what: Scan, paranoid: bool
 ) -> None:
     _use_one_thread()
-    content_scan.scan(sources, options, work_dir, what, batch, paranoid=paranoid)
+    content_scan.scan(sources, options, work_dir, what, batch.load(), paranoid=paranoid)
 
 
 @dataclasses.dataclass
 class WriteShards(beam.PTransform):
-    """ShardPlan -> ShardSummary: each shard is made, or found made, in the work directory."""
+    """PlannedShard -> ShardSummary: each shard is made, or found made, in the work directory."""
 
     sources: SourceFolders
     options: RecordOptions
     work_dir: str
     paranoid: bool = False
 
-    def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection[ShardSummary]:
+    def expand(self, plans: beam.PCollection[PlannedShard]) -> beam.PCollection[ShardSummary]:
         return plans | beam.Map(_write, self.sources, self.options, self.work_dir, self.paranoid)
 
 
 def _write(
-    plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str, paranoid: bool
+    planned: PlannedShard, sources: SourceFolders, options: RecordOptions, work_dir: str, paranoid: bool
 ) -> ShardSummary:
     _use_one_thread()
-    return shard.write(sources, options, work_dir, plan, paranoid=paranoid)
+    return shard.write(sources, options, work_dir, planned.load(), paranoid=paranoid)
 
 
 @dataclasses.dataclass
 class CheckShards(beam.PTransform):
-    """ShardPlan -> ShardSummary: the pairs of each shard are read, checked and counted; no shard is made."""
+    """PlannedShard -> ShardSummary: the pairs of each shard are read, checked and counted; no shard is made."""
 
     sources: SourceFolders
     options: RecordOptions
     work_dir: str
 
-    def expand(self, plans: beam.PCollection[ShardPlan]) -> beam.PCollection[ShardSummary]:
+    def expand(self, plans: beam.PCollection[PlannedShard]) -> beam.PCollection[ShardSummary]:
         return plans | beam.Map(_check, self.sources, self.options, self.work_dir)
 
 
-def _check(plan: ShardPlan, sources: SourceFolders, options: RecordOptions, work_dir: str) -> ShardSummary:
+def _check(planned: PlannedShard, sources: SourceFolders, options: RecordOptions, work_dir: str) -> ShardSummary:
     _use_one_thread()
-    return shard.check(sources, options, work_dir, plan)
+    return shard.check(sources, options, work_dir, planned.load())
 
 
 class MergeSummaries(beam.CombineFn):

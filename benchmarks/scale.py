@@ -124,7 +124,7 @@ def plan(data: str) -> None:
     ).pairs
     assignments = splitting.assign(sources.images, pairs, Contents(), options.label_map.names)
     plans = sharding.plan(pairs, assignments.split_of, {}, splitting.seed, BuildConfig.dataset_name)
-    plans = fingerprints.with_fingerprints(sources, options, plans)
+    plans = list(fingerprints.with_fingerprints(sources, options, plans))
     print(f'{len(pairs)} pairs in {len(plans)} shards')
 
 

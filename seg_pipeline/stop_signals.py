@@ -4,11 +4,16 @@ Python drops an exception that is raised in a `__del__` or in the callback of a 
 Python may drop it too. A signal comes at any moment, so also at such a one. Therefore a timer looks, after the first
 signal, whether the exception still exists. As long as it does, or any exception is being handled, the command ends or
 cleans up, and is left alone. Otherwise it goes on as if there had been no signal, and the exception is raised again.
+
+Before that, the signal itself may be missed. The system gives it to any thread, and Python has it handled by the main
+one, but does not wake that: a main thread that waits for a lock would wait on. So a thread of its own hears of each
+signal, and sends it to the main thread until that has handled it.
 """
 
 import os
 import signal
 import sys
+import threading
 import time
 import types
 import weakref
@@ -40,10 +45,31 @@ def handle() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    _pass_on()
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _report_dropped
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _report_printed
+
+
+def _pass_on() -> None:
+    """Wakes the main thread for each signal that it does not notice."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # whose signals are not ours
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def listen() -> None:
+        while received := os.read(reader, 1):
+            # While it is ours to handle: whoever has put another handler there does what it wants.
+            while received[0] in tuple(SIGNALS) and signal.getsignal(received[0]) is _stop:
+                time.sleep(_LOOK_SECONDS)
+                if signal.getsignal(received[0]) is _stop:
+                    signal.pthread_kill(main, received[0])
+
+    threading.Thread(target=listen, name='signals', daemon=True).start()
 
 
 def unwatch() -> None:

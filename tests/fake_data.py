@@ -1,21 +1,24 @@
 """Small data sets for the tests: pairs with a pattern that a network can learn, and the data set made of them."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from seg_pipeline import records
-from seg_pipeline.building import fingerprints, markers, publish, shard
+from seg_pipeline.building import fingerprints, markers, publish, shard, work_dir
 from seg_pipeline.building.config import BuildConfig, RecordOptions, SourceFolders
 from seg_pipeline.dataset import manifest
 from seg_pipeline.imaging import formats
+from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.labels import label_map
-from seg_pipeline.planning import pairing, sharding
+from seg_pipeline.planning import pairing, plan_files, sharding
 from seg_pipeline.planning import splits as splits_lib
+from seg_pipeline.planning.assignment import Assignment
 from seg_pipeline.planning.split_options import SplitOptions
 
 # What differs where the command differs: two hold it, the manifest holds their digests.
@@ -86,7 +89,7 @@ def make_dataset(
 
 
 def prepare(config: BuildConfig, splitting: SplitOptions | None = None, **options: Any) -> str:
-    """Makes a data set in this process and returns its directory; `options` are those of `PublishRequest`."""
+    """Makes a data set in this process and returns its directory; `options` are those of `request_for`."""
     splitting = splitting or SplitOptions()
     sources, records_options = config.sources, config.records
     pairs = pairing.match_pairs(
@@ -97,13 +100,32 @@ def prepare(config: BuildConfig, splitting: SplitOptions | None = None, **option
     plans = sharding.plan(
         pairs, split_of, counts, splitting.seed, config.dataset_name, file_format=records_options.file_format
     )
-    return publish_plans(config, fingerprints.with_fingerprints(sources, records_options, plans), **options).directory
+    return publish_plans(
+        config, list(fingerprints.with_fingerprints(sources, records_options, plans)), **options
+    ).directory
 
 
 def publish_plans(config: BuildConfig, plans: Sequence[sharding.ShardPlan], **options: Any) -> markers.Outcome:
-    """Makes the shards of some plans and publishes them; `options` are those of `PublishRequest`."""
+    """Makes the shards of some plans and publishes them; `options` are those of `request_for`."""
     made = markers.Summaries.of(shard.write(config.sources, config.records, config.work_dir, plan) for plan in plans)
-    return publish.publish(publish.PublishRequest(config, tuple(plan.name for plan in plans), **options), made)
+    with request_for(config, plans, **options) as request:
+        return publish.publish(request, made)
+
+
+@contextlib.contextmanager
+def request_for(
+    config: BuildConfig,
+    plans: Sequence[sharding.ShardPlan],
+    assignments: Mapping[str, Assignment] | None = None,
+    rejects: Sequence[Reject] = (),
+    duplicates: Sequence[Sequence[str]] = (),
+    **options: Any,
+) -> Iterator[publish.PublishRequest]:
+    """What `publish` needs beside shards; the plan is there until the block ends."""
+    written = plan_files.written(config.work_dir, plans, assignments, rejects=rejects, duplicates=duplicates)
+    with written as (plan, _):
+        yield publish.PublishRequest(config, plan, **options)
+    work_dir.remove_stale(config.work_dir)
 
 
 def read_split(dataset_dir: str, split: str) -> list[records.Record]:

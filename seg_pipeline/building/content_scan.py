@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -44,15 +44,15 @@ class Scan:
         return needed if needed.hashes or needed.classes else None
 
 
-def plan(sources: SourceFolders, options: RecordOptions, what: Scan, pairs: Sequence[SourcePair]) -> list[ShardPlan]:
+def plan(
+    sources: SourceFolders, options: RecordOptions, what: Scan, pairs: Sequence[SourcePair]
+) -> Iterator[ShardPlan]:
     """Cuts the pairs into batches, each with the fingerprint of what decides its result."""
-    parts = [pairs[start : start + PAIRS_PER_BATCH] for start in range(0, len(pairs), PAIRS_PER_BATCH)]
-    plans = [ShardPlan(f'batch {number}', 'scan', tuple(part)) for number, part in enumerate(parts)]
+    parts = (pairs[start : start + PAIRS_PER_BATCH] for start in range(0, len(pairs), PAIRS_PER_BATCH))
+    plans = (ShardPlan(f'batch {number}', 'scan', tuple(part)) for number, part in enumerate(parts))
     salt = f'{_SCAN_FORMAT}/{what.hashes}/{what.classes}/'
-    return [
-        dataclasses.replace(batch, fingerprint=hashlib.sha256(f'{salt}{batch.fingerprint}'.encode()).hexdigest())
-        for batch in fingerprints.with_fingerprints(sources, options, plans)
-    ]
+    for batch in fingerprints.with_fingerprints(sources, options, plans):
+        yield dataclasses.replace(batch, fingerprint=hashlib.sha256(f'{salt}{batch.fingerprint}'.encode()).hexdigest())
 
 
 def result_path(work_dir: str, batch_fingerprint: str) -> str:
@@ -74,7 +74,7 @@ def scan(
     Raises:
         UserError: if the output cannot be written.
     """
-    if not paranoid and _read(work_dir, batch) is not None:
+    if not paranoid and _read(work_dir, batch.fingerprint) is not None:
         return
     path = result_path(work_dir, batch.fingerprint)
     with (
@@ -114,7 +114,7 @@ def _scan_pair(what: Scan, files: Files, options: RecordOptions, source: SourceP
     return perceptual_hash.perceptual_hash(decoded.image) if what.hashes else None, ids
 
 
-def read(work_dir: str, batches: Iterable[ShardPlan]) -> Contents:
+def read(work_dir: str, batch_fingerprints: Iterable[str]) -> Contents:
     """Reads the results of all batches.
 
     Raises:
@@ -122,24 +122,24 @@ def read(work_dir: str, batches: Iterable[ShardPlan]) -> Contents:
     """
     hashes: dict[str, int] = {}
     classes: dict[str, tuple[int, ...]] = {}
-    for batch in batches:
-        found = _read(work_dir, batch)
+    for fingerprint in batch_fingerprints:
+        found = _read(work_dir, fingerprint)
         if found is None:
-            raise errors.UserError(f'{result_path(work_dir, batch.fingerprint)}: is missing; run the command again')
+            raise errors.UserError(f'{result_path(work_dir, fingerprint)}: is missing; run the command again')
         hashes.update({key: value for key, (value, _) in found.items() if value is not None})
         classes.update({key: tuple(ids) for key, (_, ids) in found.items()})
     return Contents(hashes, classes)
 
 
-def remove(work_dir: str, batches: Sequence[ShardPlan]) -> None:
+def remove(work_dir: str, batch_fingerprints: Iterable[str]) -> None:
     """Removes the results of batches that are no longer needed."""
-    for batch in batches:
-        storage.remove(result_path(work_dir, batch.fingerprint))
+    for fingerprint in batch_fingerprints:
+        storage.remove(result_path(work_dir, fingerprint))
 
 
-def _read(work_dir: str, batch: ShardPlan) -> _Found | None:
+def _read(work_dir: str, fingerprint: str) -> _Found | None:
     try:
-        found: _Found = json.loads(storage.read_bytes(result_path(work_dir, batch.fingerprint)))
+        found: _Found = json.loads(storage.read_bytes(result_path(work_dir, fingerprint)))
     except (OSError, ValueError):
         return None
     return found

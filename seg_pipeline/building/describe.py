@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seg_pipeline.building import fingerprints, markers
@@ -27,7 +27,8 @@ class Description:
 
     Attributes:
         config: the data set configuration.
-        assignments: the split of each pair and why; a key without one has no reason in the index.
+        assignments: for the name of a shard, the split of its pairs by their keys and why; a key without one has no
+            reason in the index. Asked for one shard after another, in the order of their names.
         duplicates: the keys of each set of identical or nearly identical images.
         provenance: what made it.
         rejects: what was left out, in order.
@@ -35,7 +36,7 @@ class Description:
     """
 
     config: BuildConfig
-    assignments: Mapping[str, Assignment] = dataclasses.field(default_factory=dict)
+    assignments: Callable[[str], Mapping[str, Assignment]] = lambda shard: {}
     duplicates: tuple[tuple[str, ...], ...] = ()
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
     rejects: tuple[Reject, ...] = ()
@@ -108,9 +109,10 @@ def _write_index(what: Description, work_dir: str, summaries: Sequence[FinishedS
     set_of = {key: keys[0] for keys in what.duplicates for key in keys}
     with atomic.replacing(os.path.join(staging, manifest.RECORDS_FILE)) as file:
         for summary in summaries:
+            assignments = what.assignments(summary.shard.name)
             for entry in markers.read_entries(work_dir, summary):
                 found = dataclasses.replace(entry, duplicate_set=set_of.get(entry.key))
-                file.write(_assigned(found, what.assignments.get(entry.key)).to_line())
+                file.write(_assigned(found, assignments.get(entry.key)).to_line())
 
 
 def _assigned(entry: RecordEntry, assignment: Assignment | None) -> RecordEntry:

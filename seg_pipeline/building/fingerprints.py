@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -37,8 +37,10 @@ def library_versions(file_format: str) -> dict[str, str]:
     return versions
 
 
-def with_fingerprints(sources: SourceFolders, options: RecordOptions, plans: Iterable[ShardPlan]) -> list[ShardPlan]:
-    """The same plans, each with its fingerprint."""
+def with_fingerprints(
+    sources: SourceFolders, options: RecordOptions, plans: Iterable[ShardPlan]
+) -> Iterator[ShardPlan]:
+    """The same plans, each with its fingerprint, one after another."""
     # Two listings where a store has no other way, instead of two requests for each pair.
     image_of, mask_of = storage.statuses(sources.images), storage.statuses(sources.masks)
     shared = {
@@ -56,7 +58,8 @@ def with_fingerprints(sources: SourceFolders, options: RecordOptions, plans: Ite
         ]
         return hashlib.sha256(json.dumps({**shared, 'pairs': pairs}, sort_keys=True).encode()).hexdigest()
 
-    return [dataclasses.replace(plan, fingerprint=fingerprint(plan)) for plan in plans]
+    for plan in plans:
+        yield dataclasses.replace(plan, fingerprint=fingerprint(plan))
 
 
 def _stamp(found: storage.Entry | None) -> list[int]:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from seg_pipeline import errors, storage
 from seg_pipeline.building import describe, markers, object_commit, work_dir
@@ -22,9 +22,8 @@ from seg_pipeline.cross_check import Checked
 from seg_pipeline.dataset import ignored, manifest, place
 from seg_pipeline.dataset.provenance import Provenance
 from seg_pipeline.imaging import rejects
-from seg_pipeline.imaging.rejects import Reject
 from seg_pipeline.planning import empty_splits
-from seg_pipeline.planning.assignment import Assignment
+from seg_pipeline.planning.plan_files import Plan
 from seg_pipeline.plurals import counted
 from seg_pipeline.storage import atomic, attempts
 
@@ -39,28 +38,30 @@ class PublishRequest:
 
     Attributes:
         config: the data set configuration.
-        shard_names: the names of all planned shards: nothing is published while one is missing.
-        rejects: what was rejected before anything was decoded.
+        plan: the files of the plan: nothing is published while one of its shards is missing.
         allow_rejects: publish without the rejected pairs instead of not at all.
         allow_empty_splits: publish without the splits of which rejects leave no pair instead of not at all.
-        assignments: the split of each pair and why; for the index.
-        duplicates: the keys of each set of identical or nearly identical images; for `duplicates.json`.
         provenance: what makes the data set.
     """
 
     config: BuildConfig
-    shard_names: tuple[str, ...]
-    rejects: tuple[Reject, ...] = ()
+    plan: Plan
     allow_rejects: bool = False
     allow_empty_splits: bool = False
-    assignments: Mapping[str, Assignment] = dataclasses.field(default_factory=dict)
-    duplicates: tuple[tuple[str, ...], ...] = ()
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
 
     def description(self, made: Summaries) -> Description:
         """What is said of the data set, with the rejects of the shards too."""
-        rejects = describe.sorted_rejects([*self.rejects, *(r for shard in made.shards for r in shard.rejects)])
-        return Description(self.config, self.assignments, self.duplicates, self.provenance, rejects, made.statistics)
+        rejects = describe.sorted_rejects([*self.plan.rejects(), *(r for shard in made.shards for r in shard.rejects)])
+        planned = {shard.name: shard for shard in self.plan.shards()}
+        return Description(
+            self.config,
+            lambda shard: planned[shard].assignments(),
+            tuple(self.plan.duplicates()),
+            self.provenance,
+            rejects,
+            made.statistics,
+        )
 
 
 def publish(request: PublishRequest, made: Summaries) -> Outcome:
@@ -169,9 +170,9 @@ def sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> Iterator[
 
 
 def _check_complete(request: PublishRequest, summaries: Sequence[FinishedShard]) -> None:
-    missing = set(request.shard_names) - {summary.shard.name for summary in summaries}
-    if missing or len(summaries) != len(request.shard_names):
-        made = f'{len(summaries)} of {counted(len(request.shard_names), "shard")} were made'
+    planned = {shard.name for shard in request.plan.shards()}
+    if planned != {summary.shard.name for summary in summaries} or len(summaries) != len(planned):
+        made = f'{len(summaries)} of {counted(len(planned), "shard")} were made'
         raise errors.UserError(f'{request.config.work_dir}: {made}; run the command again')
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from seg_pipeline import errors, storage
 from seg_pipeline.building import describe, fingerprints, markers, publish, shard
@@ -120,10 +120,10 @@ def _with_entries(dataset_dir: str, shards: Collection[Shard]) -> Iterator[tuple
 def _make_again(config: BuildConfig, present: Manifest, wanted: Shard, entries: Sequence[RecordEntry]) -> ShardSummary:
     """Makes a shard in the work directory; refuses one that is not what the manifest says."""
     pairs = tuple(SourcePair(entry.key, entry.image, entry.mask) for entry in entries)
-    plans = fingerprints.with_fingerprints(
+    (plan,) = fingerprints.with_fingerprints(
         config.sources, config.records, [ShardPlan(wanted.name, wanted.split, pairs)]
     )
-    summary = shard.write(config.sources, config.records, config.work_dir, plans[0])
+    summary = shard.write(config.sources, config.records, config.work_dir, plan)
     if summary.rejects:
         raise _RefusedError(f'a source is not what it was: {summary.rejects[0].message}')
     # Named before the shard is compared: a changed source is the user's to explain, a changed library is not.
@@ -187,7 +187,6 @@ def _repair_files(
 def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance, made: Summaries) -> Description:
     """What was said of the data set, as its index, its provenance and its shards tell."""
     index = record_index.of(dataset_dir)
-    assignments = {entry.key: _assignment(entry) for entry in index if entry.split_reason is not None}
     # By the sets, not by the links from one to the next: of a chain, one in the middle may have been rejected.
     duplicates = defaultdict(list)
     for entry in index:
@@ -195,7 +194,22 @@ def _description(config: BuildConfig, dataset_dir: str, made_by: Provenance, mad
             duplicates[entry.duplicate_set].append(entry.key)
     sets = tuple(tuple(sorted(keys)) for _, keys in sorted(duplicates.items()))
     rejects = describe.sorted_rejects(record_index.read_rejects(dataset_dir))
-    return Description(config, assignments, sets, made_by, rejects, made.statistics)
+    return Description(config, _assignments(index), sets, made_by, rejects, made.statistics)
+
+
+def _assignments(index: Iterable[RecordEntry]) -> Callable[[str], dict[str, Assignment]]:
+    """The assignments of a shard, asked for in the order of the index; none for one that has no record."""
+    by_shard = record_index.by_shard(index)
+    following = [next(by_shard, None)]
+
+    def of(shard_name: str) -> dict[str, Assignment]:
+        if following[0] is None or following[0][0] != shard_name:
+            return {}
+        _, entries = following[0]
+        following[0] = next(by_shard, None)
+        return {entry.key: _assignment(entry) for entry in entries if entry.split_reason is not None}
+
+    return of
 
 
 def _assignment(entry: RecordEntry) -> Assignment:

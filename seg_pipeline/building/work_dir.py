@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 
 from seg_pipeline import errors, storage
 from seg_pipeline.building import markers
+from seg_pipeline.planning import plan_files
 from seg_pipeline.storage import atomic
 
 STAGING_PREFIX = 'publish-'
@@ -125,7 +126,8 @@ def remove_stale(directory: str) -> None:
             return
         atomic.remove_abandoned(directory, young_seconds=0)
         for entry in list(os.scandir(directory)):
-            if entry.name.startswith(STAGING_PREFIX):
+            is_dead_plan = entry.name.startswith(plan_files.PREFIX) and not plan_files.is_living(entry.path)
+            if entry.name.startswith(STAGING_PREFIX) or is_dead_plan:
                 shutil.rmtree(entry.path, ignore_errors=True)
             elif entry.name.endswith(markers.OUTCOME_SUFFIX):  # of a command that was killed before it read it
                 storage.remove(entry.path)
@@ -133,12 +135,21 @@ def remove_stale(directory: str) -> None:
 
 
 def unowned(directory: str, own: Collection[str]) -> list[str]:
-    """The files of a work directory that belong to none of some fingerprints: what other commands left or make."""
+    """The files of a work directory that belong to none of some fingerprints and plans: of other commands."""
     try:
         names = storage.names(directory)
     except OSError:
         return []
-    return [f'{directory}/{name}' for name in names if '/' not in name and name.partition('.')[0] not in own]
+    kept = {*own, STAGING_PREFIX}
+    return [f'{directory}/{name}' for name in names if _owner(name) not in kept]
+
+
+def _owner(name: str) -> str:
+    """What a file of a work directory belongs to: a fingerprint, a plan, or a publication under way."""
+    first, _, rest = name.partition('/')
+    if not rest:
+        return first.partition('.')[0]
+    return first if first.startswith(plan_files.PREFIX) else STAGING_PREFIX
 
 
 def num_bytes(paths: Collection[str]) -> int:

@@ -195,6 +195,15 @@ def read_head(path: str, num_bytes: int) -> bytes:
         return file.read(num_bytes)
 
 
+def read_range(path: str, start: int, end: int) -> bytes:
+    """Reads the bytes `start` to `end` - 1 of a file, or as many of them as it has."""
+    with _store(path) as store, store.open(path) as file:
+        if not file.seekable():
+            return file.read()[start:end]
+        file.seek(start)
+        return file.read(end - start)
+
+
 def read_at_most(path: str, limit: int) -> bytes:
     """Reads all of a regular file, and never more than `limit` + 1 bytes of it.
 

@@ -6,18 +6,16 @@ import time
 from beam_jobs import progress
 from seg_pipeline import storage
 from seg_pipeline.building import markers
-from seg_pipeline.planning import sharding
-from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.planning.plan_files import PlannedShard
 from seg_pipeline.storage import attempts
 
 
+def _shard(number, num_pairs):
+    return PlannedShard(f's{number}', 'train', f'f{number}', num_pairs, part='', start=0, end=0)
+
+
 def test_counts_the_markers_of_this_plan(tmp_path):
-    plans = [
-        sharding.ShardPlan(
-            f's{n}', 'train', tuple(SourcePair(f'{n}{k}', '', '') for k in range(5)), fingerprint=f'f{n}'
-        )
-        for n in range(4)
-    ]
+    plans = [_shard(n, num_pairs=5) for n in range(4)]
 
     def finish(name):
         path = pathlib.Path(markers.marker_path(str(tmp_path), name))
@@ -41,8 +39,7 @@ def test_counts_the_markers_of_this_plan(tmp_path):
 
 
 def test_counts_the_pairs_of_shards_that_are_being_made(tmp_path):
-    pairs = tuple(SourcePair(f'{k}', '', '') for k in range(5))
-    plans = [sharding.ShardPlan(f's{n}', 'train', pairs, fingerprint=f'f{n}') for n in range(2)]
+    plans = [_shard(n, num_pairs=5) for n in range(2)]
     output = io.StringIO()
     shown = progress.ShardProgress(
         plans, lambda plan: markers.marker_path(str(tmp_path), plan.fingerprint), output=output
@@ -65,12 +62,7 @@ def test_counts_the_pairs_of_shards_that_are_being_made(tmp_path):
 
 
 def test_a_log_has_lines_with_the_speed_of_this_process(tmp_path, monkeypatch):
-    plans = [
-        sharding.ShardPlan(
-            f's{n}', 'train', tuple(SourcePair(f'{n}{k}', '', '') for k in range(5)), fingerprint=f'f{n}'
-        )
-        for n in range(2)
-    ]
+    plans = [_shard(n, num_pairs=5) for n in range(2)]
     (tmp_path / 'f0').write_text('{}')
     monkeypatch.setattr(progress, '_POLL_SECONDS', 0.01)
     monkeypatch.setattr(progress, '_LOG_SECONDS', 0.02)
@@ -86,7 +78,7 @@ def test_a_log_has_lines_with_the_speed_of_this_process(tmp_path, monkeypatch):
 
 def test_an_error_of_the_store_does_not_end_the_progress(tmp_path, monkeypatch, capsys):
     """The thread counts on: a store that refuses one listing answers the next one."""
-    plans = [sharding.ShardPlan('s0', 'train', (SourcePair('a', '', ''),), fingerprint='f0')]
+    plans = [_shard(0, num_pairs=1)]
     path = pathlib.Path(markers.marker_path(str(tmp_path), 'f0'))
     existing, asked = storage.existing, []
 

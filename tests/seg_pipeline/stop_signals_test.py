@@ -10,7 +10,7 @@ import time
 import pytest
 
 _COMMAND = """
-import ctypes, os, signal, sys, time, weakref
+import ctypes, os, signal, sys, threading, time, weakref
 import numpy as np
 from seg_pipeline import command_line
 
@@ -76,6 +76,14 @@ _LOST = {
     time.sleep(10)
     goes_on()
 """,
+    'given to another thread while the main one waits for a lock': """
+    lock = threading.Lock()
+    lock.acquire()
+    threading.Timer(0.5, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)).start()
+    threading.Timer(10, lock.release).start()
+    lock.acquire()
+    goes_on()
+""",
     'kept by someone': """
     try:
         stop()
@@ -137,6 +145,21 @@ _ORDERLY = {
 @pytest.mark.parametrize('how', _ORDERLY)
 def test_what_ends_after_a_stop_is_not_interrupted(how):
     assert _run(_ORDERLY[how])[:3] == (143, 'cleaned\n', 'terminated\n')
+
+
+def test_a_signal_to_a_forked_process_is_not_ours():
+    main = """
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+        time.sleep(10)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    time.sleep(1)
+    print('went on to its end')
+"""
+    assert _run(main)[:3] == (0, 'went on to its end\n', '')
 
 
 def test_what_is_done_all_the_same_is_done():

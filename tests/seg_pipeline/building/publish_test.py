@@ -79,26 +79,28 @@ def test_the_work_directory_is_gone_afterwards(config):
 
 def test_a_missing_shard_is_not_published(config):
     plans = small_build.plans_of(config)
-    work = publish.PublishRequest(config, tuple(plan.name for plan in plans))
-    with pytest.raises(errors.UserError, match='2 of 3 shards'):
+    with (
+        fake_data.request_for(config, plans) as work,
+        pytest.raises(errors.UserError, match='2 of 3 shards'),
+    ):
         publish.publish(work, Summaries.of(small_build.write_shard(config, plan) for plan in plans[1:]))
     assert not pathlib.Path(config.dataset_dir).exists()
 
 
 def test_publishing_twice_and_at_once_is_harmless(config):
     plans = small_build.plans_of(config)
-    work = publish.PublishRequest(config, tuple(plan.name for plan in plans))
-    made = Summaries.of(small_build.write_shard(config, plan) for plan in plans)
-    results = []
-    threads = [threading.Thread(target=lambda: results.append(publish.publish(work, made))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [outcome.directory for outcome in results] == [config.dataset_dir] * 4
-    assert len({outcome.fingerprint for outcome in results}) == 1
-    assert publish.publish(work, made).directory == config.dataset_dir
-    assert manifest.read(config.dataset_dir).num_records('train') == 8
+    with fake_data.request_for(config, plans) as work:
+        made = Summaries.of(small_build.write_shard(config, plan) for plan in plans)
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(publish.publish(work, made))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [outcome.directory for outcome in results] == [config.dataset_dir] * 4
+        assert len({outcome.fingerprint for outcome in results}) == 1
+        assert publish.publish(work, made).directory == config.dataset_dir
+        assert manifest.read(config.dataset_dir).num_records('train') == 8
 
 
 def test_another_data_set_in_the_same_place_is_refused(config):

@@ -44,7 +44,7 @@ def _make(root, **options):
     split_of = {key: 'validation' if key in ('0003', '0004') else 'train' for key in keys}
     pairs = [SourcePair(key, f'img_{key}.png', f'seg_{key}.png') for key in keys]
     plans = sharding.plan(pairs, split_of, {'train': 2}, 0, config.dataset_name)
-    plans = fingerprints.with_fingerprints(config.sources, config.records, plans)
+    plans = list(fingerprints.with_fingerprints(config.sources, config.records, plans))
     reasons = {key: Assignment(split, 'hash') for key, split in split_of.items()}
     reasons['0009'] = Assignment('train', 'identical to 0001; rare class coat', '0001', '0001')
     return fake_data.publish_plans(
@@ -240,7 +240,7 @@ def odd_keys(tmp_path):
     plans = sharding.plan(pairs, found.split_of, {'train': 1}, 0, config.dataset_name)
     made = fake_data.publish_plans(
         config,
-        fingerprints.with_fingerprints(config.sources, config.records, plans),
+        list(fingerprints.with_fingerprints(config.sources, config.records, plans)),
         assignments=found.by_key,
         duplicates=found.duplicates,
         allow_rejects=True,

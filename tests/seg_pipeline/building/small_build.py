@@ -36,7 +36,7 @@ def plans_of(config, shards=2):
     pairs = pairing.match_pairs(pairing.list_files(sources.images), pairing.list_files(sources.masks)).pairs
     split_of = {pair.key: 'validation' if pair.key in ('0003', '0008') else 'train' for pair in pairs}
     plans = sharding.plan(pairs, split_of, {'train': shards}, 0, config.dataset_name)
-    return fingerprints.with_fingerprints(sources, config.records, plans)
+    return list(fingerprints.with_fingerprints(sources, config.records, plans))
 
 
 def write_shard(config, plan):

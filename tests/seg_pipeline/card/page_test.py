@@ -76,7 +76,7 @@ def dataset_dir(tmp_path_factory):
     plans = sharding.plan(pairs, split_of, {'train': 2}, 0, config.dataset_name)
     return fake_data.publish_plans(
         config,
-        fingerprints.with_fingerprints(sources, config.records, plans),
+        list(fingerprints.with_fingerprints(sources, config.records, plans)),
         rejects=(_HOSTILE_REJECT,),
         allow_rejects=True,
         duplicates=(('0001', '0002'),),
