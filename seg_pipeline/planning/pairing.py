@@ -6,7 +6,7 @@ import re
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from seg_pipeline import errors, storage
 from seg_pipeline.imaging import formats, rejects
@@ -39,7 +39,7 @@ class Pairing:
         trimming: what was cut off the names to get the keys; None if nothing was.
     """
 
-    pairs: tuple[SourcePair, ...]
+    pairs: Sequence[SourcePair]
     rejects: tuple[rejects.Reject, ...]
     trimming: Trimming | None = None
 
@@ -114,45 +114,59 @@ def match_pairs(
         name that is not UTF-8.
     """
     problems: list[rejects.Reject] = []
-    images, masks = _with_usable_names(images, 'image', problems), _with_usable_names(masks, 'mask', problems)
+    images, masks = (list(usable_names(paths, kind, problems)) for kind, paths in (('image', images), ('mask', masks)))
     image_keys, mask_keys, trimmed = _best_keys(images, masks, image_key_regex, mask_key_regex)
     images_by_key = _index(images, image_keys, 'image', problems)
     masks_by_key = _index(masks, mask_keys, 'mask', problems)
     twice = {problem.key for problem in problems}
     shared = images_by_key.keys() & masks_by_key.keys()
-    for key in sorted(images_by_key.keys() - shared - twice):
-        message = f'{images_by_key[key]}: no mask has its key {key!r}'
-        problems.append(rejects.Reject(key, rejects.NO_MASK, message, image=images_by_key[key]))
-    for key in sorted(masks_by_key.keys() - shared - twice):
-        message = f'{masks_by_key[key]}: no image has its key {key!r}'
-        problems.append(rejects.Reject(key, rejects.NO_IMAGE, message, mask=masks_by_key[key]))
+    problems += [alone(key, images_by_key[key], 'image') for key in images_by_key.keys() - shared - twice]
+    problems += [alone(key, masks_by_key[key], 'mask') for key in masks_by_key.keys() - shared - twice]
     pairs = tuple(SourcePair(key, images_by_key[key], masks_by_key[key]) for key in sorted(shared - twice))
-    return Pairing(pairs, tuple(sorted(problems, key=lambda problem: (problem.key, problem.message))), trimmed)
+    return Pairing(pairs, in_order(problems), trimmed)
 
 
-def _with_usable_names(paths: Sequence[str], kind: str, problems: list[rejects.Reject]) -> list[str]:
+def in_order(problems: Iterable[rejects.Reject]) -> tuple[rejects.Reject, ...]:
+    """Rejects as a `Pairing` has them."""
+    return tuple(sorted(problems, key=lambda problem: (problem.key, problem.message)))
+
+
+def usable_names(paths: Iterable[str], kind: str, problems: list[rejects.Reject]) -> Iterator[str]:
     """The paths that a record can hold; the others, whose bytes are no UTF-8, become rejects."""
-    usable = []
     for path in paths:
         try:
             path.encode()
-            usable.append(path)
         except UnicodeEncodeError:
             shown = errors.one_line(path)
             message = f'{shown}: the name of this {kind} is not UTF-8: rename it'
             problems.append(rejects.Reject(shown, rejects.UNUSABLE_NAME, message, **{kind: shown}))
-    return usable
+        else:
+            yield path
+
+
+def alone(key: str, path: str, kind: str) -> rejects.Reject:
+    """The reject of a file whose key no file of the other tree has."""
+    other, reason = ('mask', rejects.NO_MASK) if kind == 'image' else ('image', rejects.NO_IMAGE)
+    return rejects.Reject(key, reason, f'{path}: no {other} has its key {key!r}', **{kind: path})
+
+
+def without_key(path: str, kind: str) -> rejects.Reject:
+    """The reject of a file in whose path the expression finds no key."""
+    return rejects.Reject(path, rejects.NO_KEY, f'{path}: --{kind}_key_regex finds no key in it', **{kind: path})
+
+
+def of_one_key(key: str, paths: Sequence[str], kind: str) -> rejects.Reject:
+    """The reject of several files of one tree that have one key."""
+    message = f'{" and ".join(paths)}: {len(paths)} {kind}s have the key {key!r}'
+    return rejects.Reject(key, rejects.DUPLICATE_KEY, message, **{kind: paths[0]})
 
 
 def _best_keys(
     images: Sequence[str], masks: Sequence[str], image_key_regex: str | None, mask_key_regex: str | None
 ) -> tuple[Sequence[str | None], Sequence[str | None], Trimming | None]:
+    of_image, of_mask = key_finder('image', image_key_regex), key_finder('mask', mask_key_regex)
     if image_key_regex or mask_key_regex:
-        return (
-            _regex_keys(images, '--image_key_regex', image_key_regex),
-            _regex_keys(masks, '--mask_key_regex', mask_key_regex),
-            None,
-        )
+        return [of_image(path) for path in images], [of_mask(path) for path in masks], None
     image_stems, mask_stems = [_stem(path) for path in images], [_stem(path) for path in masks]
     if set(image_stems) == set(mask_stems):  # nothing can pair more
         return image_stems, mask_stems, None
@@ -169,16 +183,29 @@ def _stem(path: str) -> str:
     return stem if stem.isascii() else unicodedata.normalize('NFC', stem)
 
 
-def _regex_keys(paths: Sequence[str], flag: str, expression: str | None) -> list[str | None]:
+def key_finder(kind: str, expression: str | None) -> Callable[[str], str | None]:
+    """How the key of a path is found, before anything is trimmed.
+
+    Args:
+        kind: `image` or `mask`.
+        expression: what the flag of that kind says; without one the key is the path without its suffix.
+
+    Raises:
+        UserError: if the expression is none.
+    """
     if not expression:
-        return [_stem(path) for path in paths]
+        return _stem
     try:
         compiled = re.compile(expression)
     except re.error as error:
-        raise errors.UserError(f'{flag}={expression}: not a regular expression: {error}') from error
+        raise errors.UserError(f'--{kind}_key_regex={expression}: not a regular expression: {error}') from error
     group = 1 if compiled.groups else 0
-    matches = [compiled.search(unicodedata.normalize('NFC', path)) for path in paths]
-    return [match.group(group) if match else None for match in matches]
+
+    def find(path: str) -> str | None:
+        match = compiled.search(unicodedata.normalize('NFC', path))
+        return match.group(group) if match else None
+
+    return find
 
 
 def _index(
@@ -190,10 +217,6 @@ def _index(
         if key:
             by_key[key].append(path)
         else:
-            message = f'{path}: --{kind}_key_regex finds no key in it'
-            problems.append(rejects.Reject(path, rejects.NO_KEY, message, **{kind: path}))
-    for key, group in by_key.items():
-        if len(group) > 1:
-            message = f'{" and ".join(group)}: {len(group)} {kind}s have the key {key!r}'
-            problems.append(rejects.Reject(key, rejects.DUPLICATE_KEY, message, **{kind: group[0]}))
+            problems.append(without_key(path, kind))
+    problems += [of_one_key(key, group, kind) for key, group in by_key.items() if len(group) > 1]
     return {key: group[0] for key, group in by_key.items()}

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from seg_pipeline import errors
 
@@ -28,6 +28,10 @@ class Affixes:
         """The numbers in prefix and suffix, in order: 2019 of `2019_cam_`, 8 of `_leftImg8bit`."""
         before, after = (tuple(map(int, re.findall(r'\d+', part))) for part in (self.prefix, self.suffix))
         return before, after
+
+    def cut(self, stem: str) -> str:
+        """What is left of a path without its suffix."""
+        return stem[len(self.prefix) : len(stem) - len(self.suffix)]
 
     @property
     def key_regex(self) -> str:
@@ -72,23 +76,39 @@ def trim(stems: Sequence[str]) -> tuple[list[str], Affixes]:
     Returns:
         What is left of each, and what was cut off. Nothing is, if nothing would be left of some stem.
     """
+    found = affixes(stems)
+    return [found.cut(stem) for stem in stems], found
+
+
+def affixes(stems: Collection[str]) -> Affixes:
+    """What `trim` cuts off; reads the stems several times and holds none of them."""
     if len(stems) < 2:
         # One file has everything in common with itself: its last run of digits is what tells it from others.
-        runs = [match for stem in stems for match in re.finditer(r'\d+', stem)]
+        runs = [(stem, match) for stem in stems for match in re.finditer(r'\d+', stem)]
         if not runs:
-            return list(stems), Affixes()
-        start, end = runs[-1].span()
-        return [stems[0][start:end]], Affixes(stems[0][:start], stems[0][end:])
+            return Affixes()
+        stem, match = runs[-1]
+        return Affixes(stem[: match.start()], stem[match.end() :])
     start = _common_cut(stems)
-    rest = [stem[start:] for stem in stems]
-    end = _common_cut([stem[::-1] for stem in rest])
-    keys = [stem[: len(stem) - end] for stem in rest]
-    if not all(keys):
-        return list(stems), Affixes()
-    return keys, Affixes(stems[0][:start], stems[0][len(stems[0]) - end :])
+    end = _common_cut(_Reversed(stems, start))
+    if any(len(stem) <= start + end for stem in stems):
+        return Affixes()
+    first = next(iter(stems))
+    return Affixes(first[:start], first[len(first) - end :])
 
 
-def _common_cut(stems: Sequence[str]) -> int:
+@dataclasses.dataclass(frozen=True)
+class _Reversed(Iterable[str]):
+    """Stems from their ends to the place `start`."""
+
+    stems: Collection[str]
+    start: int
+
+    def __iter__(self) -> Iterator[str]:
+        return (stem[self.start :][::-1] for stem in self.stems)
+
+
+def _common_cut(stems: Iterable[str]) -> int:
     """How many first characters all stems share, so that the cut after them splits no run of digits or letters."""
     first, last = min(stems), max(stems)  # in sorted order, no two differ earlier than these
     cut = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
