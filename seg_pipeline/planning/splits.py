@@ -10,13 +10,17 @@ import itertools
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
 
 from seg_pipeline import errors
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.records import tfds_names
 
+_AT_ONCE = 1 << 16  # groups whose sizes are Python's integers at a time
 # As it was always allowed: 0.8, .8, 4/5, 8e-1; in ASCII, and never so many digits that exact arithmetic takes long.
 _FRACTION = re.compile(
     r'[+-]?(?:[0-9]{1,20}/[0-9]{1,20}|(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?)'
@@ -130,76 +134,91 @@ def assign(
     filled = Counter(dict.fromkeys(wanted, 0))
     for group, split in split_of.items():
         filled[split] += len(members[group])
-    counts = {group: len(members[group]) for group in free}
-    # Dealing alone leaves the sizes wrong where a large group comes last; the rest is levelled afterwards.
-    dealt = _deal(counts, wanted, filled)
-    split_of |= _level(dealt, counts, wanted, filled)
+    counts = np.array([len(members[group]) for group in free], np.int64)
+    names = list(wanted)
+    dealt = deal(counts, list(wanted.values()), [filled[name] for name in names])
+    split_of |= {group: names[split] for group, split in zip(free, dealt.tolist(), strict=True)}
     return {key: split_of[group] for group, found in members.items() for key in found}
 
 
-def _deal(counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]) -> dict[str, str]:
-    """Gives each group, in turn, to the first split with room for it, else to the one least over its size."""
-    result = {}
-    for group, count in counts.items():
-        split = next((name for name in wanted if filled[name] + count <= wanted[name]), None)
-        if split is None:
-            split = max(wanted, key=lambda name: wanted[name] - filled[name])
-        filled[split] += count
-        result[group] = split
-    return result
+def deal(counts: NDArray[np.int64], wanted: Sequence[int], filled: Sequence[int]) -> NDArray[np.int16]:
+    """Deals groups out to splits, in their order, so that each split has its size as nearly as they allow.
+
+    Args:
+        counts: (n,) the members of each group.
+        wanted: the size of each split, in members.
+        filled: what each split has already.
+
+    Returns:
+        (n,) the split of each group, as a place in `wanted`.
+    """
+    now = list(filled)
+    split_of = np.empty(len(counts), np.int16)
+    for start in range(0, len(counts), _AT_ONCE):
+        split_of[start : start + _AT_ONCE] = [
+            _take(count, wanted, now) for count in counts[start : start + _AT_ONCE].tolist()
+        ]
+    # Dealing alone leaves the sizes wrong where a large group comes last; the rest is levelled afterwards.
+    _level(split_of, counts, wanted, now)
+    return split_of
 
 
-def _level(
-    split_of: dict[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
-) -> dict[str, str]:
+def _take(count: int, wanted: Sequence[int], filled: list[int]) -> int:
+    """The first split with room for a group of so many members, else the one that is least over its size."""
+    split = next((split for split, size in enumerate(wanted) if filled[split] + count <= size), None)
+    if split is None:
+        split = max(range(len(wanted)), key=lambda split: wanted[split] - filled[split])
+    filled[split] += count
+    return split
+
+
+def _level(split_of: NDArray[np.int16], counts: NDArray[np.int64], wanted: Sequence[int], filled: list[int]) -> None:
     """Moves a group, or exchanges it for others, as long as that brings the sizes nearer to what is wanted.
 
     Each change makes the total distance from the wanted sizes smaller by at least 1, so the loop ends. One group for
     several is tried only where nothing simpler helps, since it moves more pairs. Groups of one size are equal here: the
     last one in the order of hashes, next to the border between two splits, is taken, so that adding pairs moves few.
     """
-    result = dict(split_of)
-    while any(filled[split] != wanted[split] for split in wanted) and (
-        change := _best_change(result, counts, wanted, filled) or _exact_change(result, counts, wanted, filled)
-    ):
+    while filled != list(wanted):
+        of_size = [_by_size(np.flatnonzero(split_of == split), counts) for split in range(len(wanted))]
+        change = _best_change(of_size, wanted, filled) or _exact_change(of_size, wanted, filled)
+        if not change:
+            return
         for group, split in change:
-            filled[result[group]] -= counts[group]
-            filled[split] += counts[group]
-            result[group] = split
-    return result
+            filled[split_of[group]] -= int(counts[group])
+            filled[split] += int(counts[group])
+            split_of[group] = split
 
 
-def _best_change(
-    split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
-) -> list[tuple[str, str]]:
+_BySize = dict[int, NDArray[np.intp]]  # the groups of each size, in their order; sizes as they first appear
+
+
+def _by_size(groups: NDArray[np.intp], counts: NDArray[np.int64]) -> _BySize:
+    sizes, first = np.unique(counts[groups], return_index=True)
+    return {int(sizes[place]): groups[counts[groups] == sizes[place]] for place in np.argsort(first)}
+
+
+def _best_change(of_size: Sequence[_BySize], wanted: Sequence[int], filled: Sequence[int]) -> list[tuple[int, int]]:
     """One group to move, or two to exchange, each with its new split; none if no such change helps.
 
     Only the sizes matter, so one group of each size represents all of them: the number of changes tried depends on how
     many sizes there are, not on how many groups. `gain` is by how much the two splits come nearer to their sizes.
     """
-    last: dict[str, dict[int, str]] = {split: {} for split in wanted}
-    for group, split in split_of.items():
-        last[split][counts[group]] = group
     best, best_gain = [], 0
-    for giver, taker in itertools.permutations(wanted, 2):
+    for giver, taker in itertools.permutations(range(len(wanted)), 2):
         excess, lack = filled[giver] - wanted[giver], wanted[taker] - filled[taker]
-        for there, here in itertools.product(last[giver], [0, *last[taker]]):
+        for there, here in itertools.product(of_size[giver], [0, *of_size[taker]]):
             moved = there - here
             gain = abs(excess) - abs(excess - moved) + abs(lack) - abs(lack - moved)
             if moved > 0 and gain > best_gain:
-                back = [(last[taker][here], giver)] if here else []
-                best, best_gain = [(last[giver][there], taker), *back], gain
+                back = [(int(of_size[taker][here][-1]), giver)] if here else []
+                best, best_gain = [(int(of_size[giver][there][-1]), taker), *back], gain
     return best
 
 
-def _exact_change(
-    split_of: Mapping[str, str], counts: Mapping[str, int], wanted: Mapping[str, int], filled: Counter[str]
-) -> list[tuple[str, str]]:
+def _exact_change(of_size: Sequence[_BySize], wanted: Sequence[int], filled: Sequence[int]) -> list[tuple[int, int]]:
     """One group for several smaller ones, so that one of the two splits gets its size; none if that does not help."""
-    of_size: dict[str, dict[int, list[str]]] = {split: defaultdict(list) for split in wanted}
-    for group, split in split_of.items():
-        of_size[split][counts[group]].append(group)
-    for giver, taker in itertools.permutations(wanted, 2):
+    for giver, taker in itertools.permutations(range(len(wanted)), 2):
         excess, lack = filled[giver] - wanted[giver], wanted[taker] - filled[taker]
         for moved in (excess, lack):
             gain = abs(excess) - abs(excess - moved) + abs(lack) - abs(lack - moved)
@@ -207,19 +226,19 @@ def _exact_change(
                 continue
             for there in sorted(size for size in of_size[giver] if size > moved):
                 if back := _adding_up_to(there - moved, of_size[taker]):
-                    return [(of_size[giver][there][-1], taker), *((group, giver) for group in back)]
+                    return [(int(of_size[giver][there][-1]), taker), *((group, giver) for group in back)]
     return []
 
 
-def _adding_up_to(total: int, of_size: Mapping[int, list[str]]) -> list[str]:
+def _adding_up_to(total: int, of_size: _BySize) -> list[int]:
     """Groups with so many members together, the largest that fit first; none if those do not add up.
 
     Greedy: an exact subset sum would find more, but most data sets have groups of size 1, which fill any rest.
     """
-    found: list[str] = []
+    found: list[int] = []
     for size in sorted(of_size, reverse=True):
         taken = min(total // size, len(of_size[size]))
-        found += of_size[size][-taken:] if taken else []
+        found += of_size[size][-taken:].tolist() if taken else []
         total -= taken * size
     return [] if total else found
 
