@@ -83,9 +83,11 @@ def by_fractions(
     for key in keys:
         group = grouping.group_of.get(key, key)
         if group in forced and forced[group] != plain[key]:
-            moved[group] = f'rare class {class_names[found.forced[group][1]]}'
+            moved[group] = class_names[found.forced[group][1]]
     return Assignments(
-        _explain(final, grouping, moved), grouping.duplicates, _shortfalls(found, final, fractions, class_names)
+        _explain(final, grouping, moved),
+        grouping.duplicates,
+        shortfalls(found.missed, Counter(final.values()), fractions, class_names),
     )
 
 
@@ -95,7 +97,7 @@ def _cover(
     seed: int,
     grouping: Grouping,
     classes: Mapping[str, Collection[int]],
-) -> stratification.Cover:
+) -> stratification.Cover[str]:
     found: dict[str, set[int]] = {}
     split_of_group: dict[str, str] = {}
     for key, split in plain.items():
@@ -112,16 +114,34 @@ def _explain(split_of: Mapping[str, str], grouping: Grouping, moved: Mapping[str
     result = {}
     for key, split in split_of.items():
         group = grouping.group_of.get(key)
-        parts = []
-        link = grouping.link_of.get(key)
-        if link:
-            parts.append(_describe(link))
-        if key in grouping.names:
-            parts.append(f'group {grouping.names[key]}')
-        if (group or key) in moved:
-            parts.append(moved[group or key])
-        result[key] = _assignment(split, '; '.join(parts) or 'hash', group, link)
+        result[key] = explained(
+            split,
+            link=grouping.link_of.get(key),
+            name=grouping.names.get(key),
+            moved=moved.get(group or key),
+            group=group,
+        )
     return result
+
+
+def explained(split: str, *, link: Link | None, name: str | None, moved: str | None, group: str | None) -> Assignment:
+    """The assignment of a pair by fractions, with its reason.
+
+    Args:
+        split: name of the split.
+        link: to the pair that it follows, if it follows one.
+        name: of its group by `--group_regex`, if it has one.
+        moved: the name of the class for which its group was moved, if it was.
+        group: the name of its group, if it has one.
+    """
+    parts = []
+    if link:
+        parts.append(_describe(link))
+    if name is not None:
+        parts.append(f'group {name}')
+    if moved is not None:
+        parts.append(f'rare class {moved}')
+    return _assignment(split, '; '.join(parts) or 'hash', group, link)
 
 
 def _describe(link: Link) -> str:
@@ -136,24 +156,32 @@ def _assignment(split: str, reason: str, group: str | None, link: Link | None) -
     return Assignment(split, reason, group, link.other, None if link.distance == IDENTICAL else link.distance)
 
 
-def _shortfalls(
-    found: stratification.Cover,
-    split_of: Mapping[str, str],
+def shortfalls(
+    missed: Iterable[stratification.Need],
+    got: Counter[str],
     fractions: Mapping[str, Fraction],
     class_names: Sequence[str],
 ) -> tuple[str, ...]:
-    missed = [
+    """A line for each need that is not served, and for each split that has not its size.
+
+    Args:
+        missed: what no group serves.
+        got: the pairs of each split.
+        fractions: of the splits.
+        class_names: the names of the classes.
+    """
+    unserved = [
         f'--stratify=rare: class {class_names[need.class_id]!r} is not in {need.split}: the groups that have it are '
         'needed elsewhere for other classes'
-        for need in found.missed
+        for need in missed
     ]
-    wanted, got = splits.sizes(len(split_of), fractions), Counter(split_of.values())
+    wanted = splits.sizes(got.total(), fractions)
     sizes = [
         f'{split} has {got[split]} pairs instead of {wanted[split]}, as its groups and classes want it'
         for split in wanted
         if got[split] != wanted[split]
     ]
-    return (*missed, *sizes)
+    return (*unserved, *sizes)
 
 
 def by_lists(

@@ -70,28 +70,54 @@ def by_expression(pairs: Iterable[SourcePair], expression: str) -> dict[str, str
     Raises:
         UserError: if it is no expression, or finds nothing in some path: such an image could leak.
     """
+    find = name_finder(expression)
+    names = {pair.key: name for pair in pairs if (name := find(pair))}
+    missing = [pair.image for pair in pairs if pair.key not in names]
+    if missing:
+        raise nameless(expression, len(missing), len(names) + len(missing), min(missing))
+    return names
+
+
+def name_finder(expression: str) -> Callable[[SourcePair], str | None]:
+    """How the name of a pair's group is found; None, or an empty text, where there is none.
+
+    Raises:
+        UserError: if it is no expression.
+    """
     try:
         compiled = re.compile(expression)
     except re.error as error:
         raise errors.UserError(f'--group_regex={expression}: not a regular expression: {error}') from error
-    found = {pair.key: compiled.search(pair.image) for pair in pairs}
-    names = {key: match.group(1 if compiled.groups else 0) for key, match in found.items() if match}
-    missing = sorted(pair.image for pair in pairs if not names.get(pair.key))
-    if missing:
-        raise errors.UserError(
-            f'--group_regex={expression}: finds no group in {len(missing)} of {counted(len(found), "path")}, '
-            f'such as {missing[0]}'
-        )
-    return names
+    group = 1 if compiled.groups else 0
+
+    def find(pair: SourcePair) -> str | None:
+        match = compiled.search(pair.image)
+        return match.group(group) if match else None
+
+    return find
 
 
-def identical_files(root: str, pairs: Iterable[SourcePair]) -> list[Link]:
+def nameless(expression: str, number: int, total: int, example: str) -> errors.UserError:
+    """What to raise where an expression finds no name in a number of paths."""
+    return errors.UserError(
+        f'--group_regex={expression}: finds no group in {number} of {counted(total, "path")}, such as {example}'
+    )
+
+
+def identical_files(
+    root: str, pairs: Iterable[SourcePair], status: Callable[[str], storage.Entry | None] | None = None
+) -> list[Link]:
     """Links the pairs whose images are the same, byte for byte.
 
     Only files of equal size are read: the first 4 KiB, and all of the file where those are equal too. Names of one file
     (hard or symbolic links) are not read at all. Files that cannot be read are left out.
+
+    Args:
+        root: of the images.
+        pairs: their pairs.
+        status: `storage.statuses` of the root, if there is one already.
     """
-    status = storage.statuses(root)
+    status = status or storage.statuses(root)
     by_size = defaultdict(list)
     for pair in pairs:
         if (found := status(pair.image)) is not None:  # else reading it gives the reject with the reason

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from seg_pipeline import errors
 from seg_pipeline.planning import splits
@@ -84,13 +84,20 @@ def plan(
     for split, by_key in members.items():
         # By another hash than the splits (the purpose is part of it), so that neighbours in a shard are random too.
         keys = splits.order(by_key, seed, 'order')
-        count = min(counts.get(split, default_count(len(keys))), len(keys))
-        for index in range(count):
-            # Integer arithmetic: the parts differ by one pair at most, and the last one ends with the last pair.
-            part = keys[index * len(keys) // count : (index + 1) * len(keys) // count]
-            name = shard_name(dataset_name, split, index, count, file_format)
-            plans.append(ShardPlan(name, split, tuple(by_key[key] for key in part)))
+        for name, part in cut(len(keys), split, counts, dataset_name, file_format):
+            plans.append(ShardPlan(name, split, tuple(by_key[key] for key in keys[part])))
     return sorted(plans, key=lambda shard: shard.name)
+
+
+def cut(
+    num_pairs: int, split: str, counts: Mapping[str, int], dataset_name: str, file_format: str = TFRECORD
+) -> Iterator[tuple[str, slice]]:
+    """The name of each shard of a split, and which part of its pairs it has. Arguments are those of `plan`."""
+    count = min(counts.get(split, default_count(num_pairs)), num_pairs)
+    for index in range(count):
+        # Integer arithmetic: the parts differ by one pair at most, and the last one ends with the last pair.
+        part = slice(index * num_pairs // count, (index + 1) * num_pairs // count)
+        yield shard_name(dataset_name, split, index, count, file_format), part
 
 
 def default_count(num_pairs: int) -> int:

@@ -97,7 +97,12 @@ def sizes(total: int, fractions: Mapping[str, Fraction]) -> dict[str, int]:
 
 def order(keys: Iterable[str], seed: int, purpose: str) -> list[str]:
     """Orders keys by a hash of (purpose, seed, key): random, the same everywhere, stable when others are added."""
-    return sorted(keys, key=lambda key: (hashlib.sha256(f'{purpose}/{seed}/{key}'.encode()).digest(), key))
+    return sorted(keys, key=lambda key: (digest(key, seed, purpose), key))
+
+
+def digest(key: str, seed: int, purpose: str) -> bytes:
+    """The hash that orders keys."""
+    return hashlib.sha256(f'{purpose}/{seed}/{key}'.encode()).digest()
 
 
 def assign(

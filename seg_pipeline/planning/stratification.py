@@ -15,14 +15,17 @@ Most needs are served by groups that are in the right split anyway, so the searc
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+_Group = TypeVar('_Group', bound=Hashable)  # a name, or a number
 
 STRATIFY = ('none', 'rare')
 # Steps of one search beyond the first for each need. Classes that do not exclude one another need none; the bound ends
 # the search where they do, which would otherwise take exponential time.
 _MAX_STEPS = 5_000
 # Groups tried for one class in one split, from inside and from outside of it. A class with more is not rare.
-_MAX_CHOICES = 500
+MAX_CHOICES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Need:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cover:
+class Cover(Generic[_Group]):
     """What `cover` found.
 
     Attributes:
@@ -42,11 +45,11 @@ class Cover:
         missed: what no assignment of groups (that was found) can give.
     """
 
-    forced: Mapping[str, tuple[str, int]]
+    forced: Mapping[_Group, tuple[str, int]]
     missed: tuple[Need, ...] = ()
 
 
-def cover(classes: Mapping[str, Collection[int]], plain: Mapping[str, str], split_names: Sequence[str]) -> Cover:
+def cover(classes: Mapping[str, Collection[int]], plain: Mapping[str, str], split_names: Sequence[str]) -> Cover[str]:
     """Chooses groups so that every class with at least two groups is in every split (in as many as it has groups).
 
     Classes are served in the order of their number of groups, the rarest first, since they have the fewest choices. See
@@ -61,16 +64,39 @@ def cover(classes: Mapping[str, Collection[int]], plain: Mapping[str, str], spli
     for group, class_ids in classes.items():
         for class_id in class_ids:
             groups_with[class_id].append(group)
-    needs = [
-        Need(class_id, split)
-        for class_id in sorted(groups_with, key=lambda class_id: (len(groups_with[class_id]), class_id))
-        if len(groups_with[class_id]) > 1
-        for split in split_names[: len(groups_with[class_id])]
-    ]
+    needs = needs_of({class_id: len(groups) for class_id, groups in groups_with.items()}, split_names)
     choices = {need: _choices(groups_with[need.class_id], plain, need.split) for need in needs}
-    missed: list[Need] = []
-    while isinstance(found := _search(needs, choices, classes), Need):
-        needs.remove(found)
+    return choose(needs, choices, classes)
+
+
+def needs_of(num_groups: Mapping[int, int], split_names: Sequence[str]) -> list[Need]:
+    """What the splits should have, the classes of the fewest groups first.
+
+    Args:
+        num_groups: how many groups have each class.
+        split_names: as for `cover`.
+    """
+    return [
+        Need(class_id, split)
+        for class_id in sorted(num_groups, key=lambda class_id: (num_groups[class_id], class_id))
+        if num_groups[class_id] > 1
+        for split in split_names[: num_groups[class_id]]
+    ]
+
+
+def choose(
+    needs: Iterable[Need], choices: Mapping[Need, Sequence[_Group]], classes: Mapping[_Group, Collection[int]]
+) -> Cover[_Group]:
+    """Chooses groups that serve all needs.
+
+    Args:
+        needs: in the order in which they are served.
+        choices: the groups to try for each, at most `MAX_CHOICES` from inside of its split, and as many from outside.
+        classes: the classes of each of these groups.
+    """
+    left, missed = list(needs), []
+    while isinstance(found := _search(left, choices, classes), Need):
+        left.remove(found)
         missed.append(found)
     return Cover(found, tuple(missed))
 
@@ -79,11 +105,11 @@ def _choices(groups: Sequence[str], plain: Mapping[str, str], split: str) -> lis
     """The groups to try, those that are in the split anyway in front."""
     there = (group for group in groups if plain[group] == split)
     elsewhere = (group for group in groups if plain[group] != split)
-    return [*itertools.islice(there, _MAX_CHOICES), *itertools.islice(elsewhere, _MAX_CHOICES)]
+    return [*itertools.islice(there, MAX_CHOICES), *itertools.islice(elsewhere, MAX_CHOICES)]
 
 
 @dataclasses.dataclass
-class _Choice:
+class _Choice(Generic[_Group]):
     """What the search did about one need.
 
     Attributes:
@@ -92,18 +118,18 @@ class _Choice:
         gained: the needs that only this choice serves.
     """
 
-    untried: list[str]
-    group: str | None = None
+    untried: list[_Group]
+    group: _Group | None = None
     gained: set[Need] = dataclasses.field(default_factory=set)
 
 
 def _search(
-    needs: Sequence[Need], choices: Mapping[Need, Sequence[str]], classes: Mapping[str, Collection[int]]
-) -> dict[str, tuple[str, int]] | Need:
+    needs: Sequence[Need], choices: Mapping[Need, Sequence[_Group]], classes: Mapping[_Group, Collection[int]]
+) -> dict[_Group, tuple[str, int]] | Need:
     """Serves all needs: the split of each chosen group, and the class it was chosen for; or the need that failed."""
     served: set[Need] = set()
-    forced: dict[str, tuple[str, int]] = {}
-    made: list[_Choice] = []  # one for each need up to the present one
+    forced: dict[_Group, tuple[str, int]] = {}
+    made: list[_Choice[_Group]] = []  # one for each need up to the present one
     furthest = 0
     for _ in range(_MAX_STEPS + len(needs)):
         position = len(made)
