@@ -61,8 +61,7 @@ def test_a_table_is_a_sequence():
 
 
 _MEASURED = """
-import subprocess
-import sys
+import resource
 from seg_pipeline.large_plans import pair_table
 
 def peak(number):
