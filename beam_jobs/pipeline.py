@@ -7,15 +7,13 @@ the bytes of the data set do not depend on the engine, on the number of workers 
 
 import contextlib
 import dataclasses
-import os
-import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import progress, runners, suspects, transforms
+from beam_jobs import progress, runners, source_pairs, suspects, transforms
 from beam_jobs.engines.local import LostWorkerError
 from seg_pipeline import errors, storage
 from seg_pipeline.building import content_scan, existing, fingerprints, markers, object_commit, work_dir
@@ -24,15 +22,21 @@ from seg_pipeline.building.markers import Outcome, Result
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.dataset import ignored, manifest, place
 from seg_pipeline.dataset.provenance import Provenance
-from seg_pipeline.imaging import formats, rejects
-from seg_pipeline.planning import empty_splits, pairing, path_patterns, plan_files, sharding
-from seg_pipeline.planning.assignment import Assignments
-from seg_pipeline.planning.pairing import Pairing, SourcePair
+from seg_pipeline.imaging import rejects
+from seg_pipeline.large_plans import assigning
+from seg_pipeline.large_plans.assigned import LargeAssignments
+from seg_pipeline.large_plans.assigning import LargeContents
+from seg_pipeline.large_plans.pair_table import PairTable
+from seg_pipeline.planning import empty_splits, plan_files, sharding
+from seg_pipeline.planning.assignment import Assignment, Assignments
+from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.planning.plan_files import PlannedShard
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
 from seg_pipeline.plurals import counted
 from seg_pipeline.storage import attempts
+
+_Assigned = Assignments | LargeAssignments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +88,9 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
         RuntimeError: if the job failed otherwise.
     """
     # Everything that can be wrong with the flags and the folders is found here, before a worker starts.
-    found = find_pairs(config)
+    found = source_pairs.find(
+        config.build.sources, config.image_glob, config.mask_glob, config.image_key_regex, config.mask_key_regex
+    )
     pairs, left_out = config.splits.members(found.pairs), config.splits.left_out(found.pairs)
     if not config.dry_run:
         _clear_place(config)
@@ -94,14 +100,11 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
     with contextlib.ExitStack() as stack:
         stack.callback(work_dir.remove_stale, config.work_dir)  # at last, when the plans are gone that keep it
         batches, contents = _scan_contents(config, pairs, options, stack)
-        assignments = config.splits.assign(
-            config.build.sources.images, pairs, contents, config.build.records.label_map.names
-        )
+        assignments = _assign(config, pairs, contents)
         unfilled = empty_splits.check(config.splits, assignments, allowed=config.allow_empty_splits)
         written = plan_files.written(
             config.work_dir,
             _plan_shards(config, pairs, assignments, counts),
-            assignments.by_key,
             rejects=(*found.rejects, *left_out),
             duplicates=assignments.duplicates,
         )
@@ -138,58 +141,9 @@ def _make(
     return outcome
 
 
-def find_pairs(config: JobConfig) -> Pairing:
-    """Lists the sources and pairs them.
-
-    Raises:
-        UserError: if a folder cannot be listed, a pattern fits nothing, no image has a mask, or names contradict that
-            they are pairs.
-    """
-    sources = config.build.sources
-    images = path_patterns.select(pairing.list_files(sources.images), config.image_glob, '--image_glob', sources.images)
-    masks = path_patterns.select(
-        pairing.list_files(sources.masks, formats.MASK_SUFFIXES), config.mask_glob, '--mask_glob', sources.masks
-    )
-    _check_apart(config, images, masks)
-    result = pairing.match_pairs(images, masks, config.image_key_regex, config.mask_key_regex)
-    if not result.pairs:
-        examples = [
-            counted(len(paths), 'file') + (f' such as {paths[0]}' if paths else '') for paths in (images, masks)
-        ]
-        raise errors.UserError(
-            f'no image has a mask: {sources.images} holds {examples[0]}, {sources.masks} holds {examples[1]}; '
-            'give --image_key_regex and --mask_key_regex'
-        )
-    _check_trimming(result)
-    return result
-
-
-def _check_apart(config: JobConfig, images: Sequence[str], masks: Sequence[str]) -> None:
-    """Refuses one folder of images and masks of which the patterns do not say which is which."""
-    sources = config.build.sources
-    if os.path.realpath(sources.images) != os.path.realpath(sources.masks):
-        return
-    if both := sorted(set(images) & set(masks)):
-        raise errors.UserError(
-            f'{sources.images} is the folder of the images and of the masks, and {both[0]} would be both: say which '
-            'is which, as in --image_glob=*.jpg --mask_glob=*.png'
-        )
-
-
-def _check_trimming(found: Pairing) -> None:
-    """Says what of the names is no part of the keys; refuses what contradicts itself."""
-    cut = found.trimming
-    if cut is None:
-        return
-    if found.doubt:
-        flags = shlex.join((f'--image_key_regex={cut.images.key_regex}', f'--mask_key_regex={cut.masks.key_regex}'))
-        raise errors.UserError(f'{found.doubt}; if they are pairs, say so: {flags}')
-    print(f'keys: the * in {cut.images} of the images and {cut.masks} of the masks')
-
-
 def _scan_contents(
     config: JobConfig, pairs: Sequence[SourcePair], options: PipelineOptions, stack: contextlib.ExitStack
-) -> tuple[list[PlannedShard], Contents]:
+) -> tuple[list[PlannedShard], Contents | LargeContents]:
     """Finds out, on the engine, what must be known of the contents to split the pairs.
 
     Args:
@@ -201,10 +155,12 @@ def _scan_contents(
         The scanned batches, whose results are kept in the work directory, and their findings.
     """
     what = content_scan.Scan.of(config.splits)
+    is_large = isinstance(pairs, PairTable)
     if what is None:
-        return [], Contents()
+        return [], LargeContents.unknown(len(pairs)) if is_large else Contents()
     sources, records = config.build.sources, config.build.records
-    written = plan_files.written(config.work_dir, content_scan.plan(sources, records, what, pairs))
+    planned = content_scan.plan(sources, records, what, pairs)
+    written = plan_files.written(config.work_dir, ((batch, {}) for batch in planned))
     with work_dir.locked(config.work_dir):
         with storage.writing(config.work_dir):
             plan, batches = stack.enter_context(written)
@@ -222,22 +178,33 @@ def _scan_contents(
                 ),
                 options,
             )
+    if is_large:
+        return batches, content_scan.read_many(config.work_dir, batches, len(pairs), what)
     return batches, content_scan.read(config.work_dir, (batch.fingerprint for batch in batches))
 
 
+def _assign(config: JobConfig, pairs: Sequence[SourcePair], contents: Contents | LargeContents) -> _Assigned:
+    images, names = config.build.sources.images, config.build.records.label_map.names
+    if isinstance(contents, LargeContents):
+        assert isinstance(pairs, PairTable)
+        return assigning.assign(config.splits, images, pairs, contents, names)
+    return config.splits.assign(images, pairs, contents, names)
+
+
 def _plan_shards(
-    config: JobConfig, pairs: Sequence[SourcePair], assignments: Assignments, counts: dict[str, int]
-) -> Iterable[ShardPlan]:
-    build = config.build
-    plans = sharding.plan(
-        pairs,
-        assignments.split_of,
-        counts,
-        config.splits.seed,
-        build.dataset_name,
-        file_format=build.records.file_format,
-    )
-    return fingerprints.with_fingerprints(build.sources, build.records, plans)
+    config: JobConfig, pairs: Sequence[SourcePair], assignments: _Assigned, counts: dict[str, int]
+) -> Iterator[tuple[ShardPlan, Mapping[str, Assignment]]]:
+    """The shards with their fingerprints and the assignments of their pairs, one after another."""
+    build, seed = config.build, config.splits.seed
+    file_format = build.records.file_format
+    with_fingerprint = fingerprints.Fingerprinter(build.sources, build.records)
+    if isinstance(assignments, LargeAssignments):
+        for plan, reasons in assignments.shards(counts, seed, build.dataset_name, file_format):
+            yield with_fingerprint(plan), reasons
+        return
+    split_of = assignments.split_of
+    for plan in sharding.plan(pairs, split_of, counts, seed, build.dataset_name, file_format=file_format):
+        yield with_fingerprint(plan), {pair.key: assignments.by_key[pair.key] for pair in plan.pairs}
 
 
 def _run_pipeline(
@@ -287,20 +254,20 @@ def _run_pass(
         raise LostWorkerError(f'{error}{suspects.explain(config.work_dir, plans)}') from error
 
 
-def _announce(plans: Sequence[PlannedShard], assignments: Assignments, num_left_out: int) -> None:
+def _announce(plans: Sequence[PlannedShard], assignments: _Assigned, num_left_out: int) -> None:
     for split in dict.fromkeys(plan.split for plan in plans):
         members = [plan for plan in plans if plan.split == split]
         number = sum(plan.num_pairs for plan in members)
         print(f'{split}: {counted(number, "pair")} in {counted(len(members), "shard")}')
     if num_left_out:
-        total = num_left_out + len(assignments.by_key)
+        total = num_left_out + assignments.num_pairs
         verb = 'is' if num_left_out == 1 else 'are'
         of = f'{num_left_out} of {counted(total, "pair")}'
         print(f'{of} {verb} in no list: left out, see {manifest.REJECTED_FILE}')
-    if assignments.duplicates:
-        images = sum(map(len, assignments.duplicates))
-        groups = counted(len(assignments.duplicates), 'group')
-        print(f'{images} images are identical or nearly identical to others: {groups}')
+    num_images, num_groups = assignments.num_duplicates
+    if num_groups:
+        groups = counted(num_groups, 'group')
+        print(f'{num_images} images are identical or nearly identical to others: {groups}')
     for warning in assignments.warnings:
         _warn(warning)
 

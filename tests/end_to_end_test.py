@@ -102,6 +102,7 @@ def test_make_help_lists_the_targets():
         'help',
         'demo',
         'test',
+        'test-engines',
         'attack',
         'lint',
         'format',

@@ -122,7 +122,8 @@ def request_for(
     **options: Any,
 ) -> Iterator[publish.PublishRequest]:
     """What `publish` needs beside shards; the plan is there until the block ends."""
-    written = plan_files.written(config.work_dir, plans, assignments, rejects=rejects, duplicates=duplicates)
+    with_reasons = ((plan, assignments or {}) for plan in plans)
+    written = plan_files.written(config.work_dir, with_reasons, rejects=rejects, duplicates=duplicates)
     with written as (plan, _):
         yield publish.PublishRequest(config, plan, **options)
     work_dir.remove_stale(config.work_dir)

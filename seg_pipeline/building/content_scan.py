@@ -18,7 +18,9 @@ from seg_pipeline.building import fingerprints, pair
 from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.building.pair import Files
 from seg_pipeline.imaging import images, perceptual_hash, rejects
+from seg_pipeline.large_plans.assigning import LargeContents
 from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.planning.plan_files import PlannedShard
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.planning.split_options import Contents, SplitOptions
 from seg_pipeline.storage import attempts
@@ -26,6 +28,7 @@ from seg_pipeline.storage.attempts import Attempt
 
 _SCAN_FORMAT = 1  # part of every name: raise it when equal inputs no longer give equal results
 PAIRS_PER_BATCH = 100
+_MOST_BATCHES = 10_000  # each leaves a file; of more pairs, the batches grow
 
 _Found = dict[str, tuple[int | None, list[int]]]  # by key: the hash, and the ids in the mask
 
@@ -48,7 +51,8 @@ def plan(
     sources: SourceFolders, options: RecordOptions, what: Scan, pairs: Sequence[SourcePair]
 ) -> Iterator[ShardPlan]:
     """Cuts the pairs into batches, each with the fingerprint of what decides its result."""
-    parts = (pairs[start : start + PAIRS_PER_BATCH] for start in range(0, len(pairs), PAIRS_PER_BATCH))
+    size = max(PAIRS_PER_BATCH, -(-len(pairs) // _MOST_BATCHES))
+    parts = (pairs[start : start + size] for start in range(0, len(pairs), size))
     plans = (ShardPlan(f'batch {number}', 'scan', tuple(part)) for number, part in enumerate(parts))
     salt = f'{_SCAN_FORMAT}/{what.hashes}/{what.classes}/'
     for batch in fingerprints.with_fingerprints(sources, options, plans):
@@ -123,18 +127,51 @@ def read(work_dir: str, batch_fingerprints: Iterable[str]) -> Contents:
     hashes: dict[str, int] = {}
     classes: dict[str, tuple[int, ...]] = {}
     for fingerprint in batch_fingerprints:
-        found = _read(work_dir, fingerprint)
-        if found is None:
-            raise errors.UserError(f'{result_path(work_dir, fingerprint)}: is missing; run the command again')
+        found = _read_known(work_dir, fingerprint)
         hashes.update({key: value for key, (value, _) in found.items() if value is not None})
         classes.update({key: tuple(ids) for key, (_, ids) in found.items()})
     return Contents(hashes, classes)
+
+
+def read_many(work_dir: str, batches: Iterable[PlannedShard], num_pairs: int, what: Scan) -> LargeContents:
+    """Reads the results of all batches into arrays.
+
+    Args:
+        work_dir: the work directory.
+        batches: in the order of the pairs.
+        num_pairs: of all batches.
+        what: was asked for.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    result = LargeContents.unknown(num_pairs, what.hashes, what.classes)
+    first = 0
+    for batch in batches:
+        found = _read_known(work_dir, batch.fingerprint)
+        for place, source in enumerate(batch.load().pairs, first):
+            if source.key in found:
+                value, ids = found[source.key]
+                result.known[place] = True
+                if value is not None:
+                    result.hashes[place] = value
+                for class_id in ids:
+                    result.classes[place, class_id // 8] |= 1 << class_id % 8
+        first += batch.num_pairs
+    return result
 
 
 def remove(work_dir: str, batch_fingerprints: Iterable[str]) -> None:
     """Removes the results of batches that are no longer needed."""
     for fingerprint in batch_fingerprints:
         storage.remove(result_path(work_dir, fingerprint))
+
+
+def _read_known(work_dir: str, fingerprint: str) -> _Found:
+    found = _read(work_dir, fingerprint)
+    if found is None:
+        raise errors.UserError(f'{result_path(work_dir, fingerprint)}: is missing; run the command again')
+    return found
 
 
 def _read(work_dir: str, fingerprint: str) -> _Found | None:

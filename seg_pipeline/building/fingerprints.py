@@ -37,29 +37,40 @@ def library_versions(file_format: str) -> dict[str, str]:
     return versions
 
 
+class Fingerprinter:
+    """Gives plans of shards their fingerprints.
+
+    Args:
+        sources: where the pairs are; listed now where a store has no other way to tell sizes and times.
+        options: what decides the bytes of the records.
+    """
+
+    def __init__(self, sources: SourceFolders, options: RecordOptions) -> None:
+        # Two listings where a store has no other way, instead of two requests for each pair.
+        self._image_of, self._mask_of = storage.statuses(sources.images), storage.statuses(sources.masks)
+        self._shared = {
+            'format': RECORD_FORMAT,
+            'label_map': options.label_map.to_json(),
+            'libraries': library_versions(options.file_format),
+            'options': options.to_json(),
+        }
+
+    def __call__(self, plan: ShardPlan) -> ShardPlan:
+        """The same plan with its fingerprint."""
+        # Neither the name of the shard nor its split: another plan may take over the same pairs in the same order.
+        pairs = [
+            [pair.key, pair.image, pair.mask, _stamp(self._image_of(pair.image)), _stamp(self._mask_of(pair.mask))]
+            for pair in plan.pairs
+        ]
+        text = json.dumps({**self._shared, 'pairs': pairs}, sort_keys=True)
+        return dataclasses.replace(plan, fingerprint=hashlib.sha256(text.encode()).hexdigest())
+
+
 def with_fingerprints(
     sources: SourceFolders, options: RecordOptions, plans: Iterable[ShardPlan]
 ) -> Iterator[ShardPlan]:
     """The same plans, each with its fingerprint, one after another."""
-    # Two listings where a store has no other way, instead of two requests for each pair.
-    image_of, mask_of = storage.statuses(sources.images), storage.statuses(sources.masks)
-    shared = {
-        'format': RECORD_FORMAT,
-        'label_map': options.label_map.to_json(),
-        'libraries': library_versions(options.file_format),
-        'options': options.to_json(),
-    }
-
-    # Neither the name of the shard nor its split: another plan may take over the same pairs in the same order.
-    def fingerprint(plan: ShardPlan) -> str:
-        pairs = [
-            [pair.key, pair.image, pair.mask, _stamp(image_of(pair.image)), _stamp(mask_of(pair.mask))]
-            for pair in plan.pairs
-        ]
-        return hashlib.sha256(json.dumps({**shared, 'pairs': pairs}, sort_keys=True).encode()).hexdigest()
-
-    for plan in plans:
-        yield dataclasses.replace(plan, fingerprint=fingerprint(plan))
+    return map(Fingerprinter(sources, options), plans)
 
 
 def _stamp(found: storage.Entry | None) -> list[int]:

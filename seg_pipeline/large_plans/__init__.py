@@ -1,6 +1,7 @@
 """Plans of more pairs than should be held as objects: the same results as `planning`, from files and arrays of numbers.
 
-`pair_table` finds the pairs by external sorting.
+`listing` lists two folders, `pair_table` finds their pairs by external sorting; `groups` finds what must stay together,
+`assigned` decides splits and shards; `assigning` does both by the options of a job.
 """
 
-__all__ = ['pair_table']
+__all__ = ['assigned', 'assigning', 'groups', 'listing', 'pair_table']

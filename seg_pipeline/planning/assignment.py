@@ -45,6 +45,26 @@ class Assignments:
     warnings: tuple[str, ...] = ()
 
     @property
+    def num_pairs(self) -> int:
+        """How many pairs are in some split."""
+        return len(self.by_key)
+
+    @property
+    def present_splits(self) -> set[str]:
+        """The splits that have a pair."""
+        return {found.split for found in self.by_key.values()}
+
+    @property
+    def group_sizes(self) -> list[int]:
+        """How many pairs each group has."""
+        return list(Counter(found.group or key for key, found in self.by_key.items()).values())
+
+    @property
+    def num_duplicates(self) -> tuple[int, int]:
+        """How many images are in sets of duplicates, and how many sets there are."""
+        return sum(map(len, self.duplicates)), len(self.duplicates)
+
+    @property
     def split_of(self) -> dict[str, str]:
         """The split of each key."""
         return {key: assignment.split for key, assignment in self.by_key.items()}

@@ -4,14 +4,26 @@ An empty split cannot be part of a data set. TFDS lists a split without records,
 "corresponds to no data". So the data set does not have it, which must be no surprise.
 """
 
-from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from seg_pipeline import errors
 from seg_pipeline.planning import splits
-from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.split_options import SplitOptions
 from seg_pipeline.plurals import counted
+
+
+class Assigned(Protocol):
+    """What must be known of assignments; see `assignment.Assignments`."""
+
+    @property
+    def num_pairs(self) -> int: ...
+
+    @property
+    def present_splits(self) -> set[str]: ...
+
+    @property
+    def group_sizes(self) -> list[int]: ...
 
 
 def missing(options: SplitOptions, present: Collection[str]) -> list[str]:
@@ -19,7 +31,7 @@ def missing(options: SplitOptions, present: Collection[str]) -> list[str]:
     return [name for name in options.names if name not in present]
 
 
-def check(options: SplitOptions, assignments: Assignments, *, allowed: bool) -> str | None:
+def check(options: SplitOptions, assignments: Assigned, *, allowed: bool) -> str | None:
     """Finds the splits that get no pair.
 
     Args:
@@ -33,14 +45,16 @@ def check(options: SplitOptions, assignments: Assignments, *, allowed: bool) -> 
     Raises:
         UserError: if a split is empty, with the splits, the cause in figures, and what to do.
     """
-    empty = missing(options, set(assignments.split_of.values()))
+    empty = missing(options, assignments.present_splits)
     if not empty:
         return None
     found = f'{_are(empty)} empty: {_cause(options, assignments, empty)}'
-    if allowed and assignments.by_key:
+    if allowed and assignments.num_pairs:
         return f'{found}; {_without(empty)}'
     rest = (
-        '' if not assignments.by_key else f', or make the data set without {" and ".join(empty)}: --allow_empty_splits'
+        ''
+        if not assignments.num_pairs
+        else f', or make the data set without {" and ".join(empty)}: --allow_empty_splits'
     )
     raise errors.UserError(f'{found}; {_advice(options)}{rest}')
 
@@ -58,17 +72,17 @@ def _are(names: Sequence[str]) -> str:
     return f'split {names[0]} is' if len(names) == 1 else f'splits {" and ".join(names)} are'
 
 
-def _cause(options: SplitOptions, assignments: Assignments, empty: Sequence[str]) -> str:
+def _cause(options: SplitOptions, assignments: Assigned, empty: Sequence[str]) -> str:
     if options.lists is not None:
         return f'--split_files names no pair in {"its list" if len(empty) == 1 else "their lists"}'
-    number = len(assignments.by_key)
+    number = assignments.num_pairs
     pairs = f'{counted(number, "pair")} for {counted(len(options.names), "split")}'
-    sizes = Counter(found.group or key for key, found in assignments.by_key.items())
+    sizes = assignments.group_sizes
     if len(sizes) == number:
         return pairs
     wanted = splits.sizes(number, options.fractions)
     wishes = ' and '.join(f'{name} should get {wanted[name]}' for name in empty)
-    groups = f'{counted(len(sizes), "group")} of up to {max(sizes.values())}'
+    groups = f'{counted(len(sizes), "group")} of up to {max(sizes)}'
     return f'{pairs}, in {groups} that stay together ({_what_groups(options)}), where {wishes}'
 
 

@@ -1,5 +1,6 @@
 """Which image belongs to which mask: paths in, pairs out."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -68,22 +69,38 @@ def list_files(root: str, suffixes: Iterable[str] = formats.IMAGE_SUFFIXES) -> l
         UserError: if `root` is no directory or cannot be listed, or if Python does not take its names for UTF-8.
     """
     wanted = frozenset(suffixes)
-    try:
+    with told_errors(root):
         found = storage.names(root, hidden=False)
+    result = [path for path in found if os.path.splitext(path)[1].lower() in wanted]
+    check_encoding(root, result)
+    return result
+
+
+@contextlib.contextmanager
+def told_errors(root: str) -> Iterator[None]:
+    """Turns what prevents a listing into one line for the user."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise errors.UserError(f'{root}: no such directory') from error
     except OSError as error:
         raise errors.UserError(f'{error.filename or root}: cannot be listed: {error.strerror}') from error
-    result = [path for path in found if os.path.splitext(path)[1].lower() in wanted]
-    if storage.has_directories(root):
-        _check_encoding(root, result)
-    return result
 
 
-def _check_encoding(root: str, names: Iterable[str]) -> None:
+def both_kinds(root: str, path: str) -> errors.UserError:
+    """What to raise where a file of the one folder would be an image and a mask."""
+    return errors.UserError(
+        f'{root} is the folder of the images and of the masks, and {path} would be both: say which is which, as in '
+        '--image_glob=*.jpg --mask_glob=*.png'
+    )
+
+
+def check_encoding(root: str, names: Iterable[str]) -> None:
     """Refuses names that are not those on the disk: keys, and so splits, would depend on the locale."""
     encoding = sys.getfilesystemencoding()
-    if encoding != 'utf-8' and (other := next((name for name in names if not name.isascii()), None)) is not None:
+    if not storage.has_directories(root) or encoding == 'utf-8':
+        return
+    if (other := next((name for name in names if not name.isascii()), None)) is not None:
         raise errors.UserError(
             f'{root}: Python takes file names for {encoding} here, such as {errors.one_line(other)}: '
             'start it with PYTHONUTF8=1 in the environment'

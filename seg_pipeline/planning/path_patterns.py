@@ -84,11 +84,16 @@ def select(paths: Sequence[str], pattern: str | None, flag: str, root: str) -> l
         return list(paths)
     found = _fitting(paths, pattern)
     if not found:
-        holds = counted(len(paths), 'file') + (f' such as {paths[0]}' if paths else '')
-        raise errors.UserError(
-            f'{flag}={pattern}: fits no file in {root}, which holds {holds}; * fits within one folder, **/ any folders'
-        )
+        raise fits_nothing(flag, pattern, root, len(paths), paths[0] if paths else None)
     return found
+
+
+def fits_nothing(flag: str, pattern: str, root: str, number: int, example: str | None) -> errors.UserError:
+    """What to raise where a pattern fits none of a number of files."""
+    holds = counted(number, 'file') + (f' such as {example}' if example else '')
+    return errors.UserError(
+        f'{flag}={pattern}: fits no file in {root}, which holds {holds}; * fits within one folder, **/ any folders'
+    )
 
 
 def _fitting(paths: Iterable[str], pattern: str) -> list[str]:

@@ -119,8 +119,7 @@ class Plan:
 @contextlib.contextmanager
 def written(
     work_dir: str,
-    plans: Iterable[ShardPlan],
-    assignments: Mapping[str, Assignment] | None = None,
+    plans: Iterable[tuple[ShardPlan, Mapping[str, Assignment]]],
     *,
     rejects: Iterable[Reject] = (),
     duplicates: Iterable[Sequence[str]] = (),
@@ -129,8 +128,8 @@ def written(
 
     Args:
         work_dir: the work directory.
-        plans: the shards, with their fingerprints; their pairs are held for one part at a time.
-        assignments: why each key is where it is; keys without an entry have no reason.
+        plans: the shards, with their fingerprints, and of their keys why they are there; a key without an entry has no
+            reason. Those of one shard are held at a time.
         rejects: what was rejected before anything was decoded.
         duplicates: the keys of each set of identical or nearly identical images.
 
@@ -144,7 +143,7 @@ def written(
     with contextlib.ExitStack() as stack:
         stack.callback(plan.remove)
         stack.enter_context(_locked(plan.directory))
-        shards = list(_write_parts(plan.directory, iter(plans), assignments or {}))
+        shards = list(_write_parts(plan.directory, iter(plans)))
         _write_lines(plan, _SHARDS, map(dataclasses.asdict, shards))
         _write_lines(plan, _REJECTED, map(dataclasses.asdict, rejects))
         _write_lines(plan, _DUPLICATES, map(list, duplicates))
@@ -184,16 +183,14 @@ def is_living(directory: str) -> bool:
     return False
 
 
-def _write_parts(
-    directory: str, plans: Iterable[ShardPlan], assignments: Mapping[str, Assignment]
-) -> Iterator[PlannedShard]:
+def _write_parts(directory: str, plans: Iterator[tuple[ShardPlan, Mapping[str, Assignment]]]) -> Iterator[PlannedShard]:
     """Writes the pairs of shards into parts; yields each shard with its place, when its part is written."""
     for number in itertools.count():
         shards: list[PlannedShard] = []
         part = os.path.join(directory, f'{number:05d}.jsonl')
         with storage.replacing(part) as file:
             num_pairs = 0
-            for plan in plans:
+            for plan, assignments in plans:
                 start = file.tell()
                 file.writelines(_line(_pair(pair, assignments.get(pair.key))) for pair in plan.pairs)
                 size, end = len(plan.pairs), file.tell()

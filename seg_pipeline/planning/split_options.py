@@ -84,10 +84,10 @@ class SplitOptions:
         names = ('seed', 'group_regex', 'near_duplicates', 'max_distance', 'stratify', 'num_shards')
         return {**decided, **{name: getattr(self, name) for name in names}}
 
-    def members(self, pairs: Sequence[SourcePair]) -> list[SourcePair]:
+    def members(self, pairs: Sequence[SourcePair]) -> Sequence[SourcePair]:
         """The pairs that are in some split."""
         if self.lists is None:
-            return list(pairs)
+            return pairs
         listed = splits.from_lists(pairs, self.lists)
         return [pair for pair in pairs if pair.key in listed]
 

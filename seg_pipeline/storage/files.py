@@ -292,6 +292,16 @@ def names(root: str, *, hidden: bool = True) -> list[str]:
         return sorted(store.names(root, hidden=hidden))
 
 
+def iterate(root: str, *, hidden: bool = True) -> Iterator[str]:
+    """The names of `names` in any order, without holding them.
+
+    Raises:
+        FileNotFoundError, OSError: as `names` does, but by the iteration.
+    """
+    with _store(root) as store:
+        yield from store.names(root, hidden=hidden)
+
+
 def statuses(root: str) -> Callable[[str], Entry | None]:
     """Looks up files below a root. A remote store is asked once, now, for all of them.
 

@@ -75,14 +75,15 @@ class LocalStore:
         pending = [('', frozenset((os.path.realpath(root),)))]
         while pending:
             directory, ancestors = pending.pop()
-            for entry in list(os.scandir(os.path.join(root, directory))):
-                if entry.name.startswith('.') and not hidden:
-                    continue
-                name = f'{directory}/{entry.name}' if directory else entry.name
-                if not _is_directory(entry):
-                    yield name
-                elif (real := os.path.realpath(entry.path)) not in ancestors:
-                    pending.append((name, ancestors | {real}))
+            with os.scandir(os.path.join(root, directory)) as entries:
+                for entry in entries:
+                    if entry.name.startswith('.') and not hidden:
+                        continue
+                    name = f'{directory}/{entry.name}' if directory else entry.name
+                    if not _is_directory(entry):
+                        yield name
+                    elif (real := os.path.realpath(entry.path)) not in ancestors:
+                        pending.append((name, ancestors | {real}))
 
     def statuses(self, root: str) -> Callable[[str], Entry | None]:
         def status(name: str) -> Entry | None:

@@ -164,17 +164,21 @@ class RemoteStore(abc.ABC):
         return {f'{directory}/{name}' for name in self.entries(directory)}.intersection(paths)
 
     def names(self, root: str, *, hidden: bool) -> Iterator[str]:
-        found = self.entries(root)
-        if not found:  # without directories, a root below which there is nothing cannot be told from a missing one
-            raise FileNotFoundError(root)
-        for name in found:
+        is_empty = True
+        for name, _ in self._below(root):
+            is_empty = False
             if hidden or not any(part.startswith('.') for part in name.split('/')):
                 yield name
+        if is_empty:  # without directories, a root below which there is nothing cannot be told from a missing one
+            raise FileNotFoundError(root)
 
     def statuses(self, root: str) -> Callable[[str], Entry | None]:
         return self.entries(root).get  # one listing for all files instead of a request for each
 
     def entries(self, root: str) -> dict[str, Entry]:
         """The entry of every file below an address, by its path relative to it."""
+        return dict(self._below(root))
+
+    def _below(self, root: str) -> Iterator[tuple[str, Entry]]:
         prefix = root.rstrip('/') + '/'
-        return {path.removeprefix(prefix): entry for path, entry in self.list(prefix)}
+        return ((path.removeprefix(prefix), entry) for path, entry in self.list(prefix))
