@@ -335,11 +335,12 @@ def _compare_existing(config: JobConfig, pairs: Sequence[SourcePair], rejected: 
             found.rejects,
             rejects_difference=found.rejects_difference or '',
         )
+    shares = ignored.Shares.of(ignored.of_dataset(build.dataset_dir, present))
     return Outcome(
         Result.UNCHANGED,
         build.dataset_dir,
         counts,
         found.rejects,
         fingerprint=present.fingerprint,
-        warnings=(*found.warnings, *ignored.warnings(ignored.of_dataset(build.dataset_dir, present))),
+        warnings=(*found.warnings, *ignored.warnings(shares.standing_out(), len(shares.values))),
     )

@@ -84,7 +84,7 @@ def write(
     total = total_summary(what)
     card = page.DataCard(
         manifest=without_card,
-        mostly_ignored=statistics.mostly_ignored(markers.read_ignored_shares(work_dir, summaries)),
+        mostly_ignored=list(markers.read_ignored_shares(work_dir, summaries).standing_out()),
         total=total,
         splits=splits,
         rejects=what.rejects,

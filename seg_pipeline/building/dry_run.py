@@ -12,7 +12,7 @@ from seg_pipeline.building import describe, markers, publish
 from seg_pipeline.building.markers import Outcome, Result, Summaries
 from seg_pipeline.building.publish import PublishRequest
 from seg_pipeline.card import page
-from seg_pipeline.dataset import ignored, manifest, statistics
+from seg_pipeline.dataset import ignored, manifest
 
 
 def write_report(request: PublishRequest, made: Summaries) -> Outcome:
@@ -31,11 +31,12 @@ def write_report(request: PublishRequest, made: Summaries) -> Outcome:
     splits = describe.split_summaries(what, summaries)
     shards = tuple(summary.shard for summary in summaries)
     shares = markers.read_ignored_shares(config.check_dir, summaries)
+    mostly_ignored = shares.standing_out()
     card = page.DataCard(
         manifest=describe.describe_manifest(config, shards, fingerprint='none: dry run'),
         total=describe.total_summary(what),
         splits=splits,
-        mostly_ignored=statistics.mostly_ignored(shares),
+        mostly_ignored=list(mostly_ignored),
         rejects=what.rejects,
         command=what.provenance.shown_command,
     )
@@ -51,5 +52,6 @@ def write_report(request: PublishRequest, made: Summaries) -> Outcome:
         with contextlib.suppress(OSError):
             storage.remove(markers.marker_path(config.check_dir, summary.fingerprint))
     # Notes of pairs that end a process stay: the next dry run would end with one of its processes again.
-    counts, warnings = publish.count_records(summaries), ignored.warnings(shares)
+    counts = publish.count_records(summaries)
+    warnings = ignored.warnings(mostly_ignored, len(shares.values))
     return Outcome(Result.CHECKED, config.report_dir, counts, what.rejects, warnings=warnings)

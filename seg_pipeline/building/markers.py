@@ -12,12 +12,15 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from seg_pipeline import errors, storage
 from seg_pipeline.cross_check import Checked
 from seg_pipeline.dataset import manifest
+from seg_pipeline.dataset.ignored import Shares
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.dataset.statistics import SplitStatistics
 from seg_pipeline.imaging.rejects import Reject
@@ -151,16 +154,18 @@ def read_entries(work_dir: str, summary: FinishedShard) -> list[RecordEntry]:
     return [RecordEntry.from_json({**record, **shard}) for record in value['records']]
 
 
-def read_ignored_shares(work_dir: str, summaries: Iterable[FinishedShard]) -> dict[str, float]:
+def read_ignored_shares(work_dir: str, summaries: Sequence[FinishedShard]) -> Shares:
     """For each mask of some shards, the share of it that is ignored; those of which nothing is ignored are 0.
 
     A marker that is missing, or that an earlier version left, tells nothing.
     """
-    shares: dict[str, float] = {}
-    for summary in summaries:
-        value = _read_json(marker_path(work_dir, summary.fingerprint)) or {'records': []}
-        shares.update(zip((r['mask'] for r in value['records']), value.get('ignored_shares', ()), strict=False))
-    return shares
+
+    def found() -> Iterator[tuple[str, float]]:
+        for summary in summaries:
+            value = _read_json(marker_path(work_dir, summary.fingerprint)) or {'records': []}
+            yield from zip((r['mask'] for r in value['records']), value.get('ignored_shares', ()), strict=False)
+
+    return Shares(np.fromiter((share for _, share in found()), np.float64), lambda: (name for name, _ in found()))
 
 
 def remove(work_dir: str, summary: FinishedShard, file_format: str) -> None:

@@ -92,7 +92,7 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
         # Before anything is visible, and not after: a data set that was there for a moment may be in use already.
         warnings += (
             *_check_sample(config, summaries),
-            *ignored.warnings(markers.read_ignored_shares(config.work_dir, summaries)),
+            *_ignored_warnings(config, summaries),
         )
         if storage.has_directories(config.dataset_dir):
             built = _publish_by_rename(what, summaries)
@@ -115,6 +115,11 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
         fingerprint=built.fingerprint,
         warnings=warnings,
     )
+
+
+def _ignored_warnings(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tuple[str, ...]:
+    shares = markers.read_ignored_shares(config.work_dir, summaries)
+    return ignored.warnings(shares.standing_out(), len(shares.values))
 
 
 def _check_sample(config: BuildConfig, summaries: Sequence[FinishedShard]) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ While a data set is made, the work directory has the share of each mask. Later i
 so it is known of data sets of every version, and can be said of them again.
 """
 
+import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 
 import numpy as np
@@ -40,19 +41,47 @@ def share(mask: NDArray[np.uint8], original_size: tuple[int, int], resize: str, 
     return round(float(np.mean(mask[shown.slices] == ignore_id)), 4)
 
 
-def warnings(shares: Mapping[str, float]) -> tuple[str, ...]:
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """The ignored shares of many masks, of which few stand out.
+
+    Attributes:
+        values: (n,) float64, 0..1.
+        names: gives the names of the masks in the same order, without holding them.
+    """
+
+    values: NDArray[np.float64]
+    names: Callable[[], Iterable[str]]
+
+    @classmethod
+    def of(cls, shares: Mapping[str, float]) -> 'Shares':
+        """Those of a mapping from the names of the masks."""
+        return cls(np.array(list(shares.values()), np.float64), shares.keys)
+
+    def standing_out(self) -> dict[str, float]:
+        """The masks of which much more is ignored than of the others, by name, in the order of the names."""
+        limit = statistics.ignored_limit(self.values)
+        if not (self.values > limit).any():
+            return {}
+        found = {name: value for name, value in zip(self.names(), self.values.tolist(), strict=True) if value > limit}
+        return dict(sorted(found.items()))
+
+
+def warnings(standing_out: Mapping[str, float], num_masks: int) -> tuple[str, ...]:
     """One line that names the masks that stand out, if there are such.
 
     Args:
-        shares: the ignored share of each mask, 0..1, by its name.
+        standing_out: as `Shares.standing_out` gives them.
+        num_masks: of how many masks.
     """
-    names = statistics.mostly_ignored(shares)
-    if not names:
+    if not standing_out:
         return ()
-    shown = ', '.join(f'{name} ({shares[name]:.0%})' for name in names[:_LISTED])
-    more = f' and {len(names) - _LISTED} more' if len(names) > _LISTED else ''
-    verb = 'is' if len(names) == 1 else 'are'
-    of = f'{len(names)} of {counted(len(shares), "mask")}'
+    number = len(standing_out)
+    first = itertools.islice(standing_out.items(), _LISTED)
+    shown = ', '.join(f'{name} ({share:.0%})' for name, share in first)
+    more = f' and {number - _LISTED} more' if number > _LISTED else ''
+    verb = 'is' if number == 1 else 'are'
+    of = f'{number} of {counted(num_masks, "mask")}'
     return (errors.one_line(f'{of} {verb} more than half ignored, or far more than the others: {shown}{more}'),)
 
 

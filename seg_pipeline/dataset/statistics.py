@@ -7,7 +7,7 @@ are computed once, at the end.
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -299,25 +299,20 @@ def median_frequency_weights(pixels: Sequence[int], areas: Sequence[int]) -> lis
     return [None if frequency is None else median / frequency for frequency in frequencies]
 
 
-def mostly_ignored(shares: Mapping[str, float]) -> list[str]:
-    """The masks of which much more is ignored than of the others, as one that was read wrongly would have.
+def ignored_limit(shares: NDArray[np.float64]) -> float:
+    """Above which share a mask has much more ignored than the others, as one that was read wrongly would have.
 
     More than half; or more than the median by `LEAST_ABOVE_MEDIAN` and by six times the median distance from it, which
     of values that are distributed normally is four standard deviations.
 
     Args:
-        shares: of each mask by its name, 0..1.
-
-    Returns:
-        Their names, sorted.
+        shares: (n,) the share of each mask that is ignored, 0..1.
     """
-    if not shares:
-        return []
-    values = np.array(list(shares.values()))
-    median = float(np.median(values))
-    spread = float(np.median(np.abs(values - median)))
-    limit = min(0.5, median + max(LEAST_ABOVE_MEDIAN, 6 * spread))
-    return sorted(name for name, share in shares.items() if share > limit)
+    if not len(shares):
+        return 1.0
+    median = float(np.median(shares))
+    spread = float(np.median(np.abs(shares - median)))
+    return min(0.5, median + max(LEAST_ABOVE_MEDIAN, 6 * spread))
 
 
 def merged(parts: Iterable[SplitStatistics]) -> SplitStatistics:
