@@ -86,6 +86,7 @@ setup(
             'mypy>=1.11',
             'onnxruntime>=1.20',  # runs what export --format=onnx writes
             'pytest>=8',
+            'pytest-timeout>=2.4',
             'pytest-xdist>=3.6',
             'ruff>=0.6',
             'scikit-learn>=1.5',  # a second opinion on the metrics

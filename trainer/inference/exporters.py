@@ -129,9 +129,28 @@ def _network(model: keras.Model, run: config.RunConfig) -> Iterator[str]:
 
     Given the model itself, the converters lose its constants (tf2onnx) or its weights (LiteRT).
     """
-    with tempfile.TemporaryDirectory() as directory:
-        _archive(model, lambda images: {'logits': model(images, training=False)}, _images_spec(run), directory)
-        yield directory
+    with _temporary_directory() as directory:
+        network = os.path.join(directory, 'network')
+        _archive(model, lambda images: {'logits': model(images, training=False)}, _images_spec(run), network)
+        yield network
+
+
+@contextlib.contextmanager
+def _temporary_directory() -> Iterator[str]:
+    """A directory for what the block and the libraries that it calls keep for a while; a signal leaves none."""
+    # Not by `mkdtemp`: a signal can come when the directory is there and its name has not been returned.
+    before, path = tempfile.tempdir, os.path.join(tempfile.gettempdir(), f'export-{uuid.uuid4().hex}')
+    try:
+        os.mkdir(path)
+        tempfile.tempdir = path
+        yield path
+    finally:
+        tempfile.tempdir = before
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+        except KeyboardInterrupt:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
 def _images_spec(run: config.RunConfig) -> tf.TensorSpec:
