@@ -196,14 +196,17 @@ def _plan_shards(
 ) -> Iterator[tuple[ShardPlan, Mapping[str, Assignment]]]:
     """The shards with their fingerprints and the assignments of their pairs, one after another."""
     build, seed = config.build, config.splits.seed
-    file_format = build.records.file_format
+    file_format, image_size = build.records.file_format, build.records.image_size
     with_fingerprint = fingerprints.Fingerprinter(build.sources, build.records)
     if isinstance(assignments, LargeAssignments):
-        for plan, reasons in assignments.shards(counts, seed, build.dataset_name, file_format):
+        for plan, reasons in assignments.shards(counts, seed, build.dataset_name, file_format, image_size):
             yield with_fingerprint(plan), reasons
         return
     split_of = assignments.split_of
-    for plan in sharding.plan(pairs, split_of, counts, seed, build.dataset_name, file_format=file_format):
+    plans = sharding.plan(
+        pairs, split_of, counts, seed, build.dataset_name, file_format=file_format, image_size=image_size
+    )
+    for plan in plans:
         yield with_fingerprint(plan), {pair.key: assignments.by_key[pair.key] for pair in plan.pairs}
 
 

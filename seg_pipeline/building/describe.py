@@ -65,7 +65,7 @@ def write(
     shards = tuple(summary.shard for summary in summaries)
     splits = split_summaries(what, summaries)
     # The index first: duplicates and gallery are chosen by streaming it.
-    _write_index(what, work_dir, summaries, staging)
+    write_index(what, work_dir, summaries, staging)
     index = RecordIndex(os.path.join(staging, manifest.RECORDS_FILE))
     duplicates = _find_duplicates(what.duplicates, index)
     _write(staging, manifest.DUPLICATES_FILE, manifest.canonical_json(_duplicates_json(duplicates)))
@@ -104,22 +104,22 @@ def _write(directory: str, name: str, data: bytes) -> None:
     atomic.write(os.path.join(directory, name), data)
 
 
-def _write_index(what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str) -> None:
-    """Writes the index, holding the entries of one shard at a time."""
+def write_index(what: Description, work_dir: str, summaries: Sequence[FinishedShard], staging: str) -> None:
+    """Writes the index, holding the entries of one shard at a time. The arguments are those of `write`."""
     set_of = {key: keys[0] for keys in what.duplicates for key in keys}
     with atomic.replacing(os.path.join(staging, manifest.RECORDS_FILE)) as file:
         for summary in summaries:
             assignments = what.assignments(summary.shard.name)
             for entry in markers.read_entries(work_dir, summary):
-                found = dataclasses.replace(entry, duplicate_set=set_of.get(entry.key))
-                file.write(_assigned(found, assignments.get(entry.key)).to_line())
+                file.write(_assigned(entry, assignments.get(entry.key), set_of.get(entry.key)).to_line())
 
 
-def _assigned(entry: RecordEntry, assignment: Assignment | None) -> RecordEntry:
+def _assigned(entry: RecordEntry, assignment: Assignment | None, duplicate_set: str | None) -> RecordEntry:
     if assignment is None:
-        return entry
+        return dataclasses.replace(entry, duplicate_set=duplicate_set)
     return dataclasses.replace(
         entry,
+        duplicate_set=duplicate_set,
         split_reason=assignment.reason,
         group=assignment.group,
         duplicate_of=assignment.duplicate_of,

@@ -116,9 +116,7 @@ def write(
         entries: of its records, in order.
         ignored_shares: of each of them, the share of its mask that is ignored, 0..1.
     """
-    records = [
-        {name: value for name, value in dataclasses.asdict(entry).items() if name not in _OF_PLAN} for entry in entries
-    ]
+    records = [{name: value for name, value in entry.to_json().items() if name not in _OF_PLAN} for entry in entries]
     value = {
         'shard': dataclasses.asdict(summary.shard),
         'statistics': summary.statistics.to_json(),

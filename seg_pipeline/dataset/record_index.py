@@ -54,13 +54,18 @@ class RecordEntry:
     distance: int | None = None
     duplicate_set: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` is the inverse."""
+        # Not by `dataclasses.asdict`, which copies each value: there may be millions of lines.
+        return {name: getattr(self, name) for name in self.__slots__}
+
     def to_line(self) -> bytes:
         """One line of `records.jsonl`."""
-        return (json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True) + '\n').encode()
+        return (json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True) + '\n').encode()
 
     @classmethod
     def from_json(cls, value: Any) -> 'RecordEntry':
-        """The inverse of `dataclasses.asdict`.
+        """The inverse of `to_json`.
 
         Raises:
             ValueError: if a field is missing, unknown or mistyped, or a path leaves its folder.

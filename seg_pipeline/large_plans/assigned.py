@@ -70,7 +70,12 @@ class LargeAssignments:
         return sum(map(len, self.groups.duplicates)), len(self.groups.duplicates)
 
     def shards(
-        self, counts: Mapping[str, int], seed: int, dataset_name: str, file_format: str
+        self,
+        counts: Mapping[str, int],
+        seed: int,
+        dataset_name: str,
+        file_format: str,
+        image_size: tuple[int, int] | None = None,
     ) -> Iterator[tuple[ShardPlan, dict[str, Assignment]]]:
         """The shards as `sharding.plan` cuts them, one after another, each with the assignments of its pairs."""
         pairs = self.groups.pairs
@@ -81,7 +86,7 @@ class LargeAssignments:
             members = order[of_split == place]
             parts += [
                 (name, split, members[part])
-                for name, part in sharding.cut(len(members), split, counts, dataset_name, file_format)
+                for name, part in sharding.cut(len(members), split, counts, dataset_name, file_format, image_size)
             ]
         for name, split, places in sorted(parts, key=lambda part: part[0]):
             chosen = [(place, pairs[place]) for place in places.tolist()]

@@ -18,6 +18,7 @@ import dataclasses
 import fcntl
 import itertools
 import json
+import operator
 import os
 import shutil
 import uuid
@@ -33,6 +34,7 @@ PREFIX = 'plan-'
 _SHARDS, _REJECTED, _DUPLICATES = 'shards.jsonl', 'rejected.jsonl', 'duplicates.jsonl'
 # A worker in an object store reads the whole part for each of its shards, a local one the bytes of its shard alone.
 _PAIRS_PER_PART = 10_000
+_FIELDS = operator.attrgetter(*(field.name for field in dataclasses.fields(Assignment)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ class PlannedShard:
         Raises:
             OSError: if the plan cannot be read.
         """
-        return {line[0]: Assignment(**line[3]) for line in self._lines() if line[3] is not None}
+        return {line[0]: Assignment(*line[3:]) for line in self._lines() if len(line) > 3}
 
     def _lines(self) -> Iterator[list]:  # type: ignore[type-arg]
         return map(json.loads, storage.read_range(self.part, self.start, self.end).splitlines())
@@ -205,7 +207,7 @@ def _write_parts(directory: str, plans: Iterator[tuple[ShardPlan, Mapping[str, A
 
 
 def _pair(pair: SourcePair, assignment: Assignment | None) -> list[object]:
-    return [pair.key, pair.image, pair.mask, assignment and dataclasses.asdict(assignment)]
+    return [pair.key, pair.image, pair.mask, *_FIELDS(assignment)] if assignment else [pair.key, pair.image, pair.mask]
 
 
 def _write_lines(plan: Plan, name: str, lines: Iterable[object]) -> None:

@@ -12,7 +12,11 @@ from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.records.writer import TFRECORD
 
 PAIRS_PER_SHARD = 100  # by default: small units keep every core busy to the end and make an interrupted job cheap
+# So many shards at most, unless they would be larger than what object stores and readers are best at: 100 to 200 MB.
 MAX_DEFAULT_SHARDS = 1000
+_BYTES_PER_SHARD = 150_000_000
+_BYTES_PER_PIXEL = 2.1  # of a stored photo as PNG and its mask: measured on the 1000 photos of Clothing Co-Parsing
+_MOST_SHARDS = 99_999  # as their names have five digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,7 @@ def plan(
     dataset_name: str,
     *,
     file_format: str = TFRECORD,
+    image_size: tuple[int, int] | None = None,
 ) -> list[ShardPlan]:
     """Cuts every split into shards of nearly equal size.
 
@@ -72,6 +77,8 @@ def plan(
         seed: decides the order of the records, together with their keys.
         dataset_name: first part of the shards' names.
         file_format: second part of them.
+        image_size: (height, width) of the records in pixels, for the number of shards of a large split; None if it is
+            not known.
 
     Returns:
         The shards, ordered by split and number.
@@ -84,22 +91,33 @@ def plan(
     for split, by_key in members.items():
         # By another hash than the splits (the purpose is part of it), so that neighbours in a shard are random too.
         keys = splits.order(by_key, seed, 'order')
-        for name, part in cut(len(keys), split, counts, dataset_name, file_format):
+        for name, part in cut(len(keys), split, counts, dataset_name, file_format, image_size):
             plans.append(ShardPlan(name, split, tuple(by_key[key] for key in keys[part])))
     return sorted(plans, key=lambda shard: shard.name)
 
 
 def cut(
-    num_pairs: int, split: str, counts: Mapping[str, int], dataset_name: str, file_format: str = TFRECORD
+    num_pairs: int,
+    split: str,
+    counts: Mapping[str, int],
+    dataset_name: str,
+    file_format: str = TFRECORD,
+    image_size: tuple[int, int] | None = None,
 ) -> Iterator[tuple[str, slice]]:
     """The name of each shard of a split, and which part of its pairs it has. Arguments are those of `plan`."""
-    count = min(counts.get(split, default_count(num_pairs)), num_pairs)
+    count = min(counts.get(split, default_count(num_pairs, image_size)), num_pairs)
     for index in range(count):
         # Integer arithmetic: the parts differ by one pair at most, and the last one ends with the last pair.
         part = slice(index * num_pairs // count, (index + 1) * num_pairs // count)
         yield shard_name(dataset_name, split, index, count, file_format), part
 
 
-def default_count(num_pairs: int) -> int:
-    """The number of shards of a split for which none was asked for."""
-    return max(1, min(math.ceil(num_pairs / PAIRS_PER_SHARD), MAX_DEFAULT_SHARDS))
+def default_count(num_pairs: int, image_size: tuple[int, int] | None = None) -> int:
+    """The number of shards of a split for which none was asked for.
+
+    One for each 100 pairs, up to 1000; more where these would have more than 150 MB each, by the size of PNG records.
+    """
+    height, width = image_size or (0, 0)
+    by_bytes = math.ceil(num_pairs * height * width * _BYTES_PER_PIXEL / _BYTES_PER_SHARD)
+    most = min(max(MAX_DEFAULT_SHARDS, by_bytes), _MOST_SHARDS)
+    return max(1, min(math.ceil(num_pairs / PAIRS_PER_SHARD), most))

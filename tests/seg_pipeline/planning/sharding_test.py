@@ -45,6 +45,21 @@ def test_default_counts(pairs, shards):
     assert sharding.default_count(pairs) == shards
 
 
+@pytest.mark.parametrize(
+    ('pairs', 'image_size', 'shards'),
+    [
+        (800, (128, 128), 8),
+        (100_000, (128, 128), 1000),
+        (10**7, (128, 128), 2294),  # of 4359 records with 34.4 kB each, as those of the real photos: 150 MB
+        (10**6, (512, 512), 3671),
+        (200, (4096, 4096), 2),  # no shard has fewer pairs than 100 by default
+        (10**7, (4096, 4096), 99_999),
+    ],
+)
+def test_shards_of_many_pairs_are_not_too_large(pairs, image_size, shards):
+    assert sharding.default_count(pairs, image_size) == shards
+
+
 @pytest.mark.parametrize('text', ['train:0', 'train:x', 'test:3', 'train:-1', 'train'])
 def test_wrong_counts(text):
     with pytest.raises(errors.UserError, match='num_shards'):
