@@ -1,9 +1,10 @@
 """A data set that is there already, compared with what the same command would make now."""
 
+import contextlib
 import dataclasses
 import itertools
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import NamedTuple
 
@@ -15,10 +16,10 @@ from seg_pipeline.dataset.manifest import Manifest
 from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.imaging import rejects
 from seg_pipeline.imaging.rejects import Reject
+from seg_pipeline.large_plans.record_table import Match, RecordTable
 from seg_pipeline.planning.pairing import SourcePair
 from seg_pipeline.storage import checksums
 
-_SHA256_BYTES = 32
 _HASHED_AT_ONCE = 512  # records: a million tasks for the threads would fill a gigabyte
 # Members of a manifest whose flag has another name.
 _FLAGS = {'max_distance': 'near_duplicate_distance', 'remapping': 'remap', 'version': 'dataset_version'}
@@ -61,19 +62,22 @@ def compare(config: BuildConfig, pairs: Iterable[SourcePair], rejected: Sequence
     # From the cheap to the expensive: options take no time, sources must be read.
     if found := _options_difference(config, present):
         return Comparison(found)
-    here = {source.key: source for source in pairs}
-    seen = _SeenIndex(here)
-    # "Nothing to do" must not be said of a data set with a damaged file.
-    check_files(config, present, seen.add)
-    then = record_index.read_rejects(config.dataset_dir)
-    unreadable: list[Reject] = []
-    if found := _keys_difference(seen, here, then) or _compare_sources(config, seen, here, unreadable):
-        return Comparison(found)
-    # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
-    # Decoding what ended a worker then could end this command.
-    deadly = {reject.key for reject in then if reject.reason == rejects.DECODER_FAILED}
-    keys = sorted({reject.key for reject in then} & here.keys())
-    decoded = (_reject(config, here[key], is_suspect=key in deadly) for key in keys)
+    with contextlib.closing(RecordTable(pairs)) as table:
+        # "Nothing to do" must not be said of a data set with a damaged file.
+        check_files(
+            config,
+            present,
+            lambda entry: table.add(entry.key, entry.image, entry.mask, entry.image_sha256, entry.mask_sha256),
+        )
+        then = record_index.read_rejects(config.dataset_dir)
+        unreadable: list[Reject] = []
+        if found := _keys_difference(table, then) or _compare_sources(config, table.matches(), unreadable):
+            return Comparison(found)
+        # A reject has no digest to compare. It is good now if its file was mended, without a change of the options.
+        # Decoding what ended a worker then could end this command.
+        deadly = {reject.key for reject in then if reject.reason == rejects.DECODER_FAILED}
+        sources = table.pairs(reject.key for reject in then)
+        decoded = [_reject(config, source, is_suspect=source.key in deadly) for source in sources]
     now = describe.sorted_rejects([*rejected, *unreadable, *(reject for reject in decoded if reject)])
     return Comparison(None, now, _rejects_difference(then, now), _strangers(config, present))
 
@@ -143,80 +147,30 @@ def _remedy(config: BuildConfig, name: str) -> str:
     return f'mend it with {shlex.join([*words, f"--masks={sources.masks}"])}'
 
 
-class _SeenIndex:
-    """What the comparison needs of the index, from one reading of it: some 72 bytes a record.
-
-    Attributes:
-        keys: of the records, in the order of the index.
-        renamed: place and message of the first pair whose files have other names now.
-    """
-
-    def __init__(self, here: Mapping[str, SourcePair]) -> None:
-        self.keys: list[str] = []
-        self.renamed: tuple[int, str] | None = None
-        self._here = here
-        self._digests = bytearray()
-        self._odd: dict[int, tuple[str, str]] = {}  # what is no digest, by the place of its record
-
-    def add(self, entry: RecordEntry) -> None:
-        """Takes the next entry of the index."""
-        place, source = len(self.keys), self._here.get(entry.key)
-        # The text that is in memory anyway, where it is.
-        self.keys.append(entry.key if source is None else source.key)
-        packed = _packed(entry.image_sha256) + _packed(entry.mask_sha256)
-        if len(packed) != 2 * _SHA256_BYTES:
-            packed = bytes(2 * _SHA256_BYTES)
-            self._odd[place] = (entry.image_sha256, entry.mask_sha256)
-        self._digests += packed
-        if source is not None and self.renamed is None:
-            # A reader of the index follows these names: equal contents under another name are a difference too.
-            for there, now in ((entry.image, source.image), (entry.mask, source.mask)):
-                if there != now:
-                    self.renamed = place, f'pair {entry.key!r} was made from {there} and its file is {now} now'
-                    break
-
-    def digests(self, place: int) -> tuple[str, str]:
-        """The SHA-256 of image and mask of a record, as the index has them."""
-        start = place * 2 * _SHA256_BYTES
-        packed = self._digests[start : start + 2 * _SHA256_BYTES]
-        return self._odd.get(place) or (packed[:_SHA256_BYTES].hex(), packed[_SHA256_BYTES:].hex())
-
-
-def _packed(digest: str) -> bytes:
-    """The bytes of a digest in lower-case hexadecimal; none of what is no such text."""
-    try:
-        packed = bytes.fromhex(digest)
-    except ValueError:
-        return b''
-    return packed if len(packed) == _SHA256_BYTES and packed.hex() == digest else b''
-
-
-def _keys_difference(seen: _SeenIndex, here: Mapping[str, SourcePair], then: Iterable[Reject]) -> str | None:
-    there = set(seen.keys)
-    for key in sorted(there - here.keys()):
+def _keys_difference(table: RecordTable, then: Iterable[Reject]) -> str | None:
+    if (key := table.first_gone()) is not None:
         return f'pair {key!r} is in it and has no files here'
-    for key in sorted(here.keys() - there - {reject.key for reject in then}):
+    if (key := table.first_new(reject.key for reject in then)) is not None:
         return f'pair {key!r} is here and not in it'
     return None
 
 
-def _compare_sources(
-    config: BuildConfig, seen: _SeenIndex, here: Mapping[str, SourcePair], unreadable: list[Reject]
-) -> str | None:
+def _compare_sources(config: BuildConfig, matches: Iterator[Match], unreadable: list[Reject]) -> str | None:
     """The first source that is not what it was; pairs that can no longer be read are added to `unreadable`."""
     sources = config.sources
     # Opening a pipe waits for a writer, which may never come: so only what has a status is opened.
     status_of = _Statuses(storage.statuses(sources.images), storage.statuses(sources.masks))
 
-    def compare_record(place: int) -> str | Reject | None:
-        if seen.renamed and seen.renamed[0] == place:
-            return seen.renamed[1]
-        return _compare_record(config, status_of, seen.digests(place), here[seen.keys[place]])
+    def compare_record(match: Match) -> str | Reject | None:
+        # A reader of the index follows these names: equal contents under another name are a difference too.
+        for there, now in ((match.then.image, match.now.image), (match.then.mask, match.now.mask)):
+            if there != now:
+                return f'pair {match.now.key!r} was made from {there} and its file is {now} now'
+        return _compare_record(config, status_of, match.digests, match.now)
 
-    places = iter(range(len(seen.keys)))
     # Reading and hashing release the interpreter's lock. As many records at a time as keep the threads busy.
     with futures.ThreadPoolExecutor() as pool:
-        while some := list(itertools.islice(places, _HASHED_AT_ONCE)):
+        while some := list(itertools.islice(matches, _HASHED_AT_ONCE)):
             for found in pool.map(compare_record, some):
                 if isinstance(found, Reject):
                     unreadable.append(found)

@@ -34,7 +34,7 @@ class PairTable(Sequence[SourcePair]):
         return self._length
 
     def __iter__(self) -> Iterator[SourcePair]:
-        return (SourcePair(*row) for row in _rows(self._database, 'SELECT key, image, mask FROM pair ORDER BY id'))
+        return (SourcePair(*row) for row in rows(self._database, 'SELECT key, image, mask FROM pair ORDER BY id'))
 
     @overload
     def __getitem__(self, index: int) -> SourcePair: ...
@@ -76,17 +76,14 @@ def match(
     Returns:
         The same, with a `PairTable` for its pairs. Rejects are in memory.
     """
-    # An empty name is a file of its own that is never in the way of another command.
-    database = sqlite3.connect('', isolation_level=None)
-    for pragma in (f'cache_size = -{_CACHE_KIB}', 'journal_mode = OFF', 'synchronous = OFF', 'temp_store = FILE'):
-        database.execute(f'PRAGMA {pragma}')
+    database = open_database()
     problems: list[rejects.Reject] = []
     expressions = {'image': image_key_regex, 'mask': mask_key_regex}
     for kind, paths in (('image', images), ('mask', masks)):
         database.execute(f'CREATE TABLE {kind}_file (path TEXT, key TEXT)')
         key_of = pairing.key_finder(kind, expressions[kind])
         usable = pairing.usable_names(paths, kind, problems)
-        _insert(database, f'{kind}_file', ((path, key_of(path)) for path in usable))
+        insert(database, f'{kind}_file', ((path, key_of(path)) for path in usable))
     trimmed = None if image_key_regex or mask_key_regex else _trim(database)
     for kind in expressions:
         _index(database, kind, problems)
@@ -94,14 +91,24 @@ def match(
     return Pairing(PairTable(database), pairing.in_order(problems), trimmed)
 
 
-def _rows(database: sqlite3.Connection, query: str) -> Iterator[tuple]:  # type: ignore[type-arg]
+def open_database() -> sqlite3.Connection:
+    """An empty database, in memory as long as it is small, then in a file that goes with the connection."""
+    # An empty name is a file of its own that is never in the way of another command.
+    database = sqlite3.connect('', isolation_level=None)
+    for pragma in (f'cache_size = -{_CACHE_KIB}', 'journal_mode = OFF', 'synchronous = OFF', 'temp_store = FILE'):
+        database.execute(f'PRAGMA {pragma}')
+    return database
+
+
+def rows(database: sqlite3.Connection, query: str) -> Iterator[tuple]:  # type: ignore[type-arg]
     """The rows of a query, some at a time; other queries may run meanwhile."""
     with contextlib.closing(database.execute(query)) as cursor:
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             yield from rows
 
 
-def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[str | None, ...]]) -> None:
+def insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[str | int | None, ...]]) -> None:
+    """Adds rows to a table."""
     database.execute('BEGIN')
     width = len(database.execute(f'PRAGMA table_info({table})').fetchall())
     database.executemany(f'INSERT INTO {table} VALUES ({", ".join("?" * width)})', rows)
@@ -115,7 +122,7 @@ class _Column(Collection[str]):
         self._database, self._table = database, table
 
     def __iter__(self) -> Iterator[str]:
-        return (key for (key,) in _rows(self._database, f'SELECT key FROM {self._table} ORDER BY path'))
+        return (key for (key,) in rows(self._database, f'SELECT key FROM {self._table} ORDER BY path'))
 
     def __len__(self) -> int:
         (number,) = self._database.execute(f'SELECT COUNT(*) FROM {self._table}').fetchone()
@@ -147,7 +154,7 @@ def _trim(database: sqlite3.Connection) -> Trimming | None:
 
 def _index(database: sqlite3.Connection, kind: str, problems: list[rejects.Reject]) -> None:
     """Makes the table of the files by their keys; files without a key or with one key become rejects."""
-    keyless = _rows(database, f"SELECT path FROM {kind}_file WHERE key IS NULL OR key = ''")
+    keyless = rows(database, f"SELECT path FROM {kind}_file WHERE key IS NULL OR key = ''")
     problems += [pairing.without_key(path, kind) for (path,) in keyless]
     # In the order of the keys: the table grows at its end, and the join reads both from beginning to end.
     database.execute(f'CREATE TABLE {kind} (key TEXT PRIMARY KEY, path TEXT, number INTEGER) WITHOUT ROWID')
@@ -155,8 +162,8 @@ def _index(database: sqlite3.Connection, kind: str, problems: list[rejects.Rejec
         f"INSERT INTO {kind} SELECT key, MIN(path), COUNT(*) FROM {kind}_file WHERE key != '' GROUP BY key ORDER BY key"
     )
     of_one_key = f'key IN (SELECT key FROM {kind} WHERE number > 1)'
-    rows = _rows(database, f'SELECT key, path FROM {kind}_file WHERE {of_one_key} ORDER BY key, path')
-    for key, group in itertools.groupby(rows, key=lambda row: row[0]):
+    found = rows(database, f'SELECT key, path FROM {kind}_file WHERE {of_one_key} ORDER BY key, path')
+    for key, group in itertools.groupby(found, key=lambda row: row[0]):
         problems.append(pairing.of_one_key(key, [path for _, path in group], kind))
     database.execute(f'DROP TABLE {kind}_file')
 
@@ -165,14 +172,14 @@ def _join(database: sqlite3.Connection, problems: list[rejects.Reject]) -> None:
     """Makes the table of the pairs; files without a partner become rejects."""
     twice = {problem.key for problem in problems}
     for kind, other in (('image', 'mask'), ('mask', 'image')):
-        lonely = _rows(
+        lonely = rows(
             database,
             f'SELECT key, path FROM {kind} WHERE NOT EXISTS (SELECT 1 FROM {other} o WHERE o.key = {kind}.key)',
         )
         problems += [pairing.alone(key, path, kind) for key, path in lonely if key not in twice]
     database.execute('CREATE TABLE pair (id INTEGER PRIMARY KEY, key TEXT, image TEXT, mask TEXT)')
     database.execute('CREATE TEMP TABLE twice (key TEXT PRIMARY KEY) WITHOUT ROWID')
-    _insert(database, 'twice', ((key,) for key in twice))
+    insert(database, 'twice', ((key,) for key in twice))
     database.execute(
         'INSERT INTO pair SELECT ROW_NUMBER() OVER (ORDER BY image.key) - 1, image.key, image.path, mask.path '
         'FROM image CROSS JOIN mask USING (key) WHERE image.key NOT IN (SELECT key FROM twice) ORDER BY image.key'
