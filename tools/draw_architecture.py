@@ -74,6 +74,7 @@ SEG_PIPELINE = (
     Room('card', 'room', 'the data set card, one HTML page'),
     Room('input', 'tensorflow', 'from shards to batches: pipeline, augmentation'),
     Room('dataset', 'room', 'what a data set says of itself: manifest, record index, statistics'),
+    Room('large_plans', 'room', 'the same plans of millions of pairs, on the disk and in arrays'),
     Room('planning', 'room', 'pairs, groups, splits, shards; decided before anything is decoded'),
     Room('records', 'room', 'the bytes: TFRecord, ArrayRecord, tf.train.Example'),
     Room('imaging', 'room', 'one picture: check, decode, resize, hash'),
