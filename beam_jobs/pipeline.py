@@ -8,7 +8,7 @@ the bytes of the data set do not depend on the engine, on the number of workers 
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -28,12 +28,12 @@ from seg_pipeline.large_plans.assigned import LargeAssignments
 from seg_pipeline.large_plans.assigning import LargeContents
 from seg_pipeline.large_plans.pair_table import PairTable
 from seg_pipeline.planning import empty_splits, plan_files, sharding
-from seg_pipeline.planning.assignment import Assignment, Assignments
+from seg_pipeline.planning.assignment import Assignments
 from seg_pipeline.planning.pairing import SourcePair
-from seg_pipeline.planning.plan_files import PlannedShard
-from seg_pipeline.planning.sharding import ShardPlan
+from seg_pipeline.planning.plan_files import PlannedShard, ShardToMake
 from seg_pipeline.planning.split_options import Contents, SplitOptions
 from seg_pipeline.plurals import counted
+from seg_pipeline.records import writer
 from seg_pipeline.storage import attempts
 
 _Assigned = Assignments | LargeAssignments
@@ -104,7 +104,7 @@ def run(config: JobConfig, options: PipelineOptions) -> Outcome:
         unfilled = empty_splits.check(config.splits, assignments, allowed=config.allow_empty_splits)
         written = plan_files.written(
             config.work_dir,
-            _plan_shards(config, pairs, assignments, counts),
+            _plan_shards(config, pairs, assignments, counts, options),
             rejects=(*found.rejects, *left_out),
             duplicates=assignments.duplicates,
         )
@@ -130,7 +130,12 @@ def _make(
     """Makes what is planned, and removes what nobody needs then."""
     # Until the outcome was read: a command that finds itself alone removes what no command needs.
     with work_dir.locked(config.work_dir):
-        with progress.ShardProgress(shards, lambda plan: markers.marker_path(config.work_dir, plan.fingerprint)):
+        with progress.ShardProgress(
+            [unit for shard in shards for unit in shard.units],
+            lambda unit: markers.marker_path(config.work_dir, unit.fingerprint),
+            lambda unit: markers.marker_path(config.work_dir, unit.shard.fingerprint),
+            unit='parts of shards' if any(shard.unit_sizes for shard in shards) else 'shards',
+        ):
             outcome = _run_pipeline(config, shards, batches, request, options)
         scanned = frozenset(batch.fingerprint for batch in batches)
         if outcome.result in (Result.PUBLISHED, Result.CHECKED):  # else the same command needs them again
@@ -160,12 +165,14 @@ def _scan_contents(
         return [], LargeContents.unknown(len(pairs)) if is_large else Contents()
     sources, records = config.build.sources, config.build.records
     planned = content_scan.plan(sources, records, what, pairs)
-    written = plan_files.written(config.work_dir, ((batch, {}) for batch in planned))
+    written = plan_files.written(config.work_dir, map(ShardToMake, planned))
     with work_dir.locked(config.work_dir):
         with storage.writing(config.work_dir):
             plan, batches = stack.enter_context(written)
         shown = progress.ShardProgress(
-            batches, lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint), unit='batches scanned'
+            [unit for batch in batches for unit in batch.units],
+            lambda batch: content_scan.result_path(config.work_dir, batch.fingerprint),
+            unit='batches scanned',
         )
         with shown:
             _run_pass(
@@ -192,22 +199,28 @@ def _assign(config: JobConfig, pairs: Sequence[SourcePair], contents: Contents |
 
 
 def _plan_shards(
-    config: JobConfig, pairs: Sequence[SourcePair], assignments: _Assigned, counts: dict[str, int]
-) -> Iterator[tuple[ShardPlan, Mapping[str, Assignment]]]:
-    """The shards with their fingerprints and the assignments of their pairs, one after another."""
-    build, seed = config.build, config.splits.seed
-    file_format, image_size = build.records.file_format, build.records.image_size
-    with_fingerprint = fingerprints.Fingerprinter(build.sources, build.records)
+    config: JobConfig,
+    pairs: Sequence[SourcePair],
+    assignments: _Assigned,
+    counts: dict[str, int],
+    options: PipelineOptions,
+) -> Iterator[ShardToMake]:
+    """The shards with their fingerprints, parts and the assignments of their pairs, one after another."""
+    records, seed, name = config.build.records, config.splits.seed, config.build.dataset_name
+    file_format, image_size = records.file_format, records.image_size
     if isinstance(assignments, LargeAssignments):
-        for plan, reasons in assignments.shards(counts, seed, build.dataset_name, file_format, image_size):
-            yield with_fingerprint(plan), reasons
-        return
-    split_of = assignments.split_of
-    plans = sharding.plan(
-        pairs, split_of, counts, seed, build.dataset_name, file_format=file_format, image_size=image_size
-    )
-    for plan in plans:
-        yield with_fingerprint(plan), {pair.key: assignments.by_key[pair.key] for pair in plan.pairs}
+        shards = assignments.shards(counts, seed, name, file_format, image_size)
+    else:
+        by_key, split_of = assignments.by_key, assignments.split_of
+        plans = sharding.plan(pairs, split_of, counts, seed, name, file_format=file_format, image_size=image_size)
+        shards = ((plan, {pair.key: by_key[pair.key] for pair in plan.pairs}) for plan in plans)
+    # A dry run writes nothing that could be put together, and other formats than TFRecord are no plain sequence.
+    at_once = config.dry_run or file_format != writer.TFRECORD
+    most = len(pairs) if at_once else sharding.pairs_per_unit(len(pairs), runners.num_workers(options))
+    fingerprinter = fingerprints.Fingerprinter(config.build.sources, records)
+    for plan, reasons in shards:
+        whole, units = fingerprinter.with_units(plan, most)
+        yield ShardToMake(whole, reasons, units if len(units) > 1 else ())
 
 
 def _run_pipeline(
@@ -222,12 +235,15 @@ def _run_pipeline(
     inputs = (config.build.sources, config.build.records, config.work_dir)
     make = transforms.CheckShards(*inputs) if config.dry_run else transforms.WriteShards(*inputs, config.paranoid)
     finish = transforms.ReportFindings if config.dry_run else transforms.PublishDataset
+    has_parts = any(shard.unit_sizes for shard in shards)
+    made_in_parts = transforms.MakeUnits(*inputs, config.paranoid) if has_parts else beam.Map(lambda shard: shard)
     _run_pass(
         config,
         [*batches, *shards],
         lambda pipeline: (
             pipeline
             | transforms.ReadPlan(request.plan)  # PlannedShard
+            | made_in_parts  # PlannedShard
             | make  # ShardSummary
             | beam.CombineGlobally(transforms.MergeSummaries())  # Summaries
             | finish(request, outcome_path)  # None
@@ -281,7 +297,7 @@ def _warn(message: str) -> None:
 
 def _report_unowned(config: JobConfig, own: Sequence[PlannedShard]) -> None:
     """Says what other commands left or are making in the work directory; removes it if that is asked for."""
-    known = {name for shard in own for name in (shard.fingerprint, shard.plan)}
+    known = {name for shard in own for name in (shard.fingerprint, *shard.unit_fingerprints, shard.plan)}
     paths = work_dir.unowned(config.work_dir, known)
     if not paths:
         return

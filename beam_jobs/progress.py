@@ -8,12 +8,13 @@ import contextlib
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
 from seg_pipeline import progress, storage
-from seg_pipeline.planning.plan_files import PlannedShard
+from seg_pipeline.planning.plan_files import PlannedUnit
 from seg_pipeline.storage import attempts
 
 _POLL_SECONDS = 0.5
@@ -25,22 +26,28 @@ class ShardProgress:
 
     def __init__(
         self,
-        plans: Sequence[PlannedShard],
-        path_of: Callable[[PlannedShard], str],
+        units: Sequence[PlannedUnit],
+        path_of: Callable[[PlannedUnit], str],
+        whole_path_of: Callable[[PlannedUnit], str] | None = None,
         unit: str = 'shards',
-        output: TextIO = sys.stderr,
+        output: TextIO | None = None,
     ) -> None:
         """Counts what is finished already.
 
         Args:
-            plans: the units of work.
+            units: the units of work.
             path_of: the file whose presence says that a unit is finished; all are in one directory.
+            whole_path_of: the file whose presence says that all units of its shard are, if they are parts of shards.
             unit: what the units are called, in the plural.
-            output: where to print.
+            output: where to print; by default stderr.
         """
+        output = output or sys.stderr
         self._unit = unit
-        self._pending = {path_of(plan): plan.num_pairs for plan in plans}
-        self._fingerprints = {plan.fingerprint: path_of(plan) for plan in plans}
+        self._pending = {path_of(one): one.num_pairs for one in units}
+        self._parts: dict[str, list[str]] = defaultdict(list)  # of each shard, the paths of its units
+        for one in units:
+            self._parts[(whole_path_of or path_of)(one)].append(path_of(one))
+        self._fingerprints = {one.fingerprint: path_of(one) for one in units}
         self._under_way = 0  # pairs of unfinished units that are done
         on_this_disk = all(storage.has_directories(path) for path in self._pending)
         self._poll_seconds = _POLL_SECONDS if on_this_disk else _LOG_SECONDS  # a listing of a store is a request
@@ -95,8 +102,10 @@ class ShardProgress:
         # What a store refuses once, it may give the next time; the job itself says what goes wrong for good.
         with contextlib.suppress(OSError):
             # A marker that was there and is missing now was published: once counted, a shard stays counted.
-            for path in storage.existing(self._pending):
-                del self._pending[path]
+            # Parts are gone when their shard is put together.
+            for path in storage.existing(self._pending.keys() | self._parts.keys()):
+                for done in (path, *self._parts.pop(path, ())):
+                    self._pending.pop(done, None)
             pending = {name: path for name, path in self._fingerprints.items() if path in self._pending}
             done = attempts.num_done(os.path.dirname(next(iter(pending.values()))), pending) if pending else {}
             self._under_way = sum(min(number, self._pending[pending[name]]) for name, number in done.items())

@@ -84,6 +84,11 @@ def is_local(options: PipelineOptions) -> bool:
     return beam_options.runner_name(options.view_as(StandardOptions).runner) in beam_options.LOCAL_RUNNERS
 
 
+def num_workers(options: PipelineOptions) -> int | None:
+    """How many workers there are; None where another engine decides it."""
+    return int(options.view_as(DirectOptions).direct_num_workers) if is_local(options) else None
+
+
 def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:
     """Builds a pipeline, runs it and waits for its end.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from seg_pipeline import trial
 from seg_pipeline.cross_check import comparison
-from seg_pipeline.planning.plan_files import PlannedShard
+from seg_pipeline.planning.plan_files import PlannedShard, PlannedUnit
 from seg_pipeline.storage import attempts
 
 # What is done about what is named.
@@ -13,9 +13,9 @@ THEN = 'the same command reads that in a process of its own and, if that ends to
 _LISTED = 5
 
 
-def announce(work_dir: str, plans: Sequence[PlannedShard]) -> None:
+def announce(work_dir: str, shards: Sequence[PlannedShard]) -> None:
     """Says on stderr what is read in processes of its own, which takes longer, and up to a limit if it does not end."""
-    if found := _found(work_dir, plans):
+    if found := _found(work_dir, shards):
         print(
             f'warning: a process of an earlier run ended while it was at {_listed(found)}: this time, that and what '
             f'came just before is read in a process of its own, each pair for at most {trial.TIME_LIMIT:g} seconds',
@@ -23,21 +23,23 @@ def announce(work_dir: str, plans: Sequence[PlannedShard]) -> None:
         )
 
 
-def explain(work_dir: str, plans: Sequence[PlannedShard]) -> str:
+def explain(work_dir: str, shards: Sequence[PlannedShard]) -> str:
     """What to add to the message that a worker process was lost; empty if no note tells."""
-    if found := _found(work_dir, plans):
+    if found := _found(work_dir, shards):
         return f', while at {_listed(found)}: {THEN}'
     return ''
 
 
-def _found(work_dir: str, plans: Sequence[PlannedShard]) -> list[str]:
+def _found(work_dir: str, shards: Sequence[PlannedShard]) -> list[str]:
     """At what processes died, each once."""
-    by_name = {plan.fingerprint: (plan, False) for plan in plans}
-    by_name |= {comparison.noted_as(plan.fingerprint): (plan, True) for plan in plans}
+    work: list[PlannedShard | PlannedUnit] = [*shards, *(unit for shard in shards for unit in shard.units)]
+    by_name = {one.fingerprint: (one, False) for one in work}
+    by_name |= {comparison.noted_as(one.fingerprint): (one, True) for one in work}
     found = []
     for name, keys in attempts.last_keys(work_dir, by_name.keys()):
-        plan, is_compared = by_name[name]
-        named = [pair for pair in plan.load().pairs if pair.key in keys]
+        one, is_compared = by_name[name]
+        plan = one.load()
+        named = [pair for pair in plan.pairs if pair.key in keys]
         if len(named) == 1:
             what = f'image {named[0].image}, mask {named[0].mask}'
             found.append(f'the comparison of mask {named[0].mask} with its record' if is_compared else what)

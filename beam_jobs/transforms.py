@@ -11,7 +11,7 @@ from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.building.content_scan import Scan
 from seg_pipeline.building.markers import ShardSummary, Summaries
 from seg_pipeline.building.publish import PublishRequest
-from seg_pipeline.planning.plan_files import Plan, PlannedShard
+from seg_pipeline.planning.plan_files import Plan, PlannedShard, PlannedUnit
 
 
 def _use_one_thread() -> None:
@@ -72,7 +72,35 @@ def _write(
     planned: PlannedShard, sources: SourceFolders, options: RecordOptions, work_dir: str, paranoid: bool
 ) -> ShardSummary:
     _use_one_thread()
-    return shard.write(sources, options, work_dir, planned.load(), paranoid=paranoid)
+    return shard.write(sources, options, work_dir, planned.load(), units=planned.load_units(), paranoid=paranoid)
+
+
+@dataclasses.dataclass
+class MakeUnits(beam.PTransform):
+    """PlannedShard -> PlannedShard, when all of its parts are made: they go to as many workers as there are."""
+
+    sources: SourceFolders
+    options: RecordOptions
+    work_dir: str
+    paranoid: bool = False
+
+    def expand(self, shards: beam.PCollection[PlannedShard]) -> beam.PCollection[PlannedShard]:
+        return (
+            shards
+            | beam.FlatMap(lambda planned: planned.units)  # PlannedUnit
+            | beam.Reshuffle()
+            | beam.Map(_make_unit, self.sources, self.options, self.work_dir, self.paranoid)  # (str, PlannedShard)
+            | beam.GroupByKey()
+            | beam.MapTuple(lambda name, same: next(iter(same)))
+        )
+
+
+def _make_unit(
+    unit: PlannedUnit, sources: SourceFolders, options: RecordOptions, work_dir: str, paranoid: bool
+) -> tuple[str, PlannedShard]:
+    _use_one_thread()
+    shard.write_unit(sources, options, work_dir, unit, paranoid=paranoid)
+    return unit.shard.name, unit.shard
 
 
 @dataclasses.dataclass

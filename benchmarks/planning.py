@@ -33,7 +33,7 @@ from seg_pipeline.dataset.statistics import SplitStatistics
 from seg_pipeline.labels import label_map
 from seg_pipeline.large_plans import assigned, groups, pair_table
 from seg_pipeline.planning import plan_files, splits
-from seg_pipeline.planning.plan_files import PlannedShard
+from seg_pipeline.planning.plan_files import PlannedShard, ShardToMake
 from seg_pipeline.storage import Entry
 
 _PAIRS = flags.DEFINE_list('pairs', ['10000', '100000', '1000000'], 'Numbers of pairs, one run each.')
@@ -90,7 +90,7 @@ def measure(number: int) -> dict[str, float]:
         with timed('plan'):
             with_fingerprint = fingerprints.Fingerprinter(sources, options)
             shards = assignments.shards({}, 0, config.dataset_name, options.file_format, config.image_size)
-            planned = ((with_fingerprint(plan), reasons) for plan, reasons in shards)
+            planned = (ShardToMake(with_fingerprint(plan), reasons) for plan, reasons in shards)
             written = plan_files.written(directory, planned)
             _, shard_list = written.__enter__()
         summaries = [_finish(directory, shard) for shard in shard_list]  # what the workers do
@@ -101,7 +101,7 @@ def measure(number: int) -> dict[str, float]:
             describe.write_index(what, directory, summaries, directory)
         index = os.path.join(directory, manifest.RECORDS_FILE)
         result['written'] = os.path.getsize(index) + sum(
-            os.path.getsize(path) for path in {shard.part for shard in shard_list}
+            os.path.getsize(path) for path in {shard.file for shard in shard_list}
         )
         with open(index, 'rb') as file:
             assert sum(1 for _ in file) == number

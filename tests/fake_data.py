@@ -122,7 +122,7 @@ def request_for(
     **options: Any,
 ) -> Iterator[publish.PublishRequest]:
     """What `publish` needs beside shards; the plan is there until the block ends."""
-    with_reasons = ((plan, assignments or {}) for plan in plans)
+    with_reasons = (plan_files.ShardToMake(plan, assignments or {}) for plan in plans)
     written = plan_files.written(config.work_dir, with_reasons, rejects=rejects, duplicates=duplicates)
     with written as (plan, _):
         yield publish.PublishRequest(config, plan, **options)

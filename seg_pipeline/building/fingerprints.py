@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ import simplejpeg
 
 from seg_pipeline import storage
 from seg_pipeline.building.config import RecordOptions, SourceFolders
+from seg_pipeline.planning import sharding
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.records import writer
 
@@ -57,13 +59,30 @@ class Fingerprinter:
 
     def __call__(self, plan: ShardPlan) -> ShardPlan:
         """The same plan with its fingerprint."""
-        # Neither the name of the shard nor its split: another plan may take over the same pairs in the same order.
-        pairs = [
+        return self.with_units(plan, len(plan.pairs) or 1)[0]
+
+    def with_units(self, plan: ShardPlan, most: int) -> tuple[ShardPlan, list[ShardPlan]]:
+        """The same plan with its fingerprint, and the units of at most so many pairs that it is made in, with theirs.
+
+        A shard of one unit is that unit. The fingerprint of a shard does not depend on its units.
+        """
+        stamped = [
             [pair.key, pair.image, pair.mask, _stamp(self._image_of(pair.image)), _stamp(self._mask_of(pair.mask))]
             for pair in plan.pairs
         ]
-        text = json.dumps({**self._shared, 'pairs': pairs}, sort_keys=True)
-        return dataclasses.replace(plan, fingerprint=hashlib.sha256(text.encode()).hexdigest())
+        whole = dataclasses.replace(plan, fingerprint=self._fingerprint(stamped))
+        parts = sharding.units(len(plan.pairs), most)
+        if len(parts) == 1:
+            return whole, [whole]
+        return whole, [
+            dataclasses.replace(plan, pairs=plan.pairs[part], fingerprint=self._fingerprint(stamped[part]))
+            for part in parts
+        ]
+
+    def _fingerprint(self, stamped: Sequence[Any]) -> str:
+        # Neither the name of the shard nor its split: another plan may take over the same pairs in the same order.
+        text = json.dumps({**self._shared, 'pairs': stamped}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def with_fingerprints(

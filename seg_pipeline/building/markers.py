@@ -166,10 +166,10 @@ def read_ignored_shares(work_dir: str, summaries: Sequence[FinishedShard]) -> Sh
     return Shares(np.fromiter((share for _, share in found()), np.float64), lambda: (name for name, _ in found()))
 
 
-def remove(work_dir: str, summary: FinishedShard, file_format: str) -> None:
+def remove(work_dir: str, fingerprint: str, file_format: str) -> None:
     """Removes a shard and its marker; first the marker, since it promises the shard."""
-    storage.remove(marker_path(work_dir, summary.fingerprint))
-    storage.remove(shard_path(work_dir, summary.fingerprint, file_format))
+    storage.remove(marker_path(work_dir, fingerprint))
+    storage.remove(shard_path(work_dir, fingerprint, file_format))
 
 
 class Result(enum.StrEnum):

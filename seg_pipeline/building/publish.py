@@ -105,7 +105,7 @@ def publish(request: PublishRequest, made: Summaries) -> Outcome:
             with storage.writing(config.dataset_dir):
                 raise
         built = published
-    _remove_work(config, planned)
+    _remove_work(request, planned)
     return Outcome(
         Result.PUBLISHED,
         config.dataset_dir,
@@ -294,12 +294,20 @@ def _published(dataset_dir: str, summaries: Sequence[FinishedShard]) -> manifest
     return present if set(present.shards) == {summary.shard for summary in summaries} else None
 
 
-def _remove_work(config: BuildConfig, summaries: Sequence[FinishedShard]) -> None:
+def _remove_work(request: PublishRequest, summaries: Sequence[FinishedShard]) -> None:
     """Removes from the work directory what the data set now holds; the work of other commands stays."""
+    config = request.config
+    units_of = {shard.fingerprint: shard.unit_fingerprints for shard in request.plan.shards()}
     for summary in summaries:
+        # The parts of a shard that has rejects are kept when it is put together.
+        parts = units_of[summary.fingerprint] if summary.rejects else ()
+        for fingerprint in parts:
+            with contextlib.suppress(OSError):
+                markers.remove(config.work_dir, fingerprint, config.records.file_format)
         # The data set is published: what cannot be removed costs space, and the next command may remove it.
         with contextlib.suppress(OSError):
-            markers.remove(config.work_dir, summary, config.records.file_format)
+            markers.remove(config.work_dir, summary.fingerprint, config.records.file_format)
     with contextlib.suppress(OSError):
-        attempts.forget(config.work_dir, frozenset(summary.fingerprint for summary in summaries))
+        known = frozenset(units_of).union(*units_of.values())
+        attempts.forget(config.work_dir, known)
     work_dir.remove_stale(config.work_dir)

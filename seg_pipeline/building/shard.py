@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from seg_pipeline import storage
+from seg_pipeline import errors, storage
 from seg_pipeline.building import markers, pair
 from seg_pipeline.building.config import RecordOptions, SourceFolders
 from seg_pipeline.building.markers import ShardSummary
@@ -15,6 +16,7 @@ from seg_pipeline.dataset.record_index import RecordEntry
 from seg_pipeline.dataset.statistics import SplitStatistics
 from seg_pipeline.imaging import rejects
 from seg_pipeline.planning.pairing import SourcePair
+from seg_pipeline.planning.plan_files import PlannedUnit
 from seg_pipeline.planning.sharding import ShardPlan
 from seg_pipeline.records import writer
 from seg_pipeline.storage import attempts, checksums
@@ -22,10 +24,18 @@ from seg_pipeline.storage.attempts import Attempt
 from seg_pipeline.storage.checksums import FileDigest
 
 _T = TypeVar('_T')
+_COPIED_BYTES = 1 << 20  # at a time
+_ATTEMPTS = 3
 
 
 def write(
-    sources: SourceFolders, options: RecordOptions, work_dir: str, plan: ShardPlan, *, paranoid: bool = False
+    sources: SourceFolders,
+    options: RecordOptions,
+    work_dir: str,
+    plan: ShardPlan,
+    *,
+    units: Sequence[ShardPlan] = (),
+    paranoid: bool = False,
 ) -> ShardSummary:
     """Makes one shard, or finds it finished; leaves it and its marker in the work directory.
 
@@ -37,6 +47,7 @@ def write(
         options: what decides the bytes of the records.
         work_dir: the work directory.
         plan: the shard, with its fingerprint.
+        units: the parts to put it together of, which are made, or found finished, themselves; none to make it at once.
         paranoid: take over a finished shard only if its sources have the digests of then, and compare every stored mask
             with its file, read by another library.
 
@@ -52,6 +63,10 @@ def write(
         or checksums.problem(path, FileDigest(summary.shard.num_bytes, summary.shard.sha256)) is not None
         or (paranoid and not _has_equal_sources(sources, work_dir, summary))
     ):
+        if units:
+            with storage.writing(work_dir):
+                joined = _join(sources, options, work_dir, plan, units, paranoid)
+            return _checked(sources, options, work_dir, joined, paranoid)
         # Its work is done, so there is no note of an attempt: only its rejects tell which pairs end a process.
         deadly = (
             frozenset(r.key for r in summary.rejects if r.reason == rejects.DECODER_FAILED) if summary else frozenset()
@@ -61,12 +76,92 @@ def write(
             attempts.noted(work_dir, plan.fingerprint, [source.key for source in plan.pairs], deadly) as attempt,
         ):
             summary = _make(sources, options, work_dir, plan, attempt)
+    return _checked(sources, options, work_dir, summary, paranoid)
+
+
+def _checked(
+    sources: SourceFolders, options: RecordOptions, work_dir: str, summary: ShardSummary, paranoid: bool
+) -> ShardSummary:
+    """Of a paranoid job, what came of the comparison of all masks of a shard with their files."""
     if paranoid:
+        path = markers.shard_path(work_dir, summary.fingerprint, options.file_format)
         # Another command that published the same shards may have removed them; the last step finds that out.
         with contextlib.suppress(FileNotFoundError):
             entries = markers.read_entries(work_dir, summary)
-            checked = options.checker(sources.masks).check(path, entries, work_dir, plan.fingerprint)
+            checked = options.checker(sources.masks).check(path, entries, work_dir, summary.fingerprint)
             summary = dataclasses.replace(summary, checked=checked)
+    return summary
+
+
+def write_unit(
+    sources: SourceFolders, options: RecordOptions, work_dir: str, unit: PlannedUnit, *, paranoid: bool = False
+) -> None:
+    """Makes a part of a shard that will be put together of its parts, unless the shard is finished.
+
+    Of a finished shard with rejects the parts are looked at again, as `write` looks at such a shard.
+
+    Raises:
+        UserError, OutsideError: as `write` does.
+    """
+    shard = unit.shard
+    if shard.unit_sizes:
+        finished = markers.read(work_dir, ShardPlan(shard.name, shard.split, (), shard.fingerprint))
+        if paranoid or finished is None or finished.rejects:
+            write(sources, options, work_dir, unit.load(), paranoid=paranoid)
+
+
+def _join(
+    sources: SourceFolders,
+    options: RecordOptions,
+    work_dir: str,
+    plan: ShardPlan,
+    units: Sequence[ShardPlan],
+    paranoid: bool,
+) -> ShardSummary:
+    """Puts a shard together of its parts, with the bytes and the marker that it would have if it was made at once."""
+    for _ in range(_ATTEMPTS):
+        made = [write(sources, options, work_dir, unit, paranoid=paranoid) for unit in units]
+        try:
+            summary = _concatenate(options, work_dir, plan, made)
+            break
+        except FileNotFoundError:  # another command has put it together, and removed the parts
+            found = markers.read(work_dir, plan)
+            if found is not None:
+                return found
+    else:
+        raise errors.OutsideError(f'{work_dir}: other commands remove what this one makes; run the command again')
+    if not summary.rejects:  # else what is known of them is needed when the shard is looked at again
+        for part in made:
+            markers.remove(work_dir, part.fingerprint, options.file_format)
+    return summary
+
+
+def _concatenate(options: RecordOptions, work_dir: str, plan: ShardPlan, parts: Sequence[ShardSummary]) -> ShardSummary:
+    """Writes a shard and its marker. A TFRecord file is its records and nothing else: so files may be joined."""
+    digest = hashlib.sha256()
+    statistics, entries, ignored = SplitStatistics(), [], []
+    with storage.replacing(markers.shard_path(work_dir, plan.fingerprint, options.file_format)) as file:
+        for part in parts:
+            path = markers.shard_path(work_dir, part.fingerprint, options.file_format)
+            with storage.local_copy(path) as local, open(local, 'rb') as source:
+                while block := source.read(_COPIED_BYTES):
+                    file.write(block)
+                    digest.update(block)
+            statistics.merge(part.statistics)
+            entries += markers.read_entries(work_dir, part)
+            ignored += markers.read_ignored_shares(work_dir, [part]).values.tolist()
+    shard = manifest.Shard(
+        plan.name,
+        plan.split,
+        len(entries),
+        sum(part.shard.num_bytes for part in parts),
+        sum(part.shard.payload_bytes for part in parts),
+        digest.hexdigest(),
+    )
+    rejected = tuple(reject for part in parts for reject in part.rejects)
+    summary = ShardSummary(shard, plan.fingerprint, rejected, statistics)
+    numbered = [dataclasses.replace(entry, index=index) for index, entry in enumerate(entries)]
+    markers.write(work_dir, summary, numbered, ignored)
     return summary
 
 

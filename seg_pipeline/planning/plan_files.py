@@ -4,7 +4,7 @@ The job graph holds the name of one directory, what travels between workers is a
 and a worker reads the pairs of the one shard that it makes:
 
     plan-<random>/shards.jsonl       one `PlannedShard` a line
-    plan-<random>/<number>.jsonl     parts: the pairs of some shards, one a line, each with its assignment
+    plan-<random>/<number>.jsonl     the pairs of some shards, one a line, each with its assignment
     plan-<random>/rejected.jsonl     what was rejected before anything was decoded
     plan-<random>/duplicates.jsonl   the keys of each set of identical or nearly identical images
 
@@ -32,9 +32,23 @@ from seg_pipeline.planning.sharding import ShardPlan
 
 PREFIX = 'plan-'
 _SHARDS, _REJECTED, _DUPLICATES = 'shards.jsonl', 'rejected.jsonl', 'duplicates.jsonl'
-# A worker in an object store reads the whole part for each of its shards, a local one the bytes of its shard alone.
-_PAIRS_PER_PART = 10_000
+_PAIRS_PER_FILE = 10_000
 _FIELDS = operator.attrgetter(*(field.name for field in dataclasses.fields(Assignment)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardToMake:
+    """What is to be said of a shard in a plan.
+
+    Attributes:
+        plan: the shard, with its fingerprint.
+        assignments: of its keys, why they are there; one without an entry has no reason.
+        units: the parts in which it is made, each with its fingerprint; none if it is made at once.
+    """
+
+    plan: ShardPlan
+    assignments: Mapping[str, Assignment] = dataclasses.field(default_factory=dict)
+    units: Sequence[ShardPlan] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +58,31 @@ class PlannedShard:
     Attributes:
         name, split, fingerprint: as of the `ShardPlan`.
         num_pairs: how many it has.
-        part: the file that has them.
+        file: the file that has them.
         start, end: where in it, in bytes.
+        unit_sizes: how many pairs each of the parts has in which it is made; none if it is made at once.
+        unit_fingerprints: the fingerprint of each of them.
     """
 
     name: str
     split: str
     fingerprint: str
     num_pairs: int
-    part: str
+    file: str
     start: int
     end: int
+    unit_sizes: tuple[int, ...] = ()
+    unit_fingerprints: tuple[str, ...] = ()
 
     @property
     def plan(self) -> str:
         """The name of the directory of the plan."""
-        return self.part.split('/')[-2]
+        return self.file.split('/')[-2]
+
+    @property
+    def units(self) -> 'list[PlannedUnit]':
+        """What is given to workers: its parts, or all of it."""
+        return [PlannedUnit(self, place) for place in range(len(self.unit_sizes) or 1)]
 
     def load(self) -> ShardPlan:
         """The shard with its pairs.
@@ -70,6 +93,20 @@ class PlannedShard:
         pairs = tuple(SourcePair(*line[:3]) for line in self._lines())
         return ShardPlan(self.name, self.split, pairs, self.fingerprint)
 
+    def load_units(self) -> list[ShardPlan]:
+        """Its parts with their pairs; none if it is made at once.
+
+        Raises:
+            OSError: if the plan cannot be read.
+        """
+        if not self.unit_sizes:
+            return []
+        pairs = iter(self.load().pairs)
+        return [
+            ShardPlan(self.name, self.split, tuple(itertools.islice(pairs, size)), fingerprint)
+            for size, fingerprint in zip(self.unit_sizes, self.unit_fingerprints, strict=True)
+        ]
+
     def assignments(self) -> dict[str, Assignment]:
         """Of each key of the shard that has one, why it is in this split.
 
@@ -79,7 +116,40 @@ class PlannedShard:
         return {line[0]: Assignment(*line[3:]) for line in self._lines() if len(line) > 3}
 
     def _lines(self) -> Iterator[list]:  # type: ignore[type-arg]
-        return map(json.loads, storage.read_range(self.part, self.start, self.end).splitlines())
+        return map(json.loads, storage.read_range(self.file, self.start, self.end).splitlines())
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedUnit:
+    """What one worker takes at a time: a shard, or a part of one.
+
+    Attributes:
+        shard: the shard.
+        place: which of its parts; 0 if it is made at once.
+    """
+
+    shard: PlannedShard
+    place: int
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the part; of the shard if it is made at once."""
+        found = self.shard.unit_fingerprints
+        return found[self.place] if found else self.shard.fingerprint
+
+    @property
+    def num_pairs(self) -> int:
+        """How many pairs it has."""
+        return self.shard.unit_sizes[self.place] if self.shard.unit_sizes else self.shard.num_pairs
+
+    def load(self) -> ShardPlan:
+        """The part with its pairs, or the shard if it is made at once.
+
+        Raises:
+            OSError: if the plan cannot be read.
+        """
+        parts = self.shard.load_units()
+        return parts[self.place] if parts else self.shard.load()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +164,9 @@ class Plan:
 
     def shards(self) -> Iterator[PlannedShard]:
         """The shards, in the order in which they were planned."""
-        return (PlannedShard(**found) for found in self._read(_SHARDS))
+        for found in self._read(_SHARDS):
+            lists = {name: tuple(found[name]) for name in ('unit_sizes', 'unit_fingerprints')}
+            yield PlannedShard(**{**found, **lists})
 
     def rejects(self) -> Iterator[Reject]:
         """What was rejected before anything was decoded."""
@@ -121,7 +193,7 @@ class Plan:
 @contextlib.contextmanager
 def written(
     work_dir: str,
-    plans: Iterable[tuple[ShardPlan, Mapping[str, Assignment]]],
+    shards: Iterable[ShardToMake],
     *,
     rejects: Iterable[Reject] = (),
     duplicates: Iterable[Sequence[str]] = (),
@@ -130,8 +202,7 @@ def written(
 
     Args:
         work_dir: the work directory.
-        plans: the shards, with their fingerprints, and of their keys why they are there; a key without an entry has no
-            reason. Those of one shard are held at a time.
+        shards: in the order of their names; the pairs of one are held at a time.
         rejects: what was rejected before anything was decoded.
         duplicates: the keys of each set of identical or nearly identical images.
 
@@ -145,11 +216,11 @@ def written(
     with contextlib.ExitStack() as stack:
         stack.callback(plan.remove)
         stack.enter_context(_locked(plan.directory))
-        shards = list(_write_parts(plan.directory, iter(plans)))
-        _write_lines(plan, _SHARDS, map(dataclasses.asdict, shards))
+        planned = list(_write_pairs(plan.directory, iter(shards)))
+        _write_lines(plan, _SHARDS, map(dataclasses.asdict, planned))
         _write_lines(plan, _REJECTED, map(dataclasses.asdict, rejects))
         _write_lines(plan, _DUPLICATES, map(list, duplicates))
-        yield plan, shards
+        yield plan, planned
 
 
 @contextlib.contextmanager
@@ -185,25 +256,36 @@ def is_living(directory: str) -> bool:
     return False
 
 
-def _write_parts(directory: str, plans: Iterator[tuple[ShardPlan, Mapping[str, Assignment]]]) -> Iterator[PlannedShard]:
-    """Writes the pairs of shards into parts; yields each shard with its place, when its part is written."""
+def _write_pairs(directory: str, shards: Iterator[ShardToMake]) -> Iterator[PlannedShard]:
+    """Writes the pairs of shards into files; yields each shard with its place, when its file is written."""
     for number in itertools.count():
-        shards: list[PlannedShard] = []
-        part = os.path.join(directory, f'{number:05d}.jsonl')
-        with storage.replacing(part) as file:
+        planned: list[PlannedShard] = []
+        path = os.path.join(directory, f'{number:05d}.jsonl')
+        with storage.replacing(path) as file:
             num_pairs = 0
-            for plan, assignments in plans:
-                start = file.tell()
-                file.writelines(_line(_pair(pair, assignments.get(pair.key))) for pair in plan.pairs)
-                size, end = len(plan.pairs), file.tell()
-                shards.append(PlannedShard(plan.name, plan.split, plan.fingerprint, size, part, start, end))
-                num_pairs += size
-                if num_pairs >= _PAIRS_PER_PART:
+            for shard in shards:
+                plan, start = shard.plan, file.tell()
+                file.writelines(_line(_pair(pair, shard.assignments.get(pair.key))) for pair in plan.pairs)
+                planned.append(
+                    PlannedShard(
+                        plan.name,
+                        plan.split,
+                        plan.fingerprint,
+                        len(plan.pairs),
+                        path,
+                        start,
+                        file.tell(),
+                        tuple(len(unit.pairs) for unit in shard.units),
+                        tuple(unit.fingerprint for unit in shard.units),
+                    )
+                )
+                num_pairs += len(plan.pairs)
+                if num_pairs >= _PAIRS_PER_FILE:
                     break
-        if not shards:
-            storage.remove(part)
+        if not planned:
+            storage.remove(path)
             return
-        yield from shards
+        yield from planned
 
 
 def _pair(pair: SourcePair, assignment: Assignment | None) -> list[object]:

@@ -16,6 +16,8 @@ PAIRS_PER_SHARD = 100  # by default: small units keep every core busy to the end
 MAX_DEFAULT_SHARDS = 1000
 _BYTES_PER_SHARD = 150_000_000
 _BYTES_PER_PIXEL = 2.1  # of a stored photo as PNG and its mask: measured on the 1000 photos of Clothing Co-Parsing
+_LEAST_PER_UNIT, _MOST_PER_UNIT = 10, 250  # pairs: some seconds of work, beside some milliseconds for its files
+_UNITS_PER_WORKER = 4
 _MOST_SHARDS = 99_999  # as their names have five digits
 
 
@@ -110,6 +112,26 @@ def cut(
         # Integer arithmetic: the parts differ by one pair at most, and the last one ends with the last pair.
         part = slice(index * num_pairs // count, (index + 1) * num_pairs // count)
         yield shard_name(dataset_name, split, index, count, file_format), part
+
+
+def pairs_per_unit(num_pairs: int, num_workers: int | None) -> int:
+    """How many pairs one worker takes at a time: few enough that all are busy to the end.
+
+    The bytes of a shard do not depend on it: the parts of one are put together as they would have been written.
+
+    Args:
+        num_pairs: of the data set.
+        num_workers: how many there are; None if nobody knows.
+    """
+    if num_workers is None:
+        return _MOST_PER_UNIT
+    return max(_LEAST_PER_UNIT, min(math.ceil(num_pairs / (num_workers * _UNITS_PER_WORKER)), _MOST_PER_UNIT))
+
+
+def units(num_pairs: int, most: int) -> list[slice]:
+    """Cuts the pairs of a shard into as few parts of nearly equal size as have at most so many pairs."""
+    count = max(1, math.ceil(num_pairs / most))
+    return [slice(index * num_pairs // count, (index + 1) * num_pairs // count) for index in range(count)]
 
 
 def default_count(num_pairs: int, image_size: tuple[int, int] | None = None) -> int:

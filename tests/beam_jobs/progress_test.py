@@ -11,7 +11,7 @@ from seg_pipeline.storage import attempts
 
 
 def _shard(number, num_pairs):
-    return PlannedShard(f's{number}', 'train', f'f{number}', num_pairs, part='', start=0, end=0)
+    return PlannedShard(f's{number}', 'train', f'f{number}', num_pairs, file='', start=0, end=0).units[0]
 
 
 def test_counts_the_markers_of_this_plan(tmp_path):

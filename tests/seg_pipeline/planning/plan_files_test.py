@@ -26,9 +26,9 @@ def _shards(sizes):
     ]
 
 
-@pytest.mark.parametrize('pairs_per_part', [1, 3, 10_000])
-def test_workers_read_what_was_planned(tmp_path, monkeypatch, pairs_per_part):
-    monkeypatch.setattr(plan_files, '_PAIRS_PER_PART', pairs_per_part)
+@pytest.mark.parametrize('pairs_per_file', [1, 3, 10_000])
+def test_workers_read_what_was_planned(tmp_path, monkeypatch, pairs_per_file):
+    monkeypatch.setattr(plan_files, '_PAIRS_PER_FILE', pairs_per_file)
     wanted = _shards([2, 0, 5, 1])
     first = wanted[2].pairs[0].key
     reasons = {
@@ -37,7 +37,7 @@ def test_workers_read_what_was_planned(tmp_path, monkeypatch, pairs_per_part):
     }
     left_out = [rejects.Reject('x', rejects.NO_MASK, 'x.png: no mask', image='x.png')]
     sets = [(first, 'y'), ('a', 'b', 'c')]
-    planned = ((shard, reasons) for shard in wanted)
+    planned = (plan_files.ShardToMake(shard, reasons) for shard in wanted)
     written = plan_files.written(str(tmp_path), planned, rejects=left_out, duplicates=sets)
     with written as (plan, shards):
         sent = pickle.loads(pickle.dumps(plan))  # as an engine does
@@ -53,7 +53,10 @@ def test_workers_read_what_was_planned(tmp_path, monkeypatch, pairs_per_part):
 def test_what_an_engine_carries_does_not_grow_with_the_pairs(tmp_path):
     sizes = []
     for number in (10, 1000):
-        with plan_files.written(str(tmp_path / str(number)), [(_shards([number])[0], {})]) as (plan, shards):
+        with plan_files.written(str(tmp_path / str(number)), map(plan_files.ShardToMake, _shards([number]))) as (
+            plan,
+            shards,
+        ):
             sizes.append((len(pickle.dumps(plan)), len(pickle.dumps(shards))))
     assert abs(sizes[0][0] - sizes[1][0]) < 10
     assert abs(sizes[0][1] - sizes[1][1]) < 20
@@ -61,7 +64,7 @@ def test_what_an_engine_carries_does_not_grow_with_the_pairs(tmp_path):
 
 def test_a_plan_that_cannot_be_written_leaves_nothing(tmp_path):
     def broken():
-        yield _shards([1])[0], {}
+        yield plan_files.ShardToMake(_shards([1])[0])
         raise ValueError('as planned')
 
     with pytest.raises(ValueError, match='as planned'), plan_files.written(str(tmp_path), broken()):
@@ -74,7 +77,7 @@ def test_the_plan_of_a_living_command_stays_and_that_of_a_killed_one_goes(tmp_pa
     dead = pathlib.Path(directory) / f'{plan_files.PREFIX}dead'
     dead.mkdir(parents=True)
     (dead / '00000.jsonl').write_text(json.dumps(['a', 'b', 'c', None]))
-    with plan_files.written(directory, [(_shards([2])[0], {})]) as (plan, (shard,)):
+    with plan_files.written(directory, map(plan_files.ShardToMake, _shards([2]))) as (plan, (shard,)):
         assert plan_files.is_living(plan.directory)
         assert not plan_files.is_living(str(dead))
         name = os.path.basename(plan.directory)
