@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from tests import optional
+from tests import fake_data, optional
 from tests.engines import job
 from tools.engines import flink, hosts, prism, spark
 
@@ -27,6 +27,16 @@ def expected(source, tmp_path_factory):
     return job.digests(job.directory_of(done))
 
 
+@pytest.fixture(scope='module')
+def large(tmp_path_factory):
+    """Pairs in shards that are so large that they are made in parts, of other sizes on a cluster than here."""
+    directory = tmp_path_factory.mktemp('large')
+    fake_data.write_pairs(directory / 'pairs', 700, (20, 24))
+    source = job.Source(directory / 'pairs', ('--image_size=16,16', '--num_shards=train:1,validation:1'))
+    done = job.run(source.command(directory / 'expected'))
+    return source, job.digests(job.directory_of(done))
+
+
 @pytest.mark.parametrize('name', _NAMES)
 def test_within_the_process_that_the_command_starts(name, source, expected, tmp_path):
     arguments, environment = ENGINES[name].local()
@@ -36,12 +46,16 @@ def test_within_the_process_that_the_command_starts(name, source, expected, tmp_
 
 
 @pytest.mark.parametrize('name', _NAMES)
-def test_on_a_cluster(name, source, expected, tmp_path):
+def test_on_a_cluster(name, source, expected, large, tmp_path):
     with hosts.network(3) as network, ENGINES[name].cluster(network, tmp_path) as cluster:
         command = cluster.manager.command(source.command(tmp_path / 'out', *cluster.arguments))
         done = job.run(command, cluster.environment)
         assert job.digests(job.directory_of(done)) == expected
         for argument in cluster.arguments:  # the runbook names what was run here
             assert argument.partition('=')[0] in _RUNBOOK
+        assert 'INFO' not in done.stderr
+        source, expected = large
+        command = cluster.manager.command(source.command(tmp_path / 'parts', *cluster.arguments))
+        done = job.run(command, cluster.environment)
+        assert job.digests(job.directory_of(done)) == expected
         assert all(process.poll() is None for process in (*cluster.workers, *cluster.pools))
-    assert 'INFO' not in done.stderr
