@@ -572,7 +572,7 @@ def check(root: str | os.PathLike[str]) -> tuple[list[pairing.SourcePair], list[
             pair_lib.read(what.sources, what.records, pair)
             passed.append(pair)
         except rejects.RejectError as error:
-            rejected.append(rejects.Reject(pair.key, error.reason, str(error), pair.image, pair.mask))
+            rejected.append(error.of(pair.key, pair.image, pair.mask))
     return passed, rejected
 
 

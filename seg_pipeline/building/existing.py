@@ -214,7 +214,7 @@ def _reject(config: BuildConfig, source: SourcePair, is_suspect: bool = False) -
         else:
             pair.prepare(files, config.records, source)
     except rejects.RejectError as error:
-        return Reject(source.key, error.reason, str(error), source.image, source.mask)
+        return error.of(source.key, source.image, source.mask)
     return None
 
 

@@ -246,7 +246,7 @@ def _good_pairs(
             made = pair.handle(work, sources, options, source, attempt)
         except rejects.RejectError as error:
             # Plain data: an exception would have to survive pickling on every engine.
-            rejected.append(rejects.Reject(source.key, error.reason, str(error), source.image, source.mask))
+            rejected.append(error.of(source.key, source.image, source.mask))
         else:
             yield source, made
 

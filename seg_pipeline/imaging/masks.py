@@ -156,7 +156,7 @@ def _ids_from_binary(stored: StoredValues, path: str) -> NDArray[np.uint8]:
     by_value = values != 0
     if is_white is None and wrong.size:
         message = f'{path}: value {wrong[0]} in a mask of 0 and 255 (--mask_format=binary)'
-        raise RejectError(rejects.UNKNOWN_ID, message)
+        raise RejectError(rejects.UNKNOWN_ID, message, int(wrong[0]))
     by_color = by_value if is_white is None else is_white[values]
     if not wrong.size and not np.array_equal(by_value, by_color):
         message = f'{path}: index 0 is white and {present[-1]} black: say --mask_format=ids, or color'
@@ -187,7 +187,7 @@ def _check_ids(values: Values, path: str, reader: MaskReader) -> None:
     if unknown.size:
         row, column = np.argwhere(values == unknown[0])[0]
         message = f'{path}: id {unknown[0]} at row {row}, column {column}; the label table has {_describe(source)}'
-        raise RejectError(rejects.UNKNOWN_ID, message)
+        raise RejectError(rejects.UNKNOWN_ID, message, int(unknown[0]))
 
 
 def _describe(source: SourceTable) -> str:

@@ -100,6 +100,7 @@ class Reject:
         message: one line that names the files and the values found and expected; control characters become escapes.
         image: path of the image, relative to its root, if there is one.
         mask: path of the mask, relative to its root, if there is one.
+        value: the id in the mask that is wrong, if it is one id.
 
     Raises:
         ValueError: if the reason is not a code of this module.
@@ -110,6 +111,7 @@ class Reject:
     message: str
     image: str | None = None
     mask: str | None = None
+    value: int | None = None
 
     def __post_init__(self) -> None:
         if self.reason not in EXPLANATIONS:
@@ -122,8 +124,11 @@ class Reject:
         return self.reason == IN_NO_LIST
 
     def to_json(self) -> str:
-        """One line of `rejected.jsonl`."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True)
+        """One line of `rejected.jsonl`; it has a value where there is one."""
+        members = dataclasses.asdict(self)
+        if self.value is None:
+            del members['value']
+        return json.dumps(members, ensure_ascii=False, sort_keys=True)
 
 
 def unintended(rejects: Iterable[Reject]) -> list[Reject]:
@@ -134,9 +139,12 @@ def unintended(rejects: Iterable[Reject]) -> list[Reject]:
 def summary(rejects: Sequence[Reject]) -> list[str]:
     """One line for each reason, the most frequent one last, where a reader of a long list looks: what likely helps."""
     lines = []
-    for reason, number in reversed(Counter(reject.reason for reject in rejects).most_common()):
-        remedy = f'; {REMEDIES[reason]}' if reason in REMEDIES else ''
-        lines.append(f'{number} of {len(rejects)}: {reason}: {EXPLANATIONS[reason].rstrip(".")}{remedy}')
+    for (reason, value), number in reversed(Counter((reject.reason, reject.value) for reject in rejects).most_common()):
+        what = EXPLANATIONS[reason].rstrip('.')
+        remedy = REMEDIES.get(reason, '')
+        if reason == UNKNOWN_ID and value is not None:
+            what, remedy = what.replace('an id', f'id {value}'), remedy.replace('--ignore_id,', f'--ignore_id={value},')
+        lines.append(f'{number} of {len(rejects)}: {reason}: {"; ".join(filter(None, (what, remedy)))}')
     return lines
 
 
@@ -145,14 +153,19 @@ class RejectError(ValueError):
 
     Attributes:
         reason: one of the codes of this module.
+        value: see `Reject`.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, value: int | None = None) -> None:
         super().__init__(errors.one_line(message))
-        self.reason = reason
+        self.reason, self.value = reason, value
 
-    def __reduce__(self) -> tuple[type['RejectError'], tuple[str, str]]:
-        return type(self), (self.reason, str(self))  # by default, it would be made again of the message alone
+    def __reduce__(self) -> tuple[type['RejectError'], tuple[str, str, int | None]]:
+        return type(self), (self.reason, str(self), self.value)  # by default, it would be made of the message alone
+
+    def of(self, key: str, image: str, mask: str) -> Reject:
+        """The reject of the pair in which it was raised."""
+        return Reject(key, self.reason, str(self), image, mask, self.value)
 
 
 def unsupported_mask(path: str, what: str) -> RejectError:

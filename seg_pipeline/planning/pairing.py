@@ -156,7 +156,7 @@ def usable_names(paths: Iterable[str], kind: str, problems: list[rejects.Reject]
         except UnicodeEncodeError:
             shown = errors.one_line(path)
             message = f'{shown}: the name of this {kind} is not UTF-8: rename it'
-            problems.append(rejects.Reject(shown, rejects.UNUSABLE_NAME, message, **{kind: shown}))
+            problems.append(rejects.Reject(shown, rejects.UNUSABLE_NAME, message, *_by_kind(kind, shown)))
         else:
             yield path
 
@@ -164,18 +164,23 @@ def usable_names(paths: Iterable[str], kind: str, problems: list[rejects.Reject]
 def alone(key: str, path: str, kind: str) -> rejects.Reject:
     """The reject of a file whose key no file of the other tree has."""
     other, reason = ('mask', rejects.NO_MASK) if kind == 'image' else ('image', rejects.NO_IMAGE)
-    return rejects.Reject(key, reason, f'{path}: no {other} has its key {key!r}', **{kind: path})
+    return rejects.Reject(key, reason, f'{path}: no {other} has its key {key!r}', *_by_kind(kind, path))
 
 
 def without_key(path: str, kind: str) -> rejects.Reject:
     """The reject of a file in whose path the expression finds no key."""
-    return rejects.Reject(path, rejects.NO_KEY, f'{path}: --{kind}_key_regex finds no key in it', **{kind: path})
+    return rejects.Reject(path, rejects.NO_KEY, f'{path}: --{kind}_key_regex finds no key in it', *_by_kind(kind, path))
+
+
+def _by_kind(kind: str, path: str) -> tuple[str | None, str | None]:
+    """A path as that of an image or of a mask, for a reject."""
+    return (path, None) if kind == 'image' else (None, path)
 
 
 def of_one_key(key: str, paths: Sequence[str], kind: str) -> rejects.Reject:
     """The reject of several files of one tree that have one key."""
     message = f'{" and ".join(paths)}: {len(paths)} {kind}s have the key {key!r}'
-    return rejects.Reject(key, rejects.DUPLICATE_KEY, message, **{kind: paths[0]})
+    return rejects.Reject(key, rejects.DUPLICATE_KEY, message, *_by_kind(kind, paths[0]))
 
 
 def _best_keys(

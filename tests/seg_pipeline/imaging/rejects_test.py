@@ -285,13 +285,29 @@ def test_the_table_of_all_kinds_is_up_to_date():
 
 
 def test_a_long_list_is_summed_up_by_reason_the_most_frequent_last():
-    found = [rejects.Reject(str(n), rejects.UNKNOWN_ID, f'{n}.png: id 11') for n in range(700)]
+    found = [rejects.Reject(str(n), rejects.UNKNOWN_ID, f'{n}.png: id 11', value=11) for n in range(700)]
     found.insert(3, rejects.Reject('x', rejects.EMPTY_FILE, 'x.png: has no bytes'))
     assert rejects.summary(found) == [
         '1 of 701: empty_file: The file has no bytes',
-        '700 of 701: unknown_id: The mask holds an id that the label table does not have; add it to the label table; '
-        'or, if it means no class, give it as --ignore_id, or map it with --remap',
+        '700 of 701: unknown_id: The mask holds id 11 that the label table does not have; add it to the label table; '
+        'or, if it means no class, give it as --ignore_id=11, or map it with --remap',
     ]
+
+
+def test_the_id_that_is_wrong_travels_as_a_number(tmp_path):
+    kinds = [kind for kind in _BAD if rejects.UNKNOWN_ID in kind.reasons]
+    values = set()
+    for kind in kinds:
+        bad_inputs.write([kind], tmp_path / str(len(values)) / kind.name.replace('/', ' '))
+        _, found = bad_inputs.check(tmp_path / str(len(values)) / kind.name.replace('/', ' '))
+        assert f' {found[0].value} ' in found[0].message.replace(';', ' ')
+        values.add(found[0].value)
+    assert None not in values
+    other = rejects.Reject('a', rejects.EMPTY_FILE, 'a: empty')
+    assert 'value' not in json.loads(other.to_json())
+    assert json.loads(rejects.Reject('a', rejects.UNKNOWN_ID, 'a', value=3).to_json())['value'] == 3
+    sent = pickle.loads(pickle.dumps(rejects.RejectError(rejects.UNKNOWN_ID, 'a.png: id 3', 3)))
+    assert sent.of('k', 'i', 'm') == rejects.Reject('k', rejects.UNKNOWN_ID, 'a.png: id 3', 'i', 'm', 3)
 
 
 @pytest.mark.parametrize('reason', rejects.REMEDIES)
