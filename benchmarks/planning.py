@@ -144,7 +144,7 @@ def draw(rows: Sequence[tuple[int, float, float]], path: str) -> None:
         axis.set(xlabel='pairs', title=title)
         axis.grid(visible=True, which='both', alpha=0.3)
     axes[1].axhline(2048, color='tab:red', linewidth=1)
-    axes[1].annotate('2 GiB', (numbers[0], 2048), va='bottom', color='tab:red')
+    axes[1].annotate('2 GiB', (numbers[0], 1900), va='top', color='tab:red')
     figure.savefig(path, dpi=110)
 
 
