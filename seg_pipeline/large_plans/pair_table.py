@@ -122,7 +122,7 @@ class _Column(Collection[str]):
         self._database, self._table = database, table
 
     def __iter__(self) -> Iterator[str]:
-        return (key for (key,) in rows(self._database, f'SELECT key FROM {self._table} ORDER BY path'))
+        return (key for (key,) in rows(self._database, f'SELECT key FROM {self._table}'))
 
     def __len__(self) -> int:
         (number,) = self._database.execute(f'SELECT COUNT(*) FROM {self._table}').fetchone()
