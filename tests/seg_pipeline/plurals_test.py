@@ -13,6 +13,7 @@ _SEVERAL = re.compile(r' (?!is |was |has |as |pairs/s|images/s)[a-z]+s\b')
 # What is never one, by file and words.
 _NEVER_ONE = {
     ('beam_jobs/suspects.py', 'pairs of '),  # behind "one of the"
+    ('beam_jobs/pipeline.py', 'images are identical or nearly identical to others: '),  # a group has two
     ('seg_pipeline/building/describe.py', 'images with a mask of '),  # this and the next two are bytes of a data set
     ('seg_pipeline/building/describe.py', 'classes, resized to '),
     ('seg_pipeline/dataset/tfds_metadata.py', 'classes for semantic segmentation, resized to '),
