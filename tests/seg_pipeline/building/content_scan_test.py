@@ -79,3 +79,11 @@ def test_a_batch_is_scanned_once_until_its_files_change(config, monkeypatch):
 def test_a_missing_result_is_told(config):
     with pytest.raises(errors.UserError, match='is missing; run the command again'):
         content_scan.read(config.work_dir, ['never scanned'])
+
+
+def test_of_many_pairs_the_batches_grow(config, monkeypatch):
+    monkeypatch.setattr(content_scan, 'PAIRS_PER_BATCH', 1)
+    for most, sizes in ((10, [1] * 5), (2, [3, 2]), (1, [5])):
+        monkeypatch.setattr(content_scan, '_MOST_BATCHES', most)
+        batches = content_scan.plan(config.sources, config.records, _BOTH, _pairs(config))
+        assert [len(batch.pairs) for batch in batches] == sizes
