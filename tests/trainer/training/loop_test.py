@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from seg_pipeline.dataset.dataset_split import DatasetSplit
 from tests import fake_data
 from trainer import config, options
 from trainer.models import precision, trained
-from trainer.training import checkpoints, loop
+from trainer.training import checkpoints, history, loop
 
 RECIPE = config.Recipe(
     encoder='tiny_bn', encoder_weights='none', batch_size=4, epochs=2, frozen_epochs=1, steps_per_epoch=3
@@ -178,6 +179,23 @@ def test_a_run_ends_early_where_nothing_gets_better(tmp_path, data_dir, one_devi
         assert _run(tmp_path, data_dir, one_device, recipe)[0]
         assert len(_history(tmp_path)) == 3
         assert 'no better mean IoU in 2 epochs: the run ends here' in capsys.readouterr().out
+
+
+def test_a_resumed_run_ends_as_early_as_one_that_was_left_alone(tmp_path, data_dir, one_device, monkeypatch):
+    """Each epoch is better than all before by less than what history.csv, which a resumed run reads, has of it."""
+    number = iter(range(100))
+
+    def better(loss, accuracy, mean_iou, present):
+        return history.Validation(loss, accuracy, 0.5 + 1e-9 * next(number), present)
+
+    monkeypatch.setattr(loop, 'history', types.SimpleNamespace(**{**vars(history), 'Validation': better}))
+    recipe = dataclasses.replace(
+        SCHEDULED, epochs=6, steps_per_epoch=1, accumulation_steps=1, ema_decay=0.0, early_stopping_epochs=2
+    )
+    assert _run(tmp_path / 'alone', data_dir, one_device, recipe)[0]
+    assert not _run(tmp_path / 'resumed', data_dir, one_device, recipe, stop=_Stop(2))[0]
+    assert _run(tmp_path / 'resumed', data_dir, one_device, recipe)[0]
+    assert len(_history(tmp_path / 'resumed')) == len(_history(tmp_path / 'alone')) == 3
 
 
 def test_a_killed_run_goes_on_from_within_the_epoch(tmp_path, data_dir, one_device, uninterrupted):
