@@ -10,6 +10,7 @@ one, but does not wake that: a main thread that waits for a lock would wait on. 
 signal, and sends it to the main thread until that has handled it.
 """
 
+import math
 import os
 import signal
 import sys
@@ -32,9 +33,11 @@ class StoppedBySignal(KeyboardInterrupt):
 
     Attributes:
         received: the first signal that came to this process; None so far.
+        last_heard: when a signal was handled, by the monotonic clock.
     """
 
     received: ClassVar[signal.Signals | None] = None
+    last_heard: ClassVar[float] = -math.inf
 
 
 def handle() -> None:
@@ -63,13 +66,22 @@ def _pass_on() -> None:
 
     def listen() -> None:
         while received := os.read(reader, 1):
-            # While it is ours to handle: whoever has put another handler there does what it wants.
-            while received[0] in tuple(SIGNALS) and signal.getsignal(received[0]) is _stop:
+            number, began = received[0], time.monotonic()
+            # While it is ours to handle: whoever has put another handler there does what it wants, and may put ours
+            # back when it has heard one.
+            while number in tuple(SIGNALS) and signal.getsignal(number) is _stop:
                 time.sleep(_LOOK_SECONDS)
-                if signal.getsignal(received[0]) is _stop:
-                    signal.pthread_kill(main, received[0])
+                if StoppedBySignal.last_heard > began - _REPEATED_SECONDS:
+                    break
+                if signal.getsignal(number) is _stop:
+                    signal.pthread_kill(main, number)
 
     threading.Thread(target=listen, name='signals', daemon=True).start()
+
+
+def heard() -> None:
+    """Notes that one of `SIGNALS` was handled. For handlers that put the one before them back."""
+    StoppedBySignal.last_heard = time.monotonic()
 
 
 def unwatch() -> None:
@@ -80,6 +92,7 @@ def unwatch() -> None:
 def _stop(number: int, frame: types.FrameType | None) -> None:
     """Handles the first signal: raises it. A later one ends the process at once, whatever it is at."""
     del frame
+    heard()
     first = time.monotonic()
 
     def end_at_once(again: int, frame: types.FrameType | None) -> None:

@@ -166,11 +166,14 @@ def test_work_of_other_options_is_reported_and_removed_with_clean(source, tmp_pa
         _main(source, tmp_path, '--image_encoding=jpeg')
     mask.write_bytes(good)
     work = tmp_path / 'clothing_parsing' / '24x20' / '.work'
-    left = len(list(work.iterdir()))
-    assert left > 0
+    left = [path.stat().st_size for path in work.iterdir()]
+    assert left
     capsys.readouterr()
     _main(source, tmp_path)
-    assert f'{work}: {left} files of other commands, 0.0 MB; --clean removes them' in capsys.readouterr().out
+    assert (
+        f'{work}: {len(left)} files of other commands, {sum(left) / 1e6:.1f} MB; --clean removes them'
+        in capsys.readouterr().out
+    )
     assert len(list(work.iterdir())) == left
     _main(source, tmp_path, '--clean')
     assert f'{left} files of other commands, 0.0 MB, removed' in capsys.readouterr().out

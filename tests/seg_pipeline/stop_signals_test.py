@@ -147,6 +147,22 @@ def test_what_ends_after_a_stop_is_not_interrupted(how):
     assert _run(_ORDERLY[how])[:3] == (143, 'cleaned\n', 'terminated\n')
 
 
+def test_a_handler_that_has_heard_a_signal_may_put_ours_back():
+    """As that of the training loop does, which stops at the next good place."""
+    main = """
+    from seg_pipeline import stop_signals
+    def note(number, frame):
+        stop_signals.heard()
+        signal.signal(number, before)
+    before = signal.signal(signal.SIGTERM, note)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1.5)
+    print('went on to its end')
+"""
+    assert _run(main)[:3] == (0, 'went on to its end\n', '')
+    assert _run(main.replace('stop_signals.heard()', 'pass'))[0] == 143
+
+
 def test_a_signal_to_a_forked_process_is_not_ours():
     main = """
     child = os.fork()

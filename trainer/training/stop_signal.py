@@ -6,6 +6,8 @@ import types
 from collections.abc import Callable
 from typing import Any, Self
 
+from seg_pipeline import stop_signals
+
 _Handler = Callable[[int, types.FrameType | None], Any] | int | None  # What signal.signal takes and returns.
 
 
@@ -44,6 +46,7 @@ class StopSignal:
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         del frame
+        stop_signals.heard()
         self.signal = signal.Signals(number)
         # The loop may be in a step of many seconds, or hang: whoever repeats the signal does not want to wait for it.
         signal.signal(number, self._previous[self.signal])

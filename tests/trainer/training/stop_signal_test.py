@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -50,3 +52,23 @@ def test_outside_of_the_main_thread_no_handler_is_changed():
     thread.join()
     assert stops == [False]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+_COMMAND = """
+import os, signal, time
+from seg_pipeline import command_line
+from trainer.training import stop_signal
+
+def main(argv):
+    with stop_signal.StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.5)  # a long step
+        print(stop.requested)
+
+command_line.run(main)
+"""
+
+
+def test_in_a_command_a_signal_interrupts_no_step_that_takes_long():
+    done = subprocess.run([sys.executable, '-c', _COMMAND], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, 'True\n'), done.stderr
