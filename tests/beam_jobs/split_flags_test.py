@@ -174,9 +174,9 @@ def test_work_of_other_options_is_reported_and_removed_with_clean(source, tmp_pa
         f'{work}: {len(left)} files of other commands, {sum(left) / 1e6:.1f} MB; --clean removes them'
         in capsys.readouterr().out
     )
-    assert len(list(work.iterdir())) == left
+    assert len(list(work.iterdir())) == len(left)
     _main(source, tmp_path, '--clean')
-    assert f'{left} files of other commands, 0.0 MB, removed' in capsys.readouterr().out
+    assert f'{len(left)} files of other commands, {sum(left) / 1e6:.1f} MB, removed' in capsys.readouterr().out
     assert not work.exists()
 
 
