@@ -22,7 +22,7 @@ def test_a_marker_holds_the_summary_and_the_entries_under_the_names_of_the_plan(
     assert [(entry.key, entry.shard, entry.index) for entry in entries] == [
         (pair.key, plan.name, index) for index, pair in enumerate(plan.pairs)
     ]
-    markers.remove(config.work_dir, found, 'tfrecord')
+    markers.remove(config.work_dir, found.fingerprint, 'tfrecord')
     with pytest.raises(FileNotFoundError, match='run the command again'):
         markers.read_entries(config.work_dir, found)
 
