@@ -299,8 +299,10 @@ def _remove_work(request: PublishRequest, summaries: Sequence[FinishedShard]) ->
     config = request.config
     units_of = {shard.fingerprint: shard.unit_fingerprints for shard in request.plan.shards()}
     for summary in summaries:
-        # The parts of a shard that has rejects are kept when it is put together.
-        parts = units_of[summary.fingerprint] if summary.rejects else ()
+        # The parts of a shard that has rejects are kept when it is put together; an attempt that an engine repeats may
+        # leave others. Where each is a request, these are left to --clean.
+        is_left = summary.rejects or storage.has_directories(config.work_dir)
+        parts = units_of[summary.fingerprint] if is_left else ()
         for fingerprint in parts:
             with contextlib.suppress(OSError):
                 markers.remove(config.work_dir, fingerprint, config.records.file_format)

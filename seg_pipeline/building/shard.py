@@ -106,7 +106,7 @@ def write_unit(
     shard = unit.shard
     if shard.unit_sizes:
         finished = markers.read(work_dir, ShardPlan(shard.name, shard.split, (), shard.fingerprint))
-        if paranoid or finished is None or finished.rejects:
+        if finished is None or finished.rejects:
             write(sources, options, work_dir, unit.load(), paranoid=paranoid)
 
 

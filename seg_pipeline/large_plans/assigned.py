@@ -1,6 +1,6 @@
 """The split, the shard and the place of each of many pairs: what `planning.assignment` and `planning.sharding` decide.
 
-Everything is an array of numbers, some 30 bytes a pair; texts are read from the pairs again where a hash or a line of
+Everything is an array of numbers, some 60 bytes a pair; texts are read from the pairs again where a hash or a line of
 the plan needs them.
 """
 

@@ -130,6 +130,21 @@ def test_finished_parts_are_taken_over_and_shards_of_other_parts_too(source, tmp
     assert _digests(outcome.directory) == _digests(whole.directory)
 
 
+def test_a_part_that_a_repeated_attempt_makes_again_does_not_stay(source, tmp_path, monkeypatch):
+    _most(monkeypatch, 4)
+    joined = shard._join
+
+    def repeated(sources, options, work_dir, plan, units, paranoid):
+        summary = joined(sources, options, work_dir, plan, units, paranoid)
+        shard.write(sources, options, work_dir, units[0])
+        return summary
+
+    monkeypatch.setattr(shard, '_join', repeated)
+    build, outcome = _run(source, tmp_path / 'out')
+    assert outcome.result is Result.PUBLISHED
+    assert not os.path.exists(build.work_dir)
+
+
 def test_of_a_shard_with_rejects_the_parts_are_looked_at_again(source, tmp_path, monkeypatch):
     _, whole = _run(source, tmp_path / 'whole')
     mask = source / 'masks' / 'seg_0005.png'
